@@ -1,0 +1,30 @@
+"""Pruning with proofs: `kernels` (operations), `theory` (statements), `prune` (primitives), `claims` (papers).
+
+Importing this package loads nothing but itself; a sub-package is loaded when it is first named.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from .errors import PruneproofError as PruneproofError
+
+if TYPE_CHECKING:
+    from . import claims as claims
+    from . import kernels as kernels
+    from . import prune as prune
+    from . import theory as theory
+
+__version__ = "0.1.0"  # a literal, so that an uninstalled `PYTHONPATH=src` run has it too
+
+_SUBPACKAGES = ("claims", "kernels", "prune", "theory")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBPACKAGES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_SUBPACKAGES])

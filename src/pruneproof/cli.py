@@ -1,0 +1,73 @@
+"""The command line: `pruneproof COMMAND …`, one module of `pruneproof.commands` per command.
+
+A command module holds a one-line docstring (shown by `pruneproof --help`) and a function `main` whose signature is its
+options; `main` returns the exit status. Only the module of the command that runs is imported.
+"""
+
+import ast
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from . import __version__
+from .errors import PruneproofError
+
+INTERRUPTED = 130
+MISUSE = 2
+
+
+def _commands() -> dict[str, str]:
+    """Command name → its one-line summary, read without importing anything."""
+    folder = Path(__file__).parent / "commands"
+    files = sorted(file for file in folder.glob("*.py") if not file.stem.startswith("_"))
+    return {file.stem: _summary(file) for file in files}
+
+
+def _summary(file: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+    return docstring.partition("\n")[0]
+
+
+def _overview() -> str:
+    commands = _commands()
+    width = max(map(len, commands), default=0)
+    rows = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in commands.items())
+    return f"""pruneproof {__version__}: neural network pruning with proofs
+
+usage: pruneproof COMMAND [OPTIONS]
+
+{rows}
+
+example: pruneproof verify --paper pretraining
+`pruneproof COMMAND --help` explains a command and shows an example."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0 for success, 1 for a violated theorem or refused proof, 2 for misuse."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        print(f"pruneproof {__version__}")
+        return 0
+    name, *rest = arguments
+    try:
+        if name not in _commands():
+            choices = f"choose from: {', '.join(_commands())}"
+            raise PruneproofError("pruneproof", required="one of its commands", received=name, remedy=choices)
+        return _run(name, rest)
+    except PruneproofError as error:
+        print(error, file=sys.stderr)
+        return MISUSE
+    except KeyboardInterrupt:
+        print("interrupted: what was finished is kept", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    import tyro
+
+    command = import_module(f"{__package__}.commands.{name}")
+    return int(tyro.cli(command.main, prog=f"pruneproof {name}", args=arguments) or 0)

@@ -1,0 +1,30 @@
+"""The one exception class of the library: misuse, told in one line."""
+
+
+class PruneproofError(ValueError):
+    """Misuse of a function: what was needed, what was received, what to do.
+
+    Arguments:
+        where: the public name that refuses, e.g. `"select"`.
+        required: what the function needs, e.g. `"a density in (0, 1]"`.
+        received: what it was given; shown by `repr` unless it is a string.
+        remedy: what the caller can do about it, as an imperative.
+
+    Example:
+        >>> raise PruneproofError("select", required="a density in (0, 1]", received=1.5, remedy="pass e.g. 0.1")
+        Traceback (most recent call last):
+        pruneproof.errors.PruneproofError: select: needs a density in (0, 1]; received 1.5; pass e.g. 0.1
+    """
+
+    def __init__(self, where: str, *, required: str, received: object, remedy: str) -> None:
+        shown = received if isinstance(received, str) else repr(received)
+        super().__init__(f"{where}: needs {required}; received {shown}; {remedy}")
+        self._arguments = (where, required, received, remedy)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive the trip out of a worker process (keyword-only arguments would break the default)."""
+        return _rebuild, self._arguments
+
+
+def _rebuild(where: str, required: str, received: object, remedy: str) -> PruneproofError:
+    return PruneproofError(where, required=required, received=received, remedy=remedy)

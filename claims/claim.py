@@ -1,0 +1,144 @@
+"""A claim: one statement of a paper, the criterion that can refute it, the measurement, the verdict.
+
+Cost: nothing; a claim is data and functions. It is run by `runner.run`, found by `papers.papers`, drawn by `report`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PruneproofError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+Cell = dict[str, Any]  # the parameters of one independently runnable cell: JSON values only
+Row = dict[str, Any]  # one measured row: JSON values only, nothing that depends on the clock
+Measured = dict[str, Any]  # name → number, text, or [estimate, low, high]
+
+
+class Scale(StrEnum):
+    """How much is run: `quick` in minutes, `standard` as the criteria name it, `full` for hours or a GPU."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    FULL = "full"
+
+
+class Verdict(StrEnum):
+    """What the rows say about a statement; only a theorem can be `violated`."""
+
+    HOLDS = "holds"
+    VIOLATED = "violated"
+    NOT_REPRODUCED = "not reproduced at this scale"
+    INCONCLUSIVE = "inconclusive"
+    VACUOUS = "vacuous"
+    NOT_APPLICABLE = "not applicable"
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper whose claims are run.
+
+    Arguments:
+        key: the name on the command line, e.g. `"pretraining"`.
+        title: the paper's title.
+        authors: the authors as one text.
+        year: year of the version that was read.
+        arxiv: arXiv number, or an empty text.
+    """
+
+    key: str
+    title: str
+    authors: str
+    year: int
+    arxiv: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a claim's rows.
+
+    Arguments:
+        title: a few words; also the picture's name for those who do not see it.
+        caption: what is drawn and what to see in it; TeX between `$…$` is allowed.
+        draw: draws on the matplotlib figure it is given and returns nothing.
+    """
+
+    title: str
+    caption: str
+    draw: "Callable[[MatplotlibFigure], None]"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict with its evidence.
+
+    Arguments:
+        verdict: what the criterion says about the rows.
+        measured: name → number, text, or `[estimate, low, high]`; effect sizes with their intervals.
+        seeds: the seeds that the figures come from.
+        scope: on which networks, data, densities the verdict was reached; the power that was missing if inconclusive.
+        table: rows of a small table printed in the report, all with the same keys.
+    """
+
+    verdict: Verdict
+    measured: Measured
+    seeds: tuple[int, ...]
+    scope: str
+    table: list[Row] = field(default_factory=list[Row])
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of a paper with the measurement that can refute it.
+
+    Arguments:
+        id: short name, unique over all papers, e.g. `"PT1"`.
+        statement: the statement; TeX between `$…$` is allowed.
+        source: paper and statement, e.g. `"Wolfe et al. 2022, and G1 in theory/greedy.md"`.
+        criterion: what will be called `holds`, fixed before the run.
+        measure: runs one cell from its parameters alone and returns its rows. A top-level function, so that a worker
+            process can import it; raise its attribute `revision` when its meaning changes, and old rows are not reused.
+        paper: key of the paper it belongs to.
+        grid: `(scale, seeds)` → the cells; `seeds` overrides the number of seeds unless it is None.
+        judge: applies the criterion to all rows, each merged with its cell's parameters.
+        figures: pictures of the same rows.
+        theorem: whether the statement is proved, so that a counterexample is a defect.
+        says_not: what a reader may not conclude from the verdict.
+
+    Raises `PruneproofError` if `measure` cannot be imported by a worker.
+
+    Example:
+        >>> def squares(cell):
+        ...     return [{"square": cell["x"] ** 2}]
+        >>> claim = Claim("X1", "$x^2 ≥ 0$", "school", "no negative square", squares, paper="school",
+        ...               grid=lambda scale, seeds: [{"x": -3}, {"x": 2}],
+        ...               judge=lambda rows: Outcome(Verdict.HOLDS, {"squares": len(rows)}, (), "two integers"))
+        >>> [row for cell in claim.grid(Scale.QUICK, None) for row in claim.measure(cell)]
+        [{'square': 9}, {'square': 4}]
+    """
+
+    id: str
+    statement: str
+    source: str
+    criterion: str
+    measure: Callable[[Cell], Sequence[Row]]
+    _: KW_ONLY
+    paper: str
+    grid: Callable[[Scale, int | None], list[Cell]]
+    judge: Callable[[list[Row]], Outcome]
+    figures: Callable[[list[Row]], list[Figure]] | None = None
+    theorem: bool = False
+    says_not: str = ""
+
+    def __post_init__(self) -> None:
+        name = getattr(self.measure, "__qualname__", "")
+        if not name or "<" in name:
+            raise PruneproofError(
+                f"Claim {self.id}",
+                required="a measure that a worker process can import",
+                received=name or repr(self.measure),
+                remedy="define it at the top level of a module",
+            )

@@ -4,3 +4,8 @@ if __name__ == "kernels":  # the checkout root is on sys.path
     raise ImportError(
         "this is pruneproof.kernels; `import kernels` from the checkout means another package (try `python -P`)"
     )
+
+from .backend import Choice as Choice
+from .bits import BitMask as BitMask
+from .patches import convolution_patches as convolution_patches
+from .sensitivity import sensitivities as sensitivities

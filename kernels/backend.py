@@ -1,0 +1,89 @@
+"""Which implementation of an operation runs, and why.
+
+The environment variable `PRUNEPROOF_BACKEND` is `auto` (default: Triton on a GPU, the reference elsewhere), `reference`
+or `triton`. Operations decide by `choose`, and `which` reports that same decision, so the report cannot disagree with
+what runs.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from ..errors import PruneproofError
+
+BACKENDS = ("auto", "reference", "triton")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What would run: `backend` ("reference" or "triton"), the `implementation` by name, and the `reason`."""
+
+    op: str
+    backend: str
+    implementation: str
+    reason: str
+
+
+def requested_backend() -> str:
+    """The value of `PRUNEPROOF_BACKEND`, checked."""
+    value = os.environ.get("PRUNEPROOF_BACKEND", "auto")
+    if value not in BACKENDS:
+        raise PruneproofError(
+            "PRUNEPROOF_BACKEND",
+            required="one of " + ", ".join(BACKENDS),
+            received=value,
+            remedy="unset it to let the library choose",
+        )
+    return value
+
+
+@cache
+def triton_installed() -> bool:
+    """Whether Triton can be imported (there is none for macOS and Windows)."""
+    return find_spec("triton") is not None
+
+
+def interpreting() -> bool:
+    """Whether Triton bodies run in its interpreter on the CPU."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def choose(op: str, tensor: Tensor) -> Choice:
+    """Reference or Triton for an operation whose first tensor is `tensor`.
+
+    Raises PruneproofError if Triton is demanded where it cannot run.
+    """
+    requested = requested_backend()
+    if requested == "reference":
+        return Choice(op, "reference", "torch", "PRUNEPROOF_BACKEND=reference")
+    if tensor.dtype == torch.float64:
+        return Choice(op, "reference", "torch", "float64 is the reference's type")
+    if requested == "triton":
+        _require_triton(op, tensor)
+        return Choice(op, "triton", "triton", "PRUNEPROOF_BACKEND=triton")
+    if tensor.device.type != "cuda":
+        return Choice(op, "reference", "torch", f"the reference is the implementation on {tensor.device.type}")
+    if not triton_installed():
+        return Choice(op, "reference", "torch", "Triton is not installed")
+    return Choice(op, "triton", "triton", "the tensor is on a GPU")
+
+
+def _require_triton(op: str, tensor: Tensor) -> None:
+    if not triton_installed():
+        raise PruneproofError(
+            op,
+            required="Triton for PRUNEPROOF_BACKEND=triton",
+            received="an installation without it",
+            remedy="pip install triton (Linux), or set PRUNEPROOF_BACKEND=auto",
+        )
+    if tensor.device.type != "cuda" and not interpreting():
+        raise PruneproofError(
+            op,
+            required="a CUDA tensor, or TRITON_INTERPRET=1 before Python starts, for PRUNEPROOF_BACKEND=triton",
+            received=f"a tensor on {tensor.device.type}",
+            remedy="set PRUNEPROOF_BACKEND=auto to run the reference",
+        )

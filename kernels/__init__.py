@@ -7,5 +7,8 @@ if __name__ == "kernels":  # the checkout root is on sys.path
 
 from .backend import Choice as Choice
 from .bits import BitMask as BitMask
+from .gram import Gram as Gram
+from .greedy import Selection as Selection
+from .greedy import greedy_select as greedy_select
 from .patches import convolution_patches as convolution_patches
 from .sensitivity import sensitivities as sensitivities

@@ -1,0 +1,159 @@
+"""Greedy forward selection of neurons: which few, averaged or reweighted, reproduce a target best.
+
+Ye et al. (arXiv 2003.01794) prune a layer by adding, one at a time, the neuron that lowers ℓ(u) = ½‖u − y‖² most. All
+that matters are inner products, so with a Gram matrix a step costs O(neurons), not O(neurons · points). Bounds on the
+loss after k steps: G1, G2, G3 in theory/greedy.md. Algorithms and costs: kernels/greedy.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import PruneproofError
+from .gram import Gram
+from .greedy_average import average_path
+from .greedy_choice import Path, Products
+from .greedy_corrective import corrective_path
+from .greedy_input import require_tensor
+from .greedy_line_search import line_search_path
+from .greedy_naive import naive_average, naive_corrective, naive_line_search
+from .greedy_stream import FeatureProducts
+
+_WHERE = "greedy_select"
+_RULES = {"average": average_path, "line_search": line_search_path, "corrective": corrective_path}
+_NAIVE = {"average": naive_average, "line_search": naive_line_search, "corrective": naive_corrective}
+_METHODS = ("auto", "gram", "stream", "naive")
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """A greedy path: `indices[:k]` and `losses[k - 1]` belong to the selection of size k, for every k at once.
+
+    **Arguments**
+
+    - `indices`: (steps,) int64, the chosen neurons in order, repeated if chosen again.
+    - `losses`: (steps,) float64, ½‖u_k − y‖² after each choice; rounding leaves about 1e-16·‖y‖² of it uncertain
+      (1e-7·‖y‖² for a float32 problem).
+    - `weights`: (neurons,) float64 with u = Σ weights_q Φ_q after the last choice: multiples of 1/steps that sum to one
+      for `average`, convex for `line_search`, least-squares weights for `corrective`.
+
+    Example:
+        >>> greedy_select((torch.eye(2), torch.tensor([0.5, 0.5])), 2).weights.tolist()
+        [0.5, 0.5]
+    """
+
+    indices: Tensor
+    losses: Tensor
+    weights: Tensor
+
+
+@torch.no_grad()
+def greedy_select(
+    problem: Gram | tuple[Tensor, Tensor],
+    steps: int,
+    *,
+    rule: str = "average",
+    replacement: bool = True,
+    method: str = "auto",
+) -> Selection:
+    """Choose neurons one at a time so that their combination approaches the target, ℓ(u) = ½‖u − y‖².
+
+    **Arguments**
+
+    - `problem`: a `Gram`, or a pair `(features, target)` with features (neurons, points) and target (points,), float.
+      Nothing is rescaled: pass features scaled by 1/√m if ℓ is to be a mean over m examples.
+    - `steps`: how many choices, at least 1.
+    - `rule`: `"average"` (equal weights: what G1 and G2 bound), `"line_search"` (convex weights: G3), `"corrective"`
+      (least-squares weights on the chosen set; orthogonal matching pursuit; never repeats a neuron).
+    - `replacement`: whether a neuron may be chosen again. G1, G2 and G3 are proved only when it may.
+    - `method`: `"gram"` forms all inner products first, `"stream"` passes over the features once a step, `"naive"` is
+      the definition, `"auto"` the faster of the first two. All choose the same neurons in float64.
+
+    Ties, scores that differ by rounding only, go to the lowest index. Raises `PruneproofError` for fewer than one step,
+    more distinct steps than neurons, an unknown rule or method, or empty, mismatched, NaN or infinite input.
+
+    Source: G1, G2, G3 in theory/greedy.md; kernels/greedy.md.
+
+    Example:
+        >>> features, target = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([0.25, 0.5])
+        >>> selection = greedy_select((features, target), 4)
+        >>> selection.indices.tolist(), selection.losses.tolist()
+        ([2, 0, 1, 2], [0.15625, 0.03125, 0.017361111111111105, 0.0])
+    """
+    _require_names(rule, method)
+    neurons = _require_problem(problem)
+    _require_steps(steps, neurons, distinct=rule == "corrective" or not replacement)
+    if method == "naive":
+        features, target = _pair(problem, method)
+        return _selection(_NAIVE[rule](features, target, steps, replacement), target.device)
+    products = _products(problem, steps, method)
+    return _selection(_path(rule, products)(products, steps, replacement), products.correlation.device)
+
+
+def _path(rule: str, products: Products) -> Callable[[Products, int, bool], Path]:
+    """The code that walks the path: the one place where a device may bring its own."""
+    return _RULES[rule]
+
+
+def _products(problem: Gram | tuple[Tensor, Tensor], steps: int, method: str) -> Products:
+    if isinstance(problem, Gram) and method != "stream":
+        return problem
+    features, target = _pair(problem, method)
+    if method == "gram" or (method == "auto" and _gram_pays(features, steps)):
+        return Gram.from_features(features, target)
+    return FeatureProducts(features, target)
+
+
+def _gram_pays(features: Tensor, steps: int) -> bool:
+    """Whether neurons² · points flops beat `steps` passes: a CPU does about 24 of them while it reads one feature."""
+    neurons, points = features.shape
+    return 24 * steps >= neurons and neurons <= 4 * points  # and the Gram is not far larger than the features
+
+
+def _selection(path: Path, device: torch.device) -> Selection:
+    indices = torch.tensor(path.indices, dtype=torch.int64, device=device)
+    return Selection(indices, torch.tensor(path.losses, dtype=torch.float64, device=device), path.weights)
+
+
+def _pair(problem: Gram | tuple[Tensor, Tensor], method: str) -> tuple[Tensor, Tensor]:
+    if isinstance(problem, Gram):
+        required, received = f"a pair (features, target) for method={method!r}", "a Gram"
+        raise PruneproofError(_WHERE, required=required, received=received, remedy="pass the pair or method='gram'")
+    features, target = problem
+    dtype = torch.promote_types(torch.promote_types(features.dtype, target.dtype), torch.float32)
+    return features.to(dtype), target.to(dtype)
+
+
+def _require_problem(problem: Gram | tuple[Tensor, Tensor]) -> int:
+    """Refuse what cannot be selected from; return the number of neurons."""
+    if isinstance(problem, Gram):
+        if problem.points == 0:
+            remedy = "call gram.update(features, target) first"
+            raise PruneproofError(_WHERE, required="a Gram with points in it", received="an empty one", remedy=remedy)
+        return len(problem.matrix)
+    if not isinstance(problem, tuple) or len(problem) != 2:
+        required, remedy = "a Gram or a pair (features, target)", "pass greedy_select((features, target), steps)"
+        raise PruneproofError(_WHERE, required=required, received=type(problem).__name__, remedy=remedy)
+    features, target = problem
+    require_tensor(_WHERE, features, "features (neurons, points)", (None, None))
+    require_tensor(_WHERE, target, "target (points,)", (features.shape[1],), features.device)
+    return len(features)
+
+
+def _require_names(rule: str, method: str) -> None:
+    if rule not in _RULES:
+        required, remedy = "a selection rule", f"choose from: {', '.join(_RULES)}"
+        raise PruneproofError(_WHERE, required=required, received=rule, remedy=remedy)
+    if method not in _METHODS:
+        required, remedy = "a selection method", f"choose from: {', '.join(_METHODS)}"
+        raise PruneproofError(_WHERE, required=required, received=method, remedy=remedy)
+
+
+def _require_steps(steps: int, neurons: int, *, distinct: bool) -> None:
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise PruneproofError(_WHERE, required="at least one step", received=steps, remedy="pass a positive integer")
+    if distinct and steps > neurons:
+        required, received = f"at most {neurons} steps, one per distinct neuron", f"{steps}"
+        raise PruneproofError(_WHERE, required=required, received=received, remedy="select fewer, or with replacement")

@@ -11,3 +11,8 @@ from .claim import Outcome as Outcome
 from .claim import Paper as Paper
 from .claim import Scale as Scale
 from .claim import Verdict as Verdict
+from .process_pool import processes as processes
+from .runner import Result as Result
+from .runner import judge as judge
+from .runner import run as run
+from .store import Store as Store

@@ -1,6 +1,6 @@
 """A claim: one statement of a paper, the criterion that can refute it, the measurement, the verdict.
 
-Cost: nothing; a claim is data and functions. It is run by `runner.run`, found by `papers.papers`, drawn by `report`.
+Cost: nothing; a claim is data and functions. It is run by `runner.run`, found by `papers.chapters`, drawn by `report`.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,0 +1,123 @@
+"""Carry cells to an executor, a bounded number at a time, and store each answer as soon as it exists.
+
+Works with any `concurrent.futures.Executor`. Memory: `in_flight` cells, whatever their number.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ..errors import PruneproofError
+from .cell import Task
+from .progress import Progress
+from .store import Store
+from .worker import Answer, compute
+
+KEPT = 20  # failures that are kept word by word; the rest are counted
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that raised."""
+
+    task: Task
+    error: str
+    trace: str
+
+
+def execute(
+    tasks: Iterable[Task], store: Store, executor: Executor, *, in_flight: int, progress: Progress
+) -> list[Failure]:
+    """Compute the cells that the store does not hold yet.
+
+    Arguments:
+        tasks: the cells; consumed as workers become free.
+        store: receives each cell's rows.
+        executor: runs them.
+        in_flight: how many cells are submitted and not yet stored, at most.
+        progress: is told of every cell.
+
+    Returns the cells that raised, the first 20 of them.
+    Raises `PruneproofError` when a worker process died; what was finished is stored.
+    """
+    return _Dispatch(store, executor, progress).run(tasks, in_flight)
+
+
+class _Dispatch:
+    def __init__(self, store: Store, executor: Executor, progress: Progress) -> None:
+        self._store, self._executor, self._progress = store, executor, progress
+        self._pending: dict[Future[Answer], Task] = {}
+        self._failures: list[Failure] = []
+
+    def run(self, tasks: Iterable[Task], in_flight: int) -> list[Failure]:
+        try:
+            for task in tasks:
+                self._submit(task, in_flight)
+            while self._pending:
+                self._collect()
+        except BaseException:  # Ctrl-C too: keep what is finished, drop what is not
+            self._harvest()
+            raise
+        return self._failures
+
+    def _submit(self, task: Task, in_flight: int) -> None:
+        if task.key in self._store:
+            self._progress.known()
+            return
+        while len(self._pending) >= in_flight:
+            self._collect()
+        self._pending[self._executor.submit(compute, task.measure, task.cell)] = task
+
+    def _collect(self) -> None:
+        finished: list[tuple[Task, str]] = []
+        died: list[Task] = []
+        for future in wait(self._pending, return_when=FIRST_COMPLETED).done:
+            task = self._pending.pop(future)
+            answer = _answer(future)
+            if answer is None:
+                died.append(task)
+            elif answer.error:
+                self._fail(Failure(task, answer.error, answer.trace))
+            else:
+                finished.append((task, answer.rows))
+        self._keep(finished)
+        if died:
+            raise _death([*died, *self._pending.values()])
+
+    def _keep(self, finished: list[tuple[Task, str]]) -> None:
+        if finished:
+            self._store.add(finished)
+        for _ in finished:
+            self._progress.computed()
+
+    def _fail(self, failure: Failure) -> None:
+        self._progress.failed(failure.task, failure.error)
+        if len(self._failures) < KEPT:
+            self._failures.append(failure)
+
+    def _harvest(self) -> None:
+        answers = [(task, _answer(future)) for future, task in self._pending.items() if not future.cancel()]
+        with suppress(PruneproofError):  # the store itself may be what failed; that error is already on its way
+            self._keep([(task, answer.rows) for task, answer in answers if answer and not answer.error])
+
+
+def _answer(future: Future[Answer]) -> Answer | None:
+    """The answer of a future that is done; None if its worker died."""
+    try:
+        return future.result(timeout=0)
+    except (BrokenExecutor, CancelledError, TimeoutError):
+        return None
+    except Exception as error:  # the executor's own trouble with this cell, e.g. a scheduler that gave it up
+        return Answer(error=f"{type(error).__name__}: {error}")
+
+
+def _death(suspects: list[Task]) -> PruneproofError:
+    cells = "; ".join(f"{task.measure} {task.cell}" for task in suspects[:4])
+    more = f" and {len(suspects) - 4} more" if len(suspects) > 4 else ""
+    return PruneproofError(
+        "worker",
+        required="processes that live (one was killed or ran out of memory)",
+        received=f"a death while these cells were running: {cells}{more}",
+        remedy="run again with --resume (finished cells are kept), with fewer --workers if memory is short",
+    )

@@ -1,0 +1,71 @@
+"""The papers that can be run: each is a module with `PAPER` and `CLAIMS`.
+
+The five of this package are named by their key; anybody else's by its import name, e.g. `--paper my_lab.my_paper`.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+
+from ..errors import PruneproofError
+from .claim import Claim, Paper
+
+KEYS = ("pretraining", "initialization", "sensitivity", "scaling", "label_noise")
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A paper with its claims."""
+
+    paper: Paper
+    claims: tuple[Claim, ...]
+
+
+def chapters(names: tuple[str, ...] = ()) -> tuple[Chapter, ...]:
+    """Import papers.
+
+    Arguments:
+        names: keys or import names; by default all papers of this package.
+
+    Raises `PruneproofError` for a name that is neither, or a module that lacks `PAPER` or `CLAIMS`.
+    """
+    return tuple(_chapter(name) for name in names or KEYS)
+
+
+def _chapter(name: str) -> Chapter:
+    module = f"{__package__}.{name}" if name in KEYS else name
+    try:
+        if find_spec(module) is None:
+            raise ModuleNotFoundError(f"no module {module}")
+    except ImportError as error:
+        raise _unknown(name, str(error)) from None
+    found = import_module(module)
+    try:
+        return Chapter(found.PAPER, tuple(found.CLAIMS))
+    except AttributeError as error:
+        raise _unknown(name, str(error)) from None
+
+
+def _unknown(name: str, why: str) -> PruneproofError:
+    remedy = f"choose from {', '.join(KEYS)}, or name an importable module (set PYTHONPATH)"
+    return PruneproofError("papers", required="papers with PAPER and CLAIMS", received=f"{name} ({why})", remedy=remedy)
+
+
+def chosen(chapters: tuple[Chapter, ...], ids: tuple[str, ...]) -> tuple[Claim, ...]:
+    """The claims of some papers, or only those with the given ids.
+
+    Raises `PruneproofError` for an id that none of the papers has, or that two claims share.
+    """
+    claims = [claim for chapter in chapters for claim in chapter.claims]
+    known = {claim.id: claim for claim in claims}
+    if len(known) < len(claims):
+        twice = sorted({claim.id for claim in claims if known[claim.id] is not claim})
+        raise PruneproofError(
+            "papers", required="one claim per id", received=f"{twice} twice", remedy="rename one of them"
+        )
+    wrong = [name for name in ids if name not in known]
+    if wrong:
+        raise PruneproofError(
+            "papers", required="known claims", received=wrong, remedy=f"choose from {', '.join(known)}"
+        )
+    return tuple(known[name] for name in ids) if ids else tuple(claims)

@@ -1,0 +1,135 @@
+"""What a waiting person sees: cells done, failures, time left; a live bar on a terminal, else a line now and then.
+
+Everything goes to standard error, so that standard output stays machine-readable.
+"""
+
+import sys
+import time
+from types import TracebackType
+from typing import TextIO
+
+from .cell import Task
+
+INTERVAL = 10.0  # seconds between two plain lines
+
+
+class Progress:
+    """Counts cells and shows nothing; the base of what shows something.
+
+    Cells that the store already held count as done but not for the pace, or a resumed run would promise too much.
+
+    Example:
+        >>> progress = Progress()
+        >>> progress.begin(4)
+        >>> progress.known(), progress.computed(), progress.done, progress.total
+        (None, None, 2, 4)
+    """
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        pass
+
+    def begin(self, total: int) -> None:
+        """Start counting towards `total` cells."""
+        self.total, self.done, self.fresh, self.failures = total, 0, 0, 0
+        self.started = time.monotonic()
+
+    def known(self) -> None:
+        """One cell was found in the store."""
+        self.done += 1
+        self.show()
+
+    def computed(self) -> None:
+        """One cell was computed and stored."""
+        self.fresh += 1
+        self.known()
+
+    def failed(self, task: Task, error: str) -> None:
+        """One cell raised."""
+        self.failures += 1
+        self.write(f"failed: {task.measure} {task.cell}: {error}")
+        self.computed()
+
+    def left(self) -> str:
+        """The time left at the pace so far, or nothing while there is no pace."""
+        if not self.fresh:
+            return ""
+        seconds = (time.monotonic() - self.started) / self.fresh * (self.total - self.done)
+        return f"{int(seconds // 60)}:{int(seconds % 60):02d} left"
+
+    def text(self) -> str:
+        """The state in one line."""
+        failed = f"{self.failures} failed" if self.failures else ""
+        return ", ".join(part for part in (f"{self.done} of {self.total} cells", failed, self.left()) if part)
+
+    def write(self, line: str) -> None:
+        """Say something that stays on the screen."""
+
+    def show(self) -> None:
+        """Bring what is shown up to date."""
+
+
+class Lines(Progress):
+    """A plain line every ten seconds and at the end, for logs and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._next = 0.0
+
+    def begin(self, total: int) -> None:
+        """Start counting, and the clock of what is shown."""
+        super().begin(total)
+        self._next = self.started + INTERVAL
+
+    def show(self) -> None:
+        """Print a line if one is due."""
+        if self.done == self.total or time.monotonic() >= self._next:
+            self._next = time.monotonic() + INTERVAL
+            self.write(self.text())
+
+    def write(self, line: str) -> None:
+        """Print the line."""
+        print(line, file=self._stream, flush=True)
+
+
+class Bar(Progress):
+    """A live bar for a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._live = RichProgress(*columns, console=Console(file=stream), transient=True)
+        self._bar = self._live.add_task("", total=None)
+
+    def __enter__(self) -> Progress:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._live.stop()
+
+    def begin(self, total: int) -> None:
+        """Start counting, and the clock of what is shown."""
+        super().begin(total)
+        self.show()
+
+    def show(self) -> None:
+        """Move the bar."""
+        self._live.update(self._bar, total=self.total, completed=self.done, description=self.text())
+
+    def write(self, line: str) -> None:
+        """Print the line above the bar."""
+        self._live.console.print(line, markup=False, highlight=False)
+
+
+def progress_for(stream: TextIO | None = None) -> Progress:
+    """A bar if the stream (by default standard error) is a terminal, else lines."""
+    stream = stream or sys.stderr
+    if stream is None:  # a process without a console
+        return Progress()
+    return Bar(stream) if stream.isatty() else Lines(stream)

@@ -1,0 +1,52 @@
+"""What runs in a worker: one cell from its parameters, its rows or its error as text.
+
+Only texts cross the border between processes or machines: an exception that cannot be pickled, or a measure that cannot
+be imported, becomes a report about its cell and never breaks the pool.
+"""
+
+import json
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from .cell import canonical
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a cell: `rows` as JSON, or `error` in one line with its `trace`."""
+
+    rows: str = ""
+    error: str = ""
+    trace: str = ""
+
+
+def compute(measure: str, cell: str) -> Answer:
+    """Run one cell.
+
+    Arguments:
+        measure: `"module:function"`.
+        cell: the parameters as JSON.
+
+    Example:
+        >>> compute("builtins:sorted", '{"b": 1}').rows
+        '["b"]'
+        >>> compute("builtins:len", "3").error
+        "TypeError: object of type 'int' has no len()"
+    """
+    try:
+        rows = find(measure)(json.loads(cell))
+        return Answer(rows=canonical(list(rows)))
+    except Exception as error:
+        return Answer(error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+
+
+def find(name: str) -> Callable[[dict[str, Any]], Sequence[dict[str, Any]]]:
+    """Import `"module:function"`."""
+    module, _, function = name.partition(":")
+    found: Any = import_module(module)
+    for part in function.split("."):
+        found = getattr(found, part)
+    return found

@@ -1,0 +1,117 @@
+"""Which parameters of a model may be pruned, and which of its parameters a set of names and shapes means.
+
+Prunable are the weights of all convolutions and linear layers, the output layer included; never biases, normalisation
+or embeddings. Names are those of `named_parameters()` of the plain module: the wrappers of `torch.compile` and
+`DistributedDataParallel` do not show in them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import UninitializedParameter
+
+from ..errors import PruneproofError
+
+_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")  # of nn.MultiheadAttention
+
+
+def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Name the weights that pruning may remove, in the order of `named_parameters()`.
+
+    These are the weights of `nn.Linear`, of all (also transposed) convolutions, of the projections inside
+    `nn.MultiheadAttention`, and of the class `Conv1D` by which Hugging Face writes a linear layer; subclasses included.
+    A weight shared by several layers is named once; one shared with an embedding is an embedding.
+
+    **Arguments:**
+
+    - `model`: any module; looked through if wrapped by `torch.compile` or `DistributedDataParallel`.
+
+    **Returns:** parameter name → the model's own parameter.
+
+    **Raises:** `PruneproofError` if there is none, or if one has not been initialised (lazy modules).
+
+    Example:
+        >>> list(prunable(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))))
+        ['0.weight', '3.weight']
+    """
+    plain = unwrapped(model)
+    weights = {id(weight) for module in plain.modules() for weight in _weights(module)}
+    weights -= {id(module.weight) for module in plain.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
+    found = {name: parameter for name, parameter in plain.named_parameters() if id(parameter) in weights}
+    if not found:
+        raise PruneproofError(
+            "prunable",
+            required="a model with a linear or convolution weight",
+            received=type(plain).__name__,
+            remedy="pass scores of your own choice of parameters to select",
+        )
+    for name, parameter in found.items():
+        if isinstance(parameter, UninitializedParameter):
+            raise PruneproofError(
+                "prunable", required="initialised weights", received=f"lazy {name}", remedy="run one forward pass first"
+            )
+    return found
+
+
+def _weights(module: nn.Module) -> Iterator[nn.Parameter]:
+    names: tuple[str, ...] = ()
+    if isinstance(module, nn.Linear | _ConvNd) or type(module).__name__ == "Conv1D":
+        names = ("weight",)
+    elif isinstance(module, nn.MultiheadAttention):
+        names = _PROJECTIONS
+    for name in names:
+        # a weight that is computed (by weight norm, say) is not a parameter, and not to be found here
+        weight = module._parameters.get(name)
+        if weight is not None:
+            yield weight
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Look through the wrappers of `torch.compile`, `DataParallel` and `DistributedDataParallel`."""
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = cast(nn.Module, model.module)
+        elif "_orig_mod" in model._modules:
+            model = cast(nn.Module, model._orig_mod)
+        else:
+            return model
+
+
+def parameters_named(model: nn.Module, shapes: Mapping[str, torch.Size], *, where: str) -> dict[str, nn.Parameter]:
+    """Find the parameters that masks or scores speak of; refuses unknown names and other shapes.
+
+    **Arguments:**
+
+    - `model`: any module, possibly wrapped.
+    - `shapes`: parameter name → shape. A tied weight may go by any of its names, but only by one.
+    - `where`: the public function that asks, for the error message.
+
+    **Returns:** the same names → the model's own parameters.
+
+    **Raises:** `PruneproofError`.
+    """
+    known = dict(unwrapped(model).named_parameters(remove_duplicate=False))
+    for name, shape in shapes.items():
+        if name not in known:
+            raise PruneproofError(
+                where,
+                required=f"names of parameters, such as {next(iter(known), 'none: the model has no parameters')!r}",
+                received=name,
+                remedy="make the masks from this model",
+            )
+        if known[name].shape != shape:
+            raise PruneproofError(
+                where,
+                required=f"shape {tuple(known[name].shape)} for {name}",
+                received=tuple(shape),
+                remedy="make the masks from this model",
+            )
+    found = {name: known[name] for name in shapes}
+    if len({id(parameter) for parameter in found.values()}) < len(found):
+        raise PruneproofError(
+            where, required="one name per tied weight", received=list(found), remedy="keep one of the names"
+        )
+    return found

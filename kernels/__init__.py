@@ -12,3 +12,4 @@ from .greedy import Selection as Selection
 from .greedy import greedy_select as greedy_select
 from .patches import convolution_patches as convolution_patches
 from .sensitivity import sensitivities as sensitivities
+from .top_k import top_k_masks as top_k_masks

@@ -5,9 +5,24 @@ if __name__ == "prune":  # the checkout root is on sys.path
         "this is pruneproof.prune; `import prune` from the checkout means another package (try `python -P`)"
     )
 
+from . import schedules as schedules
 from . import scores as scores
+from .ablations import invert as invert
+from .ablations import reinitialize as reinitialize
+from .ablations import shuffle as shuffle
+from .collapse import Connectivity as Connectivity
+from .collapse import connectivity as connectivity
 from .enforcement import Enforcement as Enforcement
 from .enforcement import release as release
+from .interop import from_torch_prune as from_torch_prune
+from .interop import to_torch_prune as to_torch_prune
 from .masks import Masks as Masks
+from .methods import grasp as grasp
+from .methods import grasp_abs as grasp_abs
+from .methods import magnitude as magnitude
+from .methods import random as random
+from .methods import snip as snip
+from .methods import synflow as synflow
 from .parameters import prunable as prunable
+from .progressive import prune_progressively as prune_progressively
 from .selection import select as select

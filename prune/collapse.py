@@ -1,0 +1,160 @@
+"""Layer collapse: does a mask leave a path from input to output, and which weights lie on one?
+
+Each weight is replaced by its mask, each bias by zero, max pooling by average pooling, the rest of the network by its
+positive linear copy (`linearised`). A signal of ones then reaches exactly the units that a kept path reaches from the
+input, and its derivative exactly those that reach the output; both are reduced to zero or one at every layer, so depth
+neither overflows nor underflows. A kept weight is *live* if its input and its output are: this is exact for networks of
+linear layers, normalisers, activations, pooling and sums. Paths through an attention softmax are not followed.
+
+Cost: one forward and one backward pass of the copy on one example.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import PruneproofError
+from .linearised import ScaleShift, linearised
+from .masks import Masks
+from .parameters import parameters_named, unwrapped
+from .scores._frozen import Inputs, call, check_device
+from .scores._objective import Readout
+
+
+@dataclass(frozen=True)
+class Connectivity:
+    """Which kept weights lie on a path from input to output.
+
+    **Arguments:**
+
+    - `connected`: whether there is such a path at all.
+    - `kept`: the masks that were examined.
+    - `live`: of these, the weights on a path.
+    """
+
+    connected: bool
+    kept: Masks
+    live: Masks
+
+    @property
+    def emptied(self) -> tuple[str, ...]:
+        """The layers of which the mask keeps nothing."""
+        return tuple(name for name, count in self.kept.counts.items() if count == 0)
+
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """The layers without a live weight: emptied, or disconnected by another layer."""
+        return tuple(name for name, count in self.live.counts.items() if count == 0)
+
+    @property
+    def live_units(self) -> dict[str, int]:
+        """Layer → number of its outputs (rows of the weight) that a live weight feeds."""
+        return {name: int(mask.flatten(1).any(1).sum()) for name, mask in self.live.items()}
+
+    def live_positions(self) -> dict[str, Tensor]:
+        """Name → bool tensor: all positions, kept or not, between a live input and a live output of the layer."""
+        return {name: _between(mask) for name, mask in self.live.items()}
+
+
+def connectivity(
+    model: nn.Module, masks: Masks, input_shape: Sequence[int] | Inputs, *, readout: Readout | None = None
+) -> Connectivity:
+    """Certify which layers a mask cuts and whether input and output are still connected.
+
+    **Arguments:**
+
+    - `model`: the network; copied, unchanged.
+    - `masks`: masks of its parameters.
+    - `input_shape`: shape of a batch of one example, or the inputs themselves, as in `scores.synflow`.
+    - `readout`: takes the tensor out of an output that is not one.
+
+    **Returns:** `Connectivity`.
+
+    **Raises:** `PruneproofError` if the masks are of another model, or the output is not a tensor.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False))
+        >>> masks = Masks({"0.weight": torch.tensor([[True, False], [False, False]]),
+        ...                "2.weight": torch.tensor([[False, True]])})  # unit 0 is fed, unit 1 is read
+        >>> result = connectivity(net, masks, (1, 2))
+        >>> result.connected, result.emptied, result.cut
+        (False, (), ('0.weight', '2.weight'))
+    """
+    model = unwrapped(model)
+    device = check_device("connectivity", model)
+    shapes = {name: mask.shape for name, mask in masks.items()}
+    parameters_named(model, shapes, where="connectivity")
+    network = _indicator(model, masks)
+    inputs = input_shape
+    if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
+        inputs = torch.ones(tuple(input_shape), dtype=torch.float64, device=device)
+    with torch.enable_grad():
+        output = call(network, inputs)  # pyright: ignore[reportArgumentType] (a tuple of inputs is a Sequence too)
+        output = output if readout is None else readout(output)
+        if not isinstance(output, Tensor):
+            remedy = "pass readout=, the function that takes the logits out of the output"
+            received = type(output).__name__
+            raise PruneproofError("connectivity", required="a tensor output", received=received, remedy=remedy)
+        weights = parameters_named(network, shapes, where="connectivity")
+        flow = torch.autograd.grad(output.sum(), list(weights.values()), materialize_grads=True)
+    live = {name: masks[name].to(device) & (g > 0) for name, g in zip(weights, flow, strict=True)}
+    return Connectivity(bool((output > 0).any()), masks, Masks(live))
+
+
+class _Indicator(torch.autograd.Function):
+    """x > 0 as a number, both forwards and backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return (gradients[0] > 0).to(gradients[0].dtype)
+
+
+def _indicator(model: nn.Module, masks: Masks) -> nn.Module:
+    """The positive linear copy with masks for weights, without biases, reduced to zero or one after each layer."""
+    network = linearised(model)
+    with torch.no_grad():
+        for module in network.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                if name.endswith("bias"):
+                    parameter.zero_()
+                elif isinstance(module, ScaleShift):
+                    parameter.fill_(1)
+        for name, weight in parameters_named(network, {n: m.shape for n, m in masks.items()}, where="masks").items():
+            weight.copy_(masks[name])
+    names = {name.rpartition(".")[0] for name in masks}
+    for name, module in list(network.named_modules()):
+        if name in names:
+            module.register_forward_hook(lambda module, inputs, output: _reduced(output))
+        _average_instead_of_maximum(network, name, module)
+    return network
+
+
+def _reduced(output: Any) -> Any:
+    return _Indicator.apply(output) if isinstance(output, Tensor) else output
+
+
+def _average_instead_of_maximum(network: nn.Module, name: str, module: nn.Module) -> None:
+    """A maximum passes its derivative to one of several equal inputs; an average to all that are live."""
+    kind = type(module).__name__
+    if "MaxPool" not in kind or "Unpool" in kind:
+        return
+    average = getattr(nn, kind.replace("Max", "Avg"))
+    if kind.startswith("Adaptive"):
+        pool = average(module.output_size)
+    else:
+        pool = average(module.kernel_size, module.stride, module.padding, module.ceil_mode)
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, pool)
+
+
+def _between(live: Tensor) -> Tensor:
+    outputs, inputs = live.flatten(1).any(1), live.flatten(2).any(2).any(0) if live.ndim > 2 else live.any(0)
+    pairs = outputs[:, None] & inputs
+    return pairs.view(*pairs.shape, *[1] * (live.ndim - 2)).expand_as(live).clone()

@@ -1,0 +1,97 @@
+"""The positive linear copy of a network that SynFlow and the path certificate evaluate.
+
+Every parameter is replaced by its absolute value in double precision, every activation and dropout by the identity,
+every normaliser by its scale and shift alone: BatchNorm divides by the stored standard deviation and subtracts no mean,
+LayerNorm, GroupNorm, InstanceNorm and RMSNorm do not normalise. On a network of linear layers, such modules and pooling
+the copy is a positively homogeneous, increasing function of its input, and R = Σ f(1) is a polynomial with non-negative
+coefficients in the weights. Functions called inside `forward` (softmax, `F.gelu`) are left as they are; `F.relu` is the
+identity on what they see.
+
+Cost: one copy of the model in double precision.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.activation import __all__ as _activation_names
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
+from torch.nn.modules.dropout import _DropoutNd  # pyright: ignore[reportPrivateUsage]
+from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[reportPrivateUsage]
+
+_ATTENTION = "MultiheadAttention"
+_ELEMENTWISE = tuple(getattr(nn, name) for name in _activation_names if name != _ATTENTION)
+_CHANNELWISE = (_BatchNorm, _InstanceNorm, nn.GroupNorm)
+_TRAILING = (nn.LayerNorm, nn.RMSNorm)
+
+
+class ScaleShift(nn.Module):
+    """x·scale + shift, broadcast over the channel dimension or over the trailing ones."""
+
+    def __init__(self, scale: Tensor | None, shift: Tensor | None, *, channelwise: bool) -> None:
+        super().__init__()
+        self.scale = None if scale is None else nn.Parameter(scale)
+        self.bias = None if shift is None else nn.Parameter(shift)
+        self.channelwise = channelwise
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift, shape preserved."""
+        x = x if self.scale is None else x * self._shaped(self.scale, x)
+        return x if self.bias is None else x + self._shaped(self.bias, x)
+
+    def _shaped(self, values: Tensor, x: Tensor) -> Tensor:
+        return values.reshape(-1, *[1] * (x.ndim - 2)) if self.channelwise else values
+
+
+def linearised(model: nn.Module) -> nn.Module:
+    """A positive linear copy of a model in double precision; the model itself is untouched.
+
+    **Arguments:**
+
+    - `model`: any module that `copy.deepcopy` can copy.
+
+    **Returns:** a module with the same names for the parameters of linear and convolutional layers.
+
+    Source: the linearisation of SynFlow (Tanaka et al. 2020), in evaluation mode, double precision.
+
+    Example:
+        >>> layer = nn.Linear(2, 1, bias=False)
+        >>> _ = nn.init.constant_(layer.weight, -0.5)
+        >>> linearised(nn.Sequential(layer, nn.Tanh()))(torch.ones(1, 2, dtype=torch.float64)).item()
+        1.0
+    """
+    positive = copy.deepcopy(model).double().eval()
+    with torch.no_grad():
+        for parameter in positive.parameters():
+            parameter.abs_()
+    for name, module in list(positive.named_modules()):
+        replacement = _linear_twin(module)
+        if replacement is module:
+            continue
+        if not name:
+            return replacement
+        parent, _, child = name.rpartition(".")
+        setattr(positive.get_submodule(parent), child, replacement)
+    return positive.requires_grad_(True)
+
+
+def _linear_twin(module: nn.Module) -> nn.Module:
+    if isinstance(module, (*_ELEMENTWISE, _DropoutNd)):
+        return nn.Identity()
+    if isinstance(module, _CHANNELWISE):
+        return ScaleShift(_channel_scale(module), _detached(module.bias), channelwise=True)
+    if isinstance(module, _TRAILING):
+        return ScaleShift(_detached(module.weight), _detached(getattr(module, "bias", None)), channelwise=False)
+    return module
+
+
+def _channel_scale(module: nn.Module) -> Tensor | None:
+    scale, variance = _detached(getattr(module, "weight", None)), getattr(module, "running_var", None)
+    if variance is None:
+        return scale
+    deviation = torch.sqrt(variance + module.eps)
+    return 1 / deviation if scale is None else scale / deviation
+
+
+def _detached(parameter: Tensor | None) -> Tensor | None:
+    return None if parameter is None else parameter.detach()

@@ -1,0 +1,150 @@
+"""The pooled loss of a model as a pure function of its prunable weights.
+
+SNIP and GraSP differentiate this function. Evaluating it leaves the model as it was: parameters are replaced by
+detached copies, buffers by clones, modes and random generators are put back (`_frozen`).
+
+`chunk` bounds memory: the gradient of a mean over examples is the weighted mean of the chunks' gradients, so the result
+is the pooled one, term by term. That needs a loss that is a mean and examples that do not see each other, so BatchNorm
+on batch statistics is refused, and so is a loss whose chunks do not average to its pooled value.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ...errors import PruneproofError
+from ..parameters import prunable
+from ._frozen import BatchNormMode, Inputs, call, frozen
+from ._requirements import check, check_classes, check_loss
+
+Batch = tuple[Inputs, Any]
+Loss = Callable[[Any, Any], Tensor]
+Readout = Callable[[Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss over one pooled batch; `where` is the public name that errors mention."""
+
+    where: str
+    model: nn.Module
+    loss: Loss
+    batch: Batch
+    temperature: float = 1.0
+    batch_norm: BatchNormMode = "batch"
+    chunk: int | None = None
+    readout: Readout | None = None
+
+    def weights(self) -> dict[str, Tensor]:
+        """Leaf copies of the prunable weights, ready to be differentiated."""
+        return {name: weight.detach().clone().requires_grad_() for name, weight in prunable(self.model).items()}
+
+    def gradient(self, weights: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """The gradient of the pooled loss, accumulated over the chunks."""
+        return self._accumulate(weights, lambda value: _gradients(value, weights))
+
+    def curvature(self, weights: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """The Hessian of the pooled loss times its gradient, by double backward."""
+        if len(self._parts()) > 1:
+            fixed = self.gradient(weights)
+            return self._accumulate(weights, lambda value: _hessian_product(value, weights, fixed))
+        return self._accumulate(weights, lambda value: _hessian_product(value, weights, None))
+
+    def _accumulate(
+        self, weights: dict[str, Tensor], derivative: Callable[[Tensor], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        parts, total, value = self._parts(), tuple(torch.zeros_like(w) for w in weights.values()), 0.0
+        length, outputs = sum(size for _, size in parts), list[Tensor]()
+        for batch, size in parts:
+            output = self._output(weights, batch[0])
+            loss = self._value(output, batch[1])
+            for sum_, term in zip(total, derivative(loss), strict=True):
+                sum_ += term if len(parts) == 1 else term * (size / length)
+            value += loss.item() * size / length
+            outputs.append(output.detach() if isinstance(output, Tensor) else output)
+        self._check_mean(outputs, value)
+        return total
+
+    def _parts(self) -> list[tuple[Batch, int]]:
+        inputs, targets = self.batch
+        length = len(targets) if isinstance(targets, Tensor) and targets.ndim else 1
+        if self.chunk is None or self.chunk >= length:
+            return [(self.batch, length)]
+        cuts = [slice(start, min(start + self.chunk, length)) for start in range(0, length, self.chunk)]
+        return [((_rows(inputs, cut), targets[cut]), cut.stop - cut.start) for cut in cuts]
+
+    def _output(self, weights: dict[str, Tensor], inputs: Inputs) -> Any:
+        state = {name: tensor.detach() for name, tensor in self.model.named_parameters()}
+        state |= {name: tensor.clone() for name, tensor in self.model.named_buffers()}
+        output = call(lambda *a, **k: functional_call(self.model, state | weights, a, k), inputs)
+        output = self.readout(output) if self.readout is not None else output
+        if self.temperature == 1.0:
+            return output
+        if not isinstance(output, Tensor):
+            remedy = "pass readout=, the function that takes the logits out of the output"
+            raise PruneproofError(self.where, required="logits", received=type(output).__name__, remedy=remedy)
+        return output / self.temperature
+
+    def _value(self, output: Any, targets: Any) -> Tensor:
+        try:
+            value = self.loss(output, targets)
+        except (TypeError, AttributeError, KeyError) as error:
+            if isinstance(output, Tensor):
+                raise
+            remedy = "pass readout=, or a loss that takes the logits out of the output"
+            received = f"a {type(output).__name__} and {error!r}"
+            raise PruneproofError(
+                self.where, required="a loss of the model's output", received=received, remedy=remedy
+            ) from error
+        return check_loss(self.where, value)
+
+    def _check_mean(self, outputs: list[Any], value: float) -> None:
+        if len(outputs) == 1:
+            return check_classes(self.where, outputs[0], self.batch[1])
+        if not all(isinstance(output, Tensor) for output in outputs):
+            remedy = "pass readout=, or leave out chunk="
+            raise PruneproofError(self.where, required="tensors to chunk", received="other outputs", remedy=remedy)
+        pooled = torch.cat(outputs)
+        check_classes(self.where, pooled, self.batch[1])
+        expected = self.loss(pooled, self.batch[1]).item()
+        # A guard against sums and batch-dependent weights, not a measure of rounding: those err by far more.
+        if abs(expected - value) > torch.finfo(pooled.dtype).eps ** 0.5 * max(abs(expected), abs(value)):
+            received = f"a loss of {expected} on the whole batch, {value} on average over its chunks"
+            remedy = "use reduction='mean', or leave out chunk="
+            raise PruneproofError(self.where, required="a mean over examples", received=received, remedy=remedy)
+
+
+@contextmanager
+def evaluated(objective: Objective) -> Generator[dict[str, Tensor]]:
+    """Check the arguments, hold the model still, and give leaf copies of its prunable weights."""
+    check(objective)
+    with frozen(objective.model, objective.batch_norm), torch.enable_grad():
+        yield objective.weights()
+
+
+def _gradients(value: Tensor, weights: dict[str, Tensor], create_graph: bool = False) -> tuple[Tensor, ...]:
+    """The gradient; zero for a weight that the loss does not use."""
+    return torch.autograd.grad(value, list(weights.values()), create_graph=create_graph, materialize_grads=True)
+
+
+def _hessian_product(
+    value: Tensor, weights: dict[str, Tensor], direction: tuple[Tensor, ...] | None
+) -> tuple[Tensor, ...]:
+    """The Hessian times a fixed direction, by default the gradient itself."""
+    gradient = _gradients(value, weights, create_graph=True)
+    direction = tuple(g.detach() for g in gradient) if direction is None else direction
+    product = torch.stack([(g * d).sum() for g, d in zip(gradient, direction, strict=True)]).sum()
+    if not product.requires_grad:  # a loss linear in the weights has no curvature
+        return tuple(torch.zeros_like(weight) for weight in weights.values())
+    return _gradients(product, weights)
+
+
+def _rows(inputs: Inputs, cut: slice) -> Inputs:
+    if isinstance(inputs, Mapping):
+        return {name: value[cut] for name, value in inputs.items()}
+    return tuple(value[cut] for value in inputs) if isinstance(inputs, tuple) else inputs[cut]

@@ -1,0 +1,70 @@
+"""What SNIP and GraSP need of model, loss, batch and options, refused with a remedy before anything is accumulated."""
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
+
+from ...errors import PruneproofError
+from ._frozen import check_device
+
+if TYPE_CHECKING:
+    from ._objective import Objective
+
+
+def check(objective: "Objective") -> None:
+    where, model = objective.where, objective.model
+    check_device(where, model)
+    if not callable(objective.loss):
+        remedy = "pass e.g. torch.nn.functional.cross_entropy"
+        raise PruneproofError(where, required="a callable loss", received=objective.loss, remedy=remedy)
+    if not (isinstance(objective.batch, tuple) and len(objective.batch) == 2):
+        remedy = "pass the pair (inputs, targets)"
+        received = type(objective.batch).__name__
+        raise PruneproofError(where, required="a batch", received=received, remedy=remedy)
+    if not objective.temperature > 0:
+        remedy = "pass 1.0 to leave the logits alone"
+        raise PruneproofError(where, required="temperature > 0", received=objective.temperature, remedy=remedy)
+    if objective.batch_norm not in ("batch", "running"):
+        remedy = "choose the pooled batch's statistics or the running ones"
+        required = "batch_norm 'batch' or 'running'"
+        raise PruneproofError(where, required=required, received=objective.batch_norm, remedy=remedy)
+    _check_chunk(objective)
+
+
+def _check_chunk(objective: "Objective") -> None:
+    if objective.chunk is None:
+        return
+    if objective.chunk < 1:
+        remedy = "pass the number of examples that fit in memory"
+        raise PruneproofError(objective.where, required="chunk >= 1", received=objective.chunk, remedy=remedy)
+    norms = [module for module in objective.model.modules() if isinstance(module, _BatchNorm)]
+    if any(objective.batch_norm == "batch" or norm.running_mean is None for norm in norms):
+        remedy = "pass batch_norm='running', or score the batch in one piece"
+        required = "examples that do not see each other, to accumulate over chunks"
+        raise PruneproofError(objective.where, required=required, received="BatchNorm on a batch", remedy=remedy)
+
+
+def check_classes(where: str, output: Any, targets: Any) -> None:
+    if not (isinstance(output, Tensor) and isinstance(targets, Tensor)):
+        return
+    labelled = output.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point()
+    missing = sorted(set(range(output.shape[1])) - set(targets.tolist())) if labelled else []
+    if missing:
+        remedy = "pool the same number of examples of every class, e.g. with balanced_batch"
+        received = f"a batch without class {', '.join(map(str, missing[:8]))}{' …' * (len(missing) > 8)}"
+        raise PruneproofError(where, required="examples of every class", received=received, remedy=remedy)
+
+
+def check_loss(where: str, value: Any) -> Tensor:
+    if not (isinstance(value, Tensor) and value.ndim == 0):
+        shape = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        remedy = "reduce it, e.g. with .mean()"
+        raise PruneproofError(where, required="a scalar loss", received=shape, remedy=remedy)
+    if not value.requires_grad:
+        remedy = "compute it from the model's output with differentiable operations"
+        raise PruneproofError(where, required="a differentiable loss", received="no graph", remedy=remedy)
+    if not value.isfinite():
+        remedy = "check the inputs and the weights"
+        raise PruneproofError(where, required="a finite loss", received=value.item(), remedy=remedy)
+    return value

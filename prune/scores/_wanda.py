@@ -1,0 +1,87 @@
+"""Wanda: weight magnitude times the norm of the input that the weight reads.
+
+abs(w_ij)·‖x_j‖₂, the norm over all examples (Sun et al. 2024); for a convolution, over all patches too. A module
+linear in its weight satisfies ∂/∂w Σ f(x²; w) = Σ x², entry by entry, so one backward pass of the module on its squared
+input gives ‖x_j‖² for linear, grouped and transposed layers alike, without unfolding patches.
+
+Cost: one forward pass of the model and one weight gradient per layer; memory of one chunk.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ...errors import PruneproofError
+from ..parameters import prunable, unwrapped
+from ._frozen import Inputs, call, check_device, frozen
+
+
+def wanda(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+    """Score each prunable weight by abs(weight) · ‖input it reads‖₂; the model is left bit for bit as it was.
+
+    **Arguments:**
+
+    - `model`: any module on one device whose prunable layers are called as modules; evaluation mode is used throughout.
+    - `inputs`: the calibration batch: a tensor, a tuple (positional) or a mapping (named).
+
+    **Returns:** name → tensor of the weight's shape and dtype, non-negative. Wanda compares weights within one output:
+    `select(..., scope="layer")` compares them within one layer.
+
+    **Raises:** `PruneproofError` if a prunable layer is never called, or parameters lie on several devices.
+
+    Source: Sun, Liu, Bair, Kolter 2024, "A Simple and Effective Pruning Approach for Large Language Models".
+
+    Example:
+        >>> layer = torch.nn.Linear(2, 1, bias=False)
+        >>> _ = torch.nn.init.constant_(layer.weight, -2.0)
+        >>> wanda(layer, torch.tensor([[3.0, 0.0], [4.0, 1.0]]))
+        {'weight': tensor([[10.,  2.]])}
+    """
+    model = unwrapped(model)
+    check_device("wanda", model)
+    weights = prunable(model)
+    squares = {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with frozen(model), _recording(model, weights, squares) as seen, torch.no_grad():
+        call(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
+    if unseen := sorted(set(weights) - seen):
+        remedy = "call the layers as modules, or score these weights by magnitude"
+        received = f"no input for {', '.join(unseen[:8])}"
+        raise PruneproofError("wanda", required="an input for each layer", received=received, remedy=remedy)
+    return {name: weight.detach().abs() * squares[name].sqrt() for name, weight in weights.items()}
+
+
+@contextmanager
+def _recording(model: nn.Module, weights: dict[str, nn.Parameter], squares: dict[str, Tensor]) -> Generator[set[str]]:
+    """Add up squared inputs while the block runs; gives the names of the weights whose layer was called."""
+    names, seen, evaluating = {id(weight): name for name, weight in weights.items()}, set[str](), set[nn.Module]()
+
+    def record(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
+        if layer in evaluating:
+            return
+        evaluating.add(layer)
+        name = names[id(layer.weight)]
+        squares[name] += _squared_inputs(layer, arguments)
+        seen.add(name)
+        evaluating.discard(layer)
+
+    layers = [module for module in model.modules() if id(getattr(module, "weight", None)) in names]
+    handles = [layer.register_forward_pre_hook(record) for layer in layers]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.enable_grad()
+def _squared_inputs(layer: nn.Module, arguments: tuple[Any, ...]) -> Tensor:
+    """Σ x² as each weight reads it: the gradient of Σ f(x²; w), whatever w is."""
+    squared, *rest = arguments
+    weight = torch.zeros_like(layer.get_parameter("weight"), requires_grad=True)
+    value = functional_call(layer, {"weight": weight}, (squared.detach() ** 2, *rest))
+    return torch.autograd.grad(value.sum(), weight)[0]

@@ -10,6 +10,8 @@ from . import scores as scores
 from .ablations import invert as invert
 from .ablations import reinitialize as reinitialize
 from .ablations import shuffle as shuffle
+from .certification import RegionCertificate as RegionCertificate
+from .certification import certify as certify
 from .collapse import Connectivity as Connectivity
 from .collapse import connectivity as connectivity
 from .enforcement import Enforcement as Enforcement

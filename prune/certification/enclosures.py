@@ -1,0 +1,169 @@
+"""Enclose the original z, the pruned ẑ and the difference δ = ẑ − z at every step, by cases (N2′).
+
+Boxes travel forward through the pair: three intervals a step, intersected with what ẑ = z + δ says of each from the
+other two. Cost: three passes of the network with |W| beside W.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .graph import Add, Lipschitz, MaxPool, Rectifier, Step
+from .linear_maps import PairMap
+from .rounding import TINY, UNIT, centre, down, gamma, up
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Two tensors (batch, *item) with low ≤ value ≤ high in exact arithmetic."""
+
+    low: Tensor
+    high: Tensor
+
+    def __and__(self, other: "Interval") -> "Interval":
+        return Interval(torch.fmax(self.low, other.low), torch.fmin(self.high, other.high))
+
+    def __add__(self, other: "Interval") -> "Interval":
+        return Interval(down(self.low + other.low), up(self.high + other.high))
+
+    def __sub__(self, other: "Interval") -> "Interval":
+        return Interval(down(self.low - other.high), up(self.high - other.low))
+
+    def magnitude(self) -> Tensor:
+        """The largest absolute value inside."""
+        return torch.maximum(self.high, -self.low)
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """Intervals of the original's value, the pruned network's, and their difference at one step."""
+
+    original: Interval
+    pruned: Interval
+    difference: Interval
+
+    def tightened(self) -> "Enclosure":
+        """Intersect each interval with what the other two imply."""
+        original = self.original & (self.pruned - self.difference)
+        pruned = self.pruned & (self.original + self.difference)
+        return Enclosure(original, pruned, self.difference & (self.pruned - self.original))
+
+
+def rectified_difference(z: Tensor, change: Tensor) -> Tensor:
+    """max(z + change, 0) − max(z, 0) without cancellation."""
+    return torch.where(z >= 0, torch.maximum(change, -z), (z + change).clamp(min=0))
+
+
+def input_enclosure(inputs: Tensor, radius: float) -> Enclosure:
+    """The box around each input; both networks read the same point of it."""
+    box = Interval(down(inputs - radius), up(inputs + radius)) if radius else Interval(inputs, inputs)
+    zero = torch.zeros_like(inputs)
+    return Enclosure(box, box, Interval(zero, zero))
+
+
+def propagate(step: Step, enclosures: list[Enclosure]) -> Enclosure:
+    """The enclosure after one step from those of the steps it reads."""
+    parents = [enclosures[parent] for parent in step.parents]
+    match step.operation:
+        case PairMap():
+            return _through_map(step.operation, parents[0]).tightened()
+        case Rectifier():
+            return _through_rectifier(step.operation.slope, parents[0]).tightened()
+        case Lipschitz():
+            return _through_lipschitz(step.operation, parents[0]).tightened()
+        case MaxPool():
+            return _through_max_pool(step.operation, parents[0]).tightened()
+        case Add():
+            one, two = parents
+            return Enclosure(one.original + two.original, one.pruned + two.pruned, one.difference + two.difference)
+        case None:
+            raise AssertionError("the input has no operation")
+
+
+def _through_map(layer: PairMap, box: Enclosure) -> Enclosure:
+    middle, radius = centre(box.original.low, box.original.high)
+    other, spread = centre(box.pruned.low, box.pruned.high)
+    shift, width = centre(box.difference.low, box.difference.high)
+    value = _affine(layer, 0, middle, radius)
+    pruned = _affine(layer, 1, other, spread)
+    if layer.weights is None:
+        return Enclosure(_interval(*value), _interval(*pruned), _interval(*_affine(layer, 1, shift, width, bias=False)))
+    carried, fresh = _affine(layer, 1, shift, width, bias=False), _affine(layer, 2, middle, radius)
+    return Enclosure(_interval(*value), _interval(*pruned), _interval(carried[0] + fresh[0], carried[1] + fresh[1]))
+
+
+def _affine(layer: PairMap, which: int, middle: Tensor, radius: Tensor, *, bias: bool = True) -> tuple[Tensor, Tensor]:
+    """Middle and outward radius of the image of a box under the weight numbered `which`."""
+    weight = None if layer.weights is None else layer.weights[which]
+    size = None if layer.slack is None else layer.slack[which]
+    image = layer.apply(weight, middle)
+    reach = layer.apply(size, radius)
+    scale = layer.apply(size, middle.abs() + radius)
+    if bias and layer.biases is not None and layer.offset is not None:
+        image, scale = image + layer.biases[which], scale + layer.offset[which]
+    slack = gamma(layer.terms) * scale + layer.terms * TINY * (scale > 0)
+    return image, reach + slack
+
+
+def _interval(middle: Tensor, radius: Tensor) -> Interval:
+    """Overflow (inf − inf) means that nothing is known, not that a comparison may fail silently."""
+    slack = radius + (middle.abs() + radius) * (4 * UNIT)
+    low, high = middle - slack, middle + slack
+    return Interval(torch.where(low.isnan(), -torch.inf, low), torch.where(high.isnan(), torch.inf, high))
+
+
+def _through_rectifier(slope: float, box: Enclosure) -> Enclosure:
+    def image(interval: Interval) -> Interval:
+        return Interval(*(torch.where(x >= 0, x, slope * x) for x in (interval.low, interval.high)))
+
+    z, change = box.original, box.difference
+    highest = rectified_difference(torch.where(change.high >= 0, z.high, z.low), change.high)
+    lowest = rectified_difference(torch.where(change.low >= 0, z.low, z.high), change.low)
+    if slope:
+        highest = up(slope * change.high + (1 - slope) * highest)
+        lowest = down(slope * change.low + (1 - slope) * lowest)
+        original, pruned = (Interval(down(i.low), up(i.high)) for i in (image(z), image(box.pruned)))
+        return Enclosure(original, pruned, Interval(lowest, highest))
+    exact = (lowest == change.low) & (highest == change.high)  # nothing was rounded
+    lowest, highest = (
+        torch.where(exact | (lowest == 0), lowest, down(lowest)),
+        torch.where(exact | (highest == 0), highest, up(highest)),
+    )
+    return Enclosure(image(z), image(box.pruned), Interval(lowest, highest))
+
+
+def _through_lipschitz(activation: Lipschitz, box: Enclosure) -> Enclosure:
+    """Monotone: the ends map to the ends. Otherwise only |σ(z) − σ(c)| ≤ L|z − c| is used."""
+    change = box.difference
+    fall, rise = (activation.constant * x.clamp(min=0) for x in (-change.low, change.high))
+    fall, rise = (torch.where(x > 0, up(x), 0.0) for x in (fall, rise))
+    if activation.monotone:
+        return Enclosure(_monotone(activation, box.original), _monotone(activation, box.pruned), Interval(-fall, rise))
+    reach = torch.maximum(fall, rise)
+    return Enclosure(_around(activation, box.original), _around(activation, box.pruned), Interval(-reach, reach))
+
+
+LIBRARY_ERROR = 2.0**-40  # of exp, tanh …: thousands of units in the last place, where the libraries promise a few
+
+
+def _monotone(activation: Lipschitz, interval: Interval) -> Interval:
+    low, high = activation.function(interval.low), activation.function(interval.high)
+    return Interval(low - LIBRARY_ERROR * (1 + low.abs()), high + LIBRARY_ERROR * (1 + high.abs()))
+
+
+def _around(activation: Lipschitz, interval: Interval) -> Interval:
+    middle, radius = centre(interval.low, interval.high)
+    image = activation.function(middle)
+    reach = up(activation.constant * radius) + LIBRARY_ERROR * (1 + image.abs())
+    return Interval(image - reach, image + reach)
+
+
+def _through_max_pool(pool: MaxPool, box: Enclosure) -> Enclosure:
+    def largest(x: Tensor) -> Tensor:
+        return functional.max_pool2d(x, *pool.settings)
+
+    original, pruned = (Interval(largest(i.low), largest(i.high)) for i in (box.original, box.pruned))
+    change = box.difference
+    return Enclosure(original, pruned, Interval(-largest(-change.low), largest(change.high)))

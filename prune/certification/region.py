@@ -1,0 +1,230 @@
+"""Certify, for every point of a ball around each input, how far pruned and original outputs can differ.
+
+At one known point nobody needs a bound: run both networks and subtract (that is what radius 0 does, plus rounding).
+Over a region the *difference* is propagated through the pair (N2′ in theory/network.md): by cases, then by linear
+relaxation with back-substitution. Statements are about exact arithmetic on the stored weights; all rounding is charged.
+Cost: `cases` three forward passes; `linear` one transposed pass per unit of every layer before a nonlinearity.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import PruneproofError
+from .enclosures import Enclosure, Interval, input_enclosure, propagate
+from .graph import Lipschitz, MaxPool, Rectifier, Step, trace_pair
+from .linear_maps import double
+from .substitution import ORIGINAL, PRUNED, Ball, Functional, lower_bounds
+
+WORKSPACE = 2**22  # float64 coefficients held at once by one functional: 32 MiB each, about a dozen of them
+
+
+@dataclass(frozen=True)
+class RegionCertificate:
+    """What holds at every point of the ball around each input.
+
+    Arguments:
+        error_bound: (batch, outputs) float64, at least |f̂ − f| anywhere in the ball.
+        certified: (batch,) bool, whether both networks provably predict class `predicted` anywhere in it.
+        predicted: (batch,) int64, the original's class at the centre.
+        margin: (batch,) float64, at most the original's smallest lead of that class over another in the ball.
+        pruned_margin: (batch,) float64, the same of the pruned network.
+        radius: of the ball, in input units.
+        norm: `"inf"` or `"2"`.
+        method: `"cases"` or `"linear"`.
+    """
+
+    error_bound: Tensor
+    certified: Tensor
+    predicted: Tensor
+    margin: Tensor
+    pruned_margin: Tensor
+    radius: float
+    norm: str
+    method: str
+
+
+def certify(
+    original: nn.Module,
+    pruned: nn.Module,
+    inputs: Tensor,
+    *,
+    radius: float = 0.0,
+    norm: str = "inf",
+    method: str = "linear",
+    refine: int = 2048,
+    lipschitz: Mapping[type[nn.Module], float] | None = None,
+) -> RegionCertificate:
+    """Bound |pruned − original| over the ball of each input, and say where both provably predict one class.
+
+    Arguments:
+        original: the network; linear, conv, pooling, BatchNorm (evaluation statistics), flatten, additions and
+            1-Lipschitz activations, in any `torch.fx`-traceable arrangement, with (batch, outputs) output.
+        pruned: a network of the same architecture with any other weights.
+        inputs: (batch, *item), finite.
+        radius: of the closed ball, ≥ 0, in input units.
+        norm: `"inf"` or `"2"`.
+        method: `"linear"` (tighter) or `"cases"` (intervals only, for very large networks).
+        refine: `linear` re-encloses layers of at most this many units by back-substitution; wider ones keep intervals.
+        lipschitz: module class → Lipschitz constant, for elementwise activations not known to be 1-Lipschitz.
+
+    Raises PruneproofError for different architectures, unsupported layers (named), non-finite inputs or weights, or a
+    radius that is not a non-negative number. Source: N2′ in theory/network.md.
+
+    Example:
+        >>> net, copy = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+        >>> _ = [p.data.copy_(torch.tensor(v)) for p, v in zip(net.parameters(), ([[1., 0.], [.25, 1.]], [0., 0.]))]
+        >>> _ = [p.data.copy_(torch.tensor(v)) for p, v in zip(copy.parameters(), ([[1., 0.], [0., 1.]], [0., 0.]))]
+        >>> record = certify(net, copy, torch.tensor([[2.0, 0.0]]), radius=0.5)
+        >>> [round(bound, 6) for bound in record.error_bound[0].tolist()], record.certified.tolist()
+        ([0.0, 0.625], [True])
+    """
+    steps = _checked(original, pruned, inputs, radius, norm, method, lipschitz or {})
+    points = double(inputs)
+    with torch.no_grad():
+        size = _batch(steps, points, refine if method == "linear" else 0)
+        parts = [_certify(steps, Ball(p, float(radius), norm), method, refine) for p in points.split(size)]
+    bound, certified, predicted, margin, other = (torch.cat(column) for column in zip(*parts, strict=True))
+    return RegionCertificate(bound, certified, predicted, margin, other, float(radius), norm, method)
+
+
+def _checked(
+    original: nn.Module,
+    pruned: nn.Module,
+    inputs: Tensor,
+    radius: float,
+    norm: str,
+    method: str,
+    lipschitz: Mapping[type[nn.Module], float],
+) -> list[Step]:
+    def refuse(required: str, received: object, remedy: str) -> PruneproofError:
+        return PruneproofError("certify", required=required, received=received, remedy=remedy)
+
+    if norm not in ("inf", "2"):
+        raise refuse("norm 'inf' or '2'", norm, "choose one")
+    if method not in ("cases", "linear"):
+        raise refuse("method 'cases' or 'linear'", method, "choose one")
+    if not (isinstance(radius, (int, float)) and 0 <= radius < math.inf):
+        raise refuse("a finite radius ≥ 0", radius, "pass e.g. 0.05")
+    if not isinstance(inputs, Tensor) or inputs.ndim < 2 or not len(inputs) or not inputs.is_floating_point():
+        shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise refuse("floating-point inputs (batch, *item), batch ≥ 1", shape, "add a batch dimension")
+    if not inputs.isfinite().all():
+        raise refuse("finite inputs", f"{int((~inputs.isfinite()).sum())} that are not", "drop those examples")
+    for name, tensor in (*original.state_dict().items(), *pruned.state_dict().items()):
+        if not tensor.isfinite().all():
+            raise refuse("finite weights", f"NaN or inf in {name}", "repair the network first")
+    return trace_pair(original, pruned, lipschitz)
+
+
+def _sizes(steps: list[Step], points: Tensor) -> list[int]:
+    """The number of units of every step, found by running one item."""
+    boxes = [input_enclosure(points[:1], 0.0)]
+    for step in steps[1:]:
+        try:
+            boxes.append(propagate(step, boxes))
+        except (RuntimeError, ValueError) as error:
+            shape = f"{tuple(points.shape[1:])} at {step.name} ({error})"
+            raise PruneproofError(
+                "certify", required="items of the shape the network reads", received=shape, remedy="reshape the inputs"
+            ) from error
+    if boxes[-1].original.low.ndim != 2:
+        shape = tuple(boxes[-1].original.low.shape)
+        raise PruneproofError("certify", required="(batch, outputs) output", received=shape, remedy="flatten it")
+    return [box.original.low[0].numel() for box in boxes]
+
+
+def _batch(steps: list[Step], points: Tensor, refine: int) -> int:
+    """How many inputs to treat at once so that coefficients fit the workspace."""
+    sizes = _sizes(steps, points)
+    rows = max([size for size in sizes if size <= refine] + [sizes[-1]])
+    return max(1, WORKSPACE // (2 * rows * max(sizes)))
+
+
+def _certify(steps: list[Step], ball: Ball, method: str, refine: int) -> tuple[Tensor, ...]:
+    boxes = _enclose(steps, ball, refine if method == "linear" and ball.radius else 0)
+    last, outputs = len(steps) - 1, boxes[-1]
+    _, centre = _at_centre(steps, ball)
+    predicted = centre.argmax(1)
+    rows = _leads(predicted, centre.shape[1])
+    others = torch.arange(centre.shape[1]) != predicted.unsqueeze(1)
+    margins = [_interval_margin(side, predicted) for side in (outputs.original, outputs.pruned)]
+    if method == "linear":
+        outputs = _refined(steps, boxes, last, ball)
+        own = [_bound(steps, boxes, last, rows, None, network, ball) for network in (ORIGINAL, PRUNED)]
+        joint = _bound(steps, boxes, last, rows, rows, ORIGINAL, ball)
+        margins = [torch.fmax(margins[0], own[0]), torch.fmax(margins[1], torch.fmax(own[1], joint))]
+    original, pruned = (torch.where(others, margin, torch.inf).amin(1) for margin in margins)
+    bound = torch.nan_to_num(outputs.difference.magnitude(), torch.inf, torch.inf)
+    return bound, (original > 0) & (pruned > 0), predicted, original, pruned
+
+
+def _at_centre(steps: list[Step], ball: Ball) -> tuple[list[Enclosure], Tensor]:
+    boxes = [input_enclosure(ball.inputs, 0.0)]
+    for step in steps[1:]:
+        boxes.append(propagate(step, boxes))
+    return boxes, 0.5 * (boxes[-1].original.low + boxes[-1].original.high)
+
+
+def _leads(predicted: Tensor, outputs: int) -> Tensor:
+    """Rows e_predicted − e_j, (batch, outputs, outputs); the row j = predicted is zero."""
+    eye = torch.eye(outputs, dtype=torch.float64)
+    return eye[predicted].unsqueeze(1) - eye
+
+
+def _interval_margin(side: Interval, predicted: Tensor) -> Tensor:
+    lead = side.low.gather(1, predicted.unsqueeze(1)) - side.high
+    return lead - lead.abs() * 2.0**-50
+
+
+def _enclose(steps: list[Step], ball: Ball, refine: int) -> list[Enclosure]:
+    """Boxes for all steps; those that a nonlinearity reads are refined once something nonlinear lies before them."""
+    boxes = [input_enclosure(ball.inputs, ball.radius)]
+    read = {parent for step in steps if _bends(step) for parent in step.parents}
+    bent = [ball.norm == "2"]
+    for index, step in enumerate(steps[1:], 1):
+        boxes.append(propagate(step, boxes))
+        after = any(bent[parent] for parent in step.parents)
+        bent.append(after or _bends(step))
+        if index in read and after and boxes[index].original.low[0].numel() <= refine:
+            boxes[index] = _refined(steps, boxes, index, ball)
+    return boxes
+
+
+def _bends(step: Step) -> bool:
+    return isinstance(step.operation, (Rectifier, Lipschitz, MaxPool))
+
+
+def _refined(steps: list[Step], boxes: list[Enclosure], index: int, ball: Ball) -> Enclosure:
+    """Intersect a step's enclosure with what back-substitution says of z, ẑ and δ."""
+    box = boxes[index]
+    shape = box.original.low.shape[1:]
+    eye = torch.eye(shape.numel(), dtype=torch.float64)
+    signed = torch.cat([eye, -eye]).reshape(1, -1, *shape).expand(len(ball.inputs), *[-1] * (1 + len(shape)))
+
+    def interval(value: Tensor, change: Tensor | None, network: int) -> Interval:
+        low, high = _bound(steps, boxes, index, value, change, network, ball).chunk(2, dim=1)
+        return Interval(low.reshape_as(box.original.low), -high.reshape_as(box.original.low))
+
+    original = box.original & interval(signed, None, ORIGINAL)
+    pruned = box.pruned & interval(signed, None, PRUNED)
+    difference = box.difference & interval(torch.zeros_like(signed), signed, ORIGINAL)
+    return Enclosure(original, pruned, difference).tightened()
+
+
+def _bound(
+    steps: list[Step],
+    boxes: list[Enclosure],
+    index: int,
+    value: Tensor,
+    change: Tensor | None,
+    network: int,
+    ball: Ball,
+) -> Tensor:
+    zero = torch.zeros(value.shape[:2], dtype=torch.float64)
+    rows = Functional(network, {index: (value, change)}, zero)
+    result = lower_bounds(steps, boxes, rows, ball)
+    return torch.where(result.isnan(), -torch.inf, result)

@@ -10,6 +10,9 @@ from .bits import BitMask as BitMask
 from .gram import Gram as Gram
 from .greedy import Selection as Selection
 from .greedy import greedy_select as greedy_select
+from .masked import masked_linear as masked_linear
 from .patches import convolution_patches as convolution_patches
 from .sensitivity import sensitivities as sensitivities
+from .sparse_product import sparse_linear as sparse_linear
+from .sparse_weight import SparseWeight as SparseWeight
 from .top_k import top_k_masks as top_k_masks

@@ -89,6 +89,8 @@ def pack_words(mask: Tensor) -> Tensor:
     """Bool `(…, columns)` to int32 words `(…, ceil(columns / 32))`, padding bits zero."""
     columns = mask.shape[-1]
     words = word_count(columns)
+    if columns == 0:
+        return mask.new_zeros(mask.shape, dtype=torch.int32)
     rows = mask.new_zeros((*mask.shape[:-1], words * WORD))
     rows[..., :columns] = mask
     eights = rows.view(torch.uint8).view(torch.int64)
@@ -97,6 +99,8 @@ def pack_words(mask: Tensor) -> Tensor:
 
 def unpack_words(words: Tensor, columns: int) -> Tensor:
     """Int32 words `(…, ceil(columns / 32))` to bool `(…, columns)`."""
+    if columns == 0:
+        return words.new_zeros(words.shape, dtype=torch.bool)
     octets = words.contiguous().view(torch.uint8).to(torch.int64)
     eights = (octets * _SPREAD) & _DIAGONAL
     return eights.view(torch.uint8)[..., :columns] != 0

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import PruneproofError
 from .greedy_input import require_tensor
 
-_ROWS = 256  # rows of G formed at a time: the working memory is this many rows, and half of the products are saved
+_ROWS = 128  # rows of G formed at a time: the working memory is this many rows, and half of the products are saved
 
 
 @dataclass(eq=False)

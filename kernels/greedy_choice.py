@@ -48,7 +48,7 @@ def lowest(scores: Tensor, tie: float) -> int:
         >>> lowest(torch.tensor([2.0, 1.0 + 1e-9, 1.0]), tie=1e-6)
         1
     """
-    return int((scores <= scores.min() + tie).to(torch.uint8).argmax())  # argmax returns the first
+    return int((scores <= float(scores.min()) + tie).view(torch.uint8).argmax())  # argmax returns the first
 
 
 def tie_width(diagonal: Tensor, energy: float) -> float:

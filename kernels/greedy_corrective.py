@@ -26,43 +26,43 @@ def corrective_path(products: Products, steps: int, replacement: bool) -> Path:
         >>> path.indices, path.losses, path.weights.tolist()
         ([1, 2, 0], [0.5, 0.0, 0.0], [0.0, 1.5, 1.0])
     """
-    correlation = products.correlation.double()  # ⟨Φ_q, y − u⟩
-    squares, tie = products.diagonal.double(), tie_width(products.diagonal, products.energy)
-    precision = torch.finfo(products.correlation.dtype).eps
-    dependent_below = 8 * steps * precision * squares  # what rounding leaves of a squared distance to the span
-    rows = products.correlation.new_empty(steps, len(correlation))
-    eligible = squares > dependent_below
+    correlation = products.correlation.clone()  # becomes ⟨Φ_q, y − u⟩
+    squares, tie = products.diagonal.tolist(), tie_width(products.diagonal, products.energy)
+    rounding = 8 * steps * torch.finfo(correlation.dtype).eps  # relative, of a squared distance to the span
+    spent = torch.zeros_like(correlation)  # inf for a neuron that is chosen or found dependent
+    rows = correlation.new_empty(steps, len(squares))
     coordinates: list[float] = []  # ⟨y, e_j⟩
     chosen: list[int] = []
     losses: list[float] = []
     loss = products.energy / 2
-    for j in range(steps):
-        q = lowest(torch.where(eligible, -correlation.abs(), torch.inf), tie)
-        if not eligible[q]:
-            break
-        length = float(squares[q]) ** 0.5
+    for _ in range(len(squares)):
+        q = lowest(spent - correlation.abs(), tie)
+        spent[q] = torch.inf
+        j = len(chosen)
+        projection = rows[:j, q].contiguous()  # Φ_q in the basis so far; the product below wants it in one piece
+        square = squares[q] - float(projection @ projection)
+        if square <= rounding * squares[q]:
+            continue
+        length = square**0.5
+        torch.addmv(products.column(q), rows[:j].T, projection, alpha=-1, out=rows[j]).div_(length)
         coordinate = float(correlation[q]) / length
-        row = torch.addmv(products.column(q), rows[:j].T, rows[:j, q], alpha=-1).div_(length)
-        rows[j] = row
-        correlation = correlation - coordinate * row
-        squares = squares - row.double().square()
-        eligible &= squares > dependent_below
-        eligible[q] = False
+        correlation.sub_(rows[j], alpha=coordinate)
         loss = max(0.0, loss - coordinate**2 / 2)
         coordinates.append(coordinate)
         chosen.append(q)
         losses.append(loss)
+        if len(chosen) == steps:
+            break
     weights = _least_squares_weights(rows[: len(chosen)], chosen, coordinates)
     spare = _unchosen(chosen, len(weights))[: steps - len(chosen)]
     return Path(chosen + spare, losses + [loss] * len(spare), weights)
 
 
 def _least_squares_weights(rows: Tensor, chosen: list[int], coordinates: list[float]) -> Tensor:
-    """Solve Rᵀ-triangular: the chosen block of `rows` is the Cholesky factor's transpose."""
+    """Weights w with Σ_i w_i ⟨Φ_i, e_j⟩ = ⟨y, e_j⟩: triangular, as a chosen neuron has no part in later directions."""
     weights = rows.new_zeros(rows.shape[1], dtype=torch.float64)
-    factor = rows[:, chosen].double().triu()
-    target = torch.tensor(coordinates, dtype=torch.float64, device=rows.device)[:, None]
-    weights[chosen] = torch.linalg.solve_triangular(factor, target, upper=True)[:, 0]
+    target = torch.tensor(coordinates, dtype=rows.dtype, device=rows.device)[:, None]
+    weights[chosen] = torch.linalg.solve_triangular(rows[:, chosen], target, upper=True)[:, 0].double()
     return weights
 
 

@@ -8,6 +8,7 @@ from .bound import Bound
 STATEMENTS = (
     "greedy",
     "pretraining",
+    "scaling_law",
 )  # a module of statements is added here by name
 
 

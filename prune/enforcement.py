@@ -9,7 +9,7 @@ one pass over the weight per backward and two per step; nothing in the forward p
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -52,8 +52,8 @@ def enforce(model: nn.Module, kept: Mapping[str, Tensor]) -> Enforcement:
     hooks: list[RemovableHandle] = []
     # a tied weight has several layers, and each of them can be loaded or copied alone
     for module in unwrapped(model).modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None and id(parameter) in pruned:
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            if id(parameter) in pruned:
                 anchors.append(_Anchor(name, parameter, pruned[id(parameter)]))
                 hooks.append(module.register_load_state_dict_post_hook(anchors[-1]))
     return Enforcement(anchors, hooks)
@@ -75,9 +75,11 @@ def release(model: nn.Module) -> None:
         >>> release(copy)           # and now free
     """
     for module in model.modules():
-        hooks = module._load_state_dict_post_hooks
-        for key in [key for key, hook in hooks.items() if isinstance(hook, _Anchor)]:
-            hooks.pop(key).disarm()
+        hooks = cast(dict[int, object], module._load_state_dict_post_hooks)  # pyright: ignore[reportPrivateUsage]
+        for key, hook in list(hooks.items()):
+            if isinstance(hook, _Anchor):
+                hook.disarm()
+                del hooks[key]
 
 
 class _Anchor:
@@ -91,8 +93,7 @@ class _Anchor:
         self._arm()
 
     def __call__(self, module: nn.Module, incompatible_keys: object) -> None:
-        loaded = module._parameters[self._name]
-        assert loaded is not None
+        loaded = module.get_parameter(self._name)
         if loaded is not self._parameter:  # load_state_dict(..., assign=True)
             self.disarm()
             self._parameter = loaded

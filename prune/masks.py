@@ -92,8 +92,6 @@ class Masks(Mapping[str, Tensor]):
             torch.equal(kept, other._kept[name].to(kept.device)) for name, kept in self._kept.items()
         )
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __and__(self, other: "Masks") -> "Masks":
         """Keep what both keep."""
         self._same_layout(other, "&")

@@ -10,11 +10,15 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import UninitializedParameter
 
 from ..errors import PruneproofError
 
+_LAYERS = (
+    nn.Linear,
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
 _PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")  # of nn.MultiheadAttention
 
 
@@ -58,15 +62,14 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def _weights(module: nn.Module) -> Iterator[nn.Parameter]:
     names: tuple[str, ...] = ()
-    if isinstance(module, nn.Linear | _ConvNd) or type(module).__name__ == "Conv1D":
+    if isinstance(module, _LAYERS) or type(module).__name__ == "Conv1D":
         names = ("weight",)
     elif isinstance(module, nn.MultiheadAttention):
         names = _PROJECTIONS
+    own = dict(module.named_parameters(recurse=False, remove_duplicate=False))
     for name in names:
-        # a weight that is computed (by weight norm, say) is not a parameter, and not to be found here
-        weight = module._parameters.get(name)
-        if weight is not None:
-            yield weight
+        if name in own:  # a weight that is computed (by weight norm, say) is not a parameter
+            yield own[name]
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -74,7 +77,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             model = cast(nn.Module, model.module)
-        elif "_orig_mod" in model._modules:
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
             model = cast(nn.Module, model._orig_mod)
         else:
             return model

@@ -1,18 +1,20 @@
 """Exact and enclosing arithmetic: what each node of a formula means on rationals, balls and power series.
 
-A number is an exact rational (`fmpq`), a ball that contains a real (`arb`), or a power series with ball coefficients
-(`arb_series`, a jet). Rationals stay exact while the operation keeps them rational and they stay small, so that
-`ceiling(6/2)` is 3 and not "3 or 4"; everything else becomes a ball, rounded outward by Arb. An operation that is
-undefined somewhere on its ball returns a ball that is not finite: nothing can be concluded from it.
+A number is an exact rational (`fmpq`), a ball that contains a real (`arb`), or a power series with rational or ball
+coefficients (`fmpq_series`, `arb_series`: a jet). Rationals stay exact while the operation keeps them rational and they
+stay small, so that `ceiling(6/2)` is 3 and not "3 or 4"; everything else becomes a ball, rounded outward by Arb. An
+operation that is undefined somewhere on its ball returns a ball that is not finite: nothing can be concluded from it.
 """
 
 from collections.abc import Callable
 from functools import reduce
 from math import isqrt
+from typing import Any
 
-from flint import arb, arb_series, fmpq
+from flint import arb, arb_series, fmpq, fmpq_series
 
-Number = fmpq | arb | arb_series
+Series = fmpq_series | arb_series
+Number = fmpq | arb | Series
 Operation = Callable[..., Number]
 
 EXACT_BITS = 4096  # beyond this size a rational becomes a ball: q**t with t in the millions must not fill the memory
@@ -21,7 +23,7 @@ EXACT_HARMONIC = 1000
 UNDEFINED = arb.nan()
 
 
-def ball(number: Number) -> arb | arb_series:
+def ball(number: Number) -> arb | Series:
     """A rational as a ball at the present precision; balls and series as they are."""
     return arb(number) if isinstance(number, fmpq) else number
 
@@ -30,14 +32,22 @@ def _tame(number: Number) -> Number:
     return arb(number) if isinstance(number, fmpq) and number.height_bits() > EXACT_BITS else number
 
 
+def _add(left: Any, right: Any) -> Any:
+    return left + right
+
+
+def _multiply(left: Any, right: Any) -> Any:
+    return left * right
+
+
 def total(*terms: Number) -> Number:
     """The sum of the arguments."""
-    return _tame(reduce(lambda left, right: left + right, terms))
+    return _tame(reduce(_add, terms))
 
 
 def product(*factors: Number) -> Number:
     """The product of the arguments."""
-    return _tame(reduce(lambda left, right: left * right, factors))
+    return _tame(reduce(_multiply, factors))
 
 
 def reciprocal(number: Number) -> Number:
@@ -60,10 +70,10 @@ def integer_power(number: Number, exponent: int) -> Number:
     if exponent == 1:
         return number
     half = integer_power(number, exponent // 2)
-    square = half * half
+    square: Number = _multiply(half, half)
     if isinstance(square, arb):
         square = square.nonnegative_part() if square.is_finite() else UNDEFINED
-    return _tame(square * number if exponent % 2 else square)
+    return _tame(_multiply(square, number) if exponent % 2 else square)
 
 
 def root(number: Number, degree: int) -> Number:
@@ -116,7 +126,7 @@ def logarithm(number: Number) -> Number:
 
 def absolute(number: Number) -> Number:
     """abs(x); a jet only where its sign is certain."""
-    if isinstance(number, arb_series):
+    if isinstance(number, Series):
         return number if number[0] > 0 else -number if number[0] < 0 else UNDEFINED
     return abs(number)
 
@@ -134,7 +144,7 @@ def smallest(*numbers: Number) -> Number:
 def _larger(first: Number, second: Number) -> Number:
     if isinstance(first, fmpq) and isinstance(second, fmpq):
         return max(first, second)
-    if isinstance(first, arb_series) or isinstance(second, arb_series):
+    if isinstance(first, Series) or isinstance(second, Series):
         left, right = constant_term(first), constant_term(second)
         return first if left > right else second if right > left else UNDEFINED
     return arb(first).max(arb(second))
@@ -142,7 +152,7 @@ def _larger(first: Number, second: Number) -> Number:
 
 def constant_term(number: Number) -> fmpq | arb:
     """The value of a jet at its centre; other numbers as they are."""
-    return number[0] if isinstance(number, arb_series) else number
+    return number[0] if isinstance(number, Series) else number
 
 
 def ceiling(number: Number) -> Number:
@@ -158,9 +168,9 @@ def floor(number: Number) -> Number:
 def _rounded(number: Number, exact: Callable[[fmpq], fmpq], enclosing: Callable[[arb], arb]) -> Number:
     if isinstance(number, fmpq):
         return exact(number)
-    if isinstance(number, arb_series):
-        wide = enclosing(number[0])
-        return wide if wide.is_exact() and not number[0].contains_integer() else UNDEFINED
+    if isinstance(number, Series):
+        centre = arb(number[0])
+        return UNDEFINED if centre.contains_integer() else enclosing(centre)
     return enclosing(number)
 
 
@@ -168,7 +178,7 @@ def harmonic(number: Number) -> Number:
     """The harmonic number H_n = 1 + 1/2 + … + 1/n, or ψ(x+1) + Euler's constant between the integers."""
     if isinstance(number, fmpq) and number.q == 1 and 0 <= number <= EXACT_HARMONIC:
         return fmpq.harmonic(int(number.p))
-    if isinstance(number, arb_series):
+    if isinstance(number, Series):
         return UNDEFINED
     return (arb(number) + 1).digamma() + arb.const_euler() if number > -1 else UNDEFINED
 
@@ -180,6 +190,6 @@ def elementary(name: str) -> Operation:
 
 def hyperbolic_tangent(number: Number) -> Number:
     """tanh(x); of a jet as 1 - 2/(exp(2x)+1), which series can do."""
-    if isinstance(number, arb_series):
+    if isinstance(number, Series):
         return 1 - 2 / ((2 * number).exp() + 1)
     return arb(number).tanh()

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from ..errors import PruneproofError
-from .hull import EPSILON, Floats
 from .gradient_descent import P1_STEP_SIZE, P1_WIDTH
+from .hull import EPSILON, Floats
 
 Activation = Literal["tanh", "softplus"]
 

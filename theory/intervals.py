@@ -1,0 +1,158 @@
+"""Intervals with exact end points that may be infinite: what a formula does next to a pole and at infinity.
+
+A ball cannot hold [4, ∞) and its rounded radius reaches past the end of [0, 1]. An interval keeps both ends, so that
+1/[0, 1/4] = [4, ∞], log [0, 1] = [-∞, 0] and √[0, 1] = [0, 1]. Every operation is monotone on pieces; each end is
+computed by Arb and rounded outward. What is undefined (∞ - ∞, a division by an interval with zero inside, log of a
+negative number) raises `Undefined`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from typing import cast
+
+import sympy
+from flint import arb, fmpq
+
+from .elementary import ceiling as rounded_up
+from .elementary import floor as rounded_down
+
+INFINITY = arb.pos_inf()
+
+
+class Undefined(ArithmeticError):
+    """The formula has no value, or no enclosure, on the interval."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """All reals between `low` and `high`, both exact; -∞ and +∞ stand for "unbounded"."""
+
+    low: arb
+    high: arb
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:  # NaN too
+            raise Undefined(f"[{self.low}, {self.high}]")
+
+
+def interval(low: fmpq | arb, high: fmpq | arb) -> Interval:
+    """The interval between two numbers, widened to exact ends where they are not representable."""
+    return Interval(arb(low).lower(), arb(high).upper())
+
+
+def evaluate(expression: sympy.Expr, values: dict[sympy.Symbol, Interval]) -> Interval:
+    """The range of a formula over the intervals of its symbols, enclosed node by node.
+
+    >>> x = sympy.Symbol("x")
+    >>> evaluate(sympy.log(1 + 1 / x), {x: interval(fmpq(0), fmpq(1))}).high
+    [+/- inf]
+    """
+    if isinstance(expression, sympy.Symbol):
+        return values[expression]
+    if isinstance(expression, sympy.Rational):
+        number = fmpq(int(expression.p), int(expression.q))
+        return interval(number, number)
+    if expression in _CONSTANTS:
+        return interval(_CONSTANTS[expression](), _CONSTANTS[expression]())
+    arguments = [evaluate(cast(sympy.Expr, part), values) for part in expression.args]
+    if isinstance(expression, sympy.Pow):
+        return _power(arguments[0], arguments[1], expression.args[1])
+    if expression.func not in _FUNCTIONS:
+        raise Undefined(f"no interval rule for {expression.func}")
+    return _FUNCTIONS[expression.func](*arguments)
+
+
+def _add(left: Interval, right: Interval) -> Interval:
+    return interval(left.low + right.low, left.high + right.high)
+
+
+def _multiply(left: Interval, right: Interval) -> Interval:
+    products = [_end_product(a, b) for a in (left.low, left.high) for b in (right.low, right.high)]
+    return interval(reduce(lambda a, b: a.min(b), products), reduce(lambda a, b: a.max(b), products))
+
+
+def _end_product(left: arb, right: arb) -> arb:
+    """0·∞ is 0: an infinite end stands for arbitrarily large finite numbers."""
+    return arb(0) if left == 0 or right == 0 else left * right
+
+
+def _reciprocal(divisor: Interval) -> Interval:
+    if divisor.low > 0 or divisor.high < 0:
+        return interval(1 / divisor.high, 1 / divisor.low)
+    if divisor.low == 0 and divisor.high > 0:
+        return interval(1 / divisor.high, INFINITY)
+    if divisor.high == 0 and divisor.low < 0:
+        return interval(-INFINITY, 1 / divisor.low)
+    raise Undefined("division by an interval with zero inside")
+
+
+def _power(base: Interval, exponent: Interval, symbolic: sympy.Basic) -> Interval:
+    if isinstance(symbolic, sympy.Integer):
+        times = int(symbolic)
+        return _reciprocal(_integer_power(base, -times)) if times < 0 else _integer_power(base, times)
+    if not base.low >= 0 or (base.low == 0 and not exponent.low > 0):
+        raise Undefined("a power of an interval that is not positive")
+    return _exp(_multiply(exponent, _log(base)))
+
+
+def _integer_power(base: Interval, times: int) -> Interval:
+    if times % 2 == 0 and not base.low >= 0:
+        magnitude = _absolute(base)
+        return _integer_power(magnitude, times)
+    return interval(_signed_power(base.low, times), _signed_power(base.high, times))
+
+
+def _signed_power(end: arb, times: int) -> arb:
+    return reduce(lambda left, right: left * right, [end] * times, arb(1))
+
+
+def _absolute(argument: Interval) -> Interval:
+    if argument.low >= 0:
+        return argument
+    if argument.high <= 0:
+        return interval(-argument.high, -argument.low)
+    return interval(fmpq(0), (-argument.low).max(argument.high))
+
+
+def _exp(argument: Interval) -> Interval:
+    return interval(argument.low.exp(), argument.high.exp())
+
+
+def _log(argument: Interval) -> Interval:
+    if not argument.low >= 0:
+        raise Undefined("log of an interval with negative numbers")
+    return interval(*(-INFINITY if end == 0 else end.log() for end in (argument.low, argument.high)))
+
+
+def _monotone(function: Callable[[arb], object]) -> Callable[[Interval], Interval]:
+    return lambda argument: interval(cast(arb, function(argument.low)), cast(arb, function(argument.high)))
+
+
+def _maximum(left: Interval, right: Interval) -> Interval:
+    return interval(left.low.max(right.low), left.high.max(right.high))
+
+
+def _minimum(left: Interval, right: Interval) -> Interval:
+    return interval(left.low.min(right.low), left.high.min(right.high))
+
+
+_CONSTANTS: dict[object, Callable[[], arb]] = {
+    sympy.pi: arb.pi,
+    sympy.E: arb.const_e,
+    sympy.EulerGamma: arb.const_euler,
+}
+_FUNCTIONS: dict[object, Callable[..., Interval]] = {
+    sympy.Add: lambda *terms: reduce(_add, terms),
+    sympy.Mul: lambda *factors: reduce(_multiply, factors),
+    sympy.Max: lambda *terms: reduce(_maximum, terms),
+    sympy.Min: lambda *terms: reduce(_minimum, terms),
+    sympy.Abs: _absolute,
+    sympy.exp: _exp,
+    sympy.log: _log,
+    sympy.tanh: _monotone(lambda end: end.tanh()),
+    sympy.atan: _monotone(lambda end: end.atan()),
+    sympy.erf: _monotone(lambda end: end.erf()),
+    sympy.ceiling: _monotone(rounded_up),
+    sympy.floor: _monotone(rounded_down),
+}

@@ -9,6 +9,8 @@ STATEMENTS = (
     "greedy",
     "pretraining",
     "scaling_law",
+    "sensitivity",
+    "network",
 )  # a module of statements is added here by name
 
 

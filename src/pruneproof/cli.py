@@ -71,3 +71,7 @@ def _run(name: str, arguments: list[str]) -> int:
 
     command = import_module(f"{__package__}.commands.{name}")
     return int(tyro.cli(command.main, prog=f"pruneproof {name}", args=arguments) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

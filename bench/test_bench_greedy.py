@@ -92,14 +92,15 @@ def test_corrective_beats_scikit_learn(benchmark: Any, problem: tuple[Tensor, Te
     from sklearn.linear_model import orthogonal_mp_gram
 
     exact = Gram.from_features(*(tensor.double() for tensor in problem))
-    theirs = orthogonal_mp_gram(exact.matrix.numpy(), exact.correlation.numpy(), n_nonzero_coefs=CORRECTIVE_STEPS)
+    arrays = exact.matrix.numpy(), exact.correlation.numpy()
+    theirs = torch.as_tensor(orthogonal_mp_gram(*arrays, n_nonzero_coefs=CORRECTIVE_STEPS))
     chosen = greedy_select(exact, CORRECTIVE_STEPS, rule="corrective").indices
-    assert sorted(chosen.tolist()) == theirs.nonzero()[0].tolist()
+    assert sorted(chosen.tolist()) == theirs.nonzero()[:, 0].tolist()
     arrays = gram.matrix.numpy(), gram.correlation.numpy()
     peer = partial(orthogonal_mp_gram, *arrays, n_nonzero_coefs=CORRECTIVE_STEPS)
     ours = partial(greedy_select, gram, CORRECTIVE_STEPS, rule="corrective")
     # In float32 both part from the float64 path at a near tie, each in its own way; what they reach is the same.
-    assert _loss(exact, ours().weights) <= 1.01 * _loss(exact, torch.from_numpy(peer()).double())
+    assert _loss(exact, ours().weights) <= 1.01 * _loss(exact, torch.as_tensor(peer()).double())
     seconds = _interleaved(5, ours=ours, peer=peer)
     _record(benchmark, ours, seconds, over_scikit_learn=seconds["peer"] / seconds["ours"])
     assert seconds["peer"] >= 5 * seconds["ours"]

@@ -52,15 +52,15 @@ def interpreting() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def choose(op: str, tensor: Tensor) -> Choice:
-    """Reference or Triton for an operation whose first tensor is `tensor`.
+def choose(op: str, tensor: Tensor, *, wide: bool = False) -> Choice:
+    """Reference or Triton for an operation whose first tensor is `tensor`; `wide` if its bodies compute in float64.
 
     Raises PruneproofError if Triton is demanded where it cannot run.
     """
     requested = requested_backend()
     if requested == "reference":
         return Choice(op, "reference", "torch", "PRUNEPROOF_BACKEND=reference")
-    if tensor.dtype == torch.float64:
+    if tensor.dtype == torch.float64 and not wide:
         return Choice(op, "reference", "torch", "float64 is the reference's type")
     if requested == "triton":
         _require_triton(op, tensor)

@@ -15,7 +15,7 @@ VECTOR, CHUNK, COLUMNS = 8, 256, 65_536
 
 def pack(weight: Tensor, keep: Tensor) -> list[Tensor]:
     """[values (entries,), columns uint16 (entries,), starts int32 (out + 1,)], starts in vectors of eight."""
-    out, columns = weight.shape
+    columns = weight.shape[1]
     if columns > COLUMNS:
         raise PruneproofError(
             "SparseWeight.from_dense",

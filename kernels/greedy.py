@@ -16,6 +16,7 @@ from .gram import Gram
 from .greedy_average import average_path
 from .greedy_choice import Path, Products
 from .greedy_corrective import corrective_path
+from .greedy_device import device_path
 from .greedy_input import require_tensor
 from .greedy_line_search import line_search_path
 from .greedy_naive import naive_average, naive_corrective, naive_line_search
@@ -94,7 +95,7 @@ def greedy_select(
 
 def _path(rule: str, products: Products) -> Callable[[Products, int, bool], Path]:
     """The code that walks the path: the one place where a device may bring its own."""
-    return _RULES[rule]
+    return device_path(rule, products) or _RULES[rule]
 
 
 def _products(problem: Gram | tuple[Tensor, Tensor], steps: int, method: str) -> Products:

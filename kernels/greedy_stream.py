@@ -19,7 +19,7 @@ class FeatureProducts:
     """
 
     def __init__(self, features: Tensor, target: Tensor) -> None:
-        self.features = features
+        self.features, self.target = features, target
         self.correlation = features @ target
         self.diagonal = torch.einsum("ij,ij->i", features, features)
         self.energy = float(target.double().square().sum())

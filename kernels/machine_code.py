@@ -78,7 +78,7 @@ def compile_body(
         raise PruneproofError(
             "compile_body",
             required=f"a target in {tuple(TARGETS)}, Triton, and no TRITON_INTERPRET",
-            received=f"{target}, Triton {'present' if triton_installed() else 'missing'}, interpreting: {interpreting()}",
+            received=f"{target}, Triton {'present' if triton_installed() else 'missing'}, interpreter {interpreting()}",
             remedy="compile in a process of its own",
         )
     import triton

@@ -32,8 +32,8 @@ def masked_linear(
     - `mask`: bool (out, in), or a `BitMask` of that shape (cheaper: packed once, and its empty blocks are skipped).
     - `precision`: for float32 on a GPU, "ieee", "tf32" or "tf32x3"; None follows
       `torch.get_float32_matmul_precision()`. The reference always computes in the input's own precision.
-    - `mask_grad`: if True, the gradient of `weight` is zero outside the mask; if False it is the dense dYᵀX, as training
-      of scores needs.
+    - `mask_grad`: if True, the gradient of `weight` is zero outside the mask; if False it is the dense dYᵀX, as the
+      training of scores needs.
 
     Returns (…, out). A masked entry is an exact zero even where the weight is inf or NaN. An infinite or NaN input may
     give NaN in any output, as in the dense product. Differentiable to any order in x, weight and bias; under `vmap` it

@@ -24,7 +24,7 @@ def fused_forward(
     precision: str,
 ) -> Tensor:
     """One kernel that reads W and its bits once per 64 tokens; few output rows split the columns, summed in order."""
-    x, weight, words = _rows(x), _rows(weight), words.contiguous()
+    x, weight, words = unit_rows(x), unit_rows(weight), words.contiguous()
     (tokens, columns), out = x.shape, weight.shape[0]
     if tokens * out == 0:
         return x.new_empty(tokens, out)
@@ -60,7 +60,7 @@ def premasked_input_gradient(dy: Tensor, weight: Tensor, words: Tensor, precisio
 
 def apply_mask(weight: Tensor, words: Tensor) -> Tensor:
     """W∘M from the packed bits in one pass."""
-    weight, words = _rows(weight), words.contiguous()
+    weight, words = unit_rows(weight), words.contiguous()
     out, columns = weight.shape
     masked = weight.new_empty(out, columns)
     if masked.numel():
@@ -73,7 +73,7 @@ def apply_mask(weight: Tensor, words: Tensor) -> Tensor:
 
 def weight_gradient(dy: Tensor, x: Tensor, words: Tensor, precision: str) -> Tensor:
     """(dYᵀX)∘M with the mask applied to the accumulator."""
-    dy, x, words = _rows(dy), _rows(x), words.contiguous()
+    dy, x, words = unit_rows(dy), unit_rows(x), words.contiguous()
     (tokens, out), columns = dy.shape, x.shape[1]
     dw = x.new_empty(out, columns)
     if dw.numel():
@@ -107,7 +107,7 @@ def library_precision(precision: str) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _rows(tensor: Tensor) -> Tensor:
+def unit_rows(tensor: Tensor) -> Tensor:
     """The tensor with unit stride along its last dimension, copied only if it has another."""
     return tensor if tensor.stride(-1) == 1 or tensor.numel() == 0 else tensor.contiguous()
 

@@ -1,0 +1,147 @@
+"""Every Triton body as it is launched for large shapes: what is compiled ahead of time, inspected and budgeted.
+
+One row per body and configuration. `unit` says how many elements (or non-zeros) one turn of the body's longest loop
+handles, so that instructions per element can be held against a stored budget (`budgets.json`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .machine_code import MachineCode, compile_body
+
+
+@dataclass(frozen=True)
+class Body:
+    """One configuration of a Triton body.
+
+    Arguments:
+        name: the key of its budget.
+        op: the operation that launches it.
+        kernel: the function made by `triton.jit`.
+        signature: argument → Triton type, for what is no constant.
+        constants: compile-time arguments, as in the launch.
+        unaligned: arguments that need not be multiples of 16.
+        warps, stages: as in the launch.
+        unit: elements or non-zeros per turn of the longest loop (of the whole body where it has none).
+        product: whether a tensor-core instruction must occur.
+    """
+
+    name: str
+    op: str
+    kernel: Any
+    signature: Mapping[str, str]
+    constants: Mapping[str, Any]
+    unaligned: tuple[str, ...]
+    warps: int
+    stages: int
+    unit: int
+    product: bool
+
+    def compile(self, target: str) -> MachineCode:
+        """The machine code for a target of `machine_code.TARGETS`."""
+        aligned = [name for name in self.signature if name not in self.unaligned and name not in self.constants]
+        options = {"num_warps": self.warps, "num_stages": self.stages}
+        return compile_body(self.kernel, self.signature, self.constants, aligned, target, **options)
+
+    def instructions_per_element(self, code: MachineCode) -> float:
+        """Thread instructions per element: of the longest loop where loops are known, else of the whole body."""
+        lanes = 64 if code.target.startswith("gfx") else 32
+        total = sum((code.loops[0] if code.loops else code.opcodes).values())
+        return total * self.warps * lanes / self.unit
+
+
+def bodies() -> tuple[Body, ...]:
+    """All of them; imports Triton."""
+    return (*_masked(), *_sparse(), *_greedy(), _sensitivity())
+
+
+def _types(pointers: str, integers: str) -> dict[str, str]:
+    """`"x_ptr:bf16 y_ptr:fp32"`, `"M N"` to a signature; integers are 32-bit."""
+    named = (pair.split(":") for pair in pointers.split())
+    return {name: f"*{kind}" for name, kind in named} | dict.fromkeys(integers.split(), "i32")
+
+
+def _masked() -> tuple[Body, ...]:
+    from .masked_triton import apply_mask_kernel, masked_forward_kernel, weight_gradient_kernel
+
+    strides = "M N K x_stride w_stride words_stride y_stride y_part"
+    pointers = "x_ptr:{0} w_ptr:{1} words_ptr:i32 bias_ptr:{0} y_ptr:{2} tiles_ptr:i32 starts_ptr:i32"
+    plain = {"tiles_ptr": None, "starts_ptr": None, "bias_ptr": None, "BIAS": False, "SKIP": False}
+    common = {"UPCAST": False, "WHOLE": True, "PRECISION": "ieee"}
+    decode = {"BM": 16, "BN": 64, "BK": 128, "SPLIT": 4, "PAIRS": True} | plain | common
+    skip = {"BM": 64, "BN": 64, "BK": 64, "SPLIT": 1, "PAIRS": True, "BIAS": True, "SKIP": True} | common
+    single = {"BM": 16, "BN": 64, "BK": 128, "SPLIT": 4, "PAIRS": False} | plain | common
+    pairs, words = _types(pointers.format("bf16", "i32", "fp32"), strides), _types("", "M")
+    op, forward, loose = "masked_linear", masked_forward_kernel, tuple(words)
+    gradient = _types(
+        "dy_ptr:bf16 x_ptr:bf16 words_ptr:i32 dw_ptr:bf16", "M N K dy_stride x_stride words_stride dw_stride"
+    )
+    tile = {"BM": 64, "BN": 128, "BK": 128, "UPCAST": False, "PRECISION": "ieee"}
+    apply = _types("w_ptr:bf16 words_ptr:i32 out_ptr:bf16", "N K w_stride words_stride out_stride")
+    tf32 = single | {"PRECISION": "tf32"}
+    floats = _types(pointers.format("fp32", "fp32", "fp32"), strides)
+    skipped = _types(pointers.format("bf16", "i32", "bf16"), strides)
+    return (
+        Body("masked_forward", op, forward, pairs, decode, loose, 4, 3, 64 * 128, True),
+        Body("masked_forward_tf32", op, forward, floats, tf32, loose, 4, 3, 64 * 128, True),
+        Body("masked_forward_skip", op, forward, skipped, skip, loose, 4, 3, 64 * 64, True),
+        Body("weight_gradient", op, weight_gradient_kernel, gradient, tile, ("M",), 8, 3, 128 * 128, True),
+        Body("apply_mask", op, apply_mask_kernel, apply, {"BN": 16, "BK": 128}, (), 4, 3, 16 * 128, False),
+    )
+
+
+def _sparse() -> tuple[Body, ...]:
+    from .sparse_triton import bsr_kernel, csr16_kernel, two_four_kernel
+
+    op, loose = "sparse_linear", ("M", "N")
+    dot = {"BIAS": True, "UPCAST": False, "PRECISION": "ieee"}
+    csr = _types(
+        "x_ptr:bf16 values_ptr:bf16 columns_ptr:u16 starts_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N x_stride y_stride"
+    )
+    one, four = ({"BR": 4, "BP": 256, "BM": tokens, "BIAS": True} for tokens in (1, 4))
+    bsr = _types(
+        "x_ptr:bf16 values_ptr:bf16 columns_ptr:i32 starts_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N K x_stride y_stride"
+    )
+    two = _types("x_ptr:bf16 values_ptr:bf16 places_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N K words x_stride y_stride")
+    return (
+        Body("csr16_1", op, csr16_kernel, csr, one, loose, 4, 3, 4 * 256, False),
+        Body("csr16_4", op, csr16_kernel, csr, four, loose, 4, 3, 4 * 256, False),
+        Body("bsr64", op, bsr_kernel, bsr, {"BM": 16, "SIZE": 64} | dot, loose, 4, 3, 64 * 64, True),
+        Body("bsr128", op, bsr_kernel, bsr, {"BM": 64, "SIZE": 128} | dot, loose, 8, 3, 128 * 128, True),
+        Body("two_four", op, two_four_kernel, two, {"BM": 16, "BN": 64, "BK": 128} | dot, loose, 4, 3, 64 * 128, True),
+    )
+
+
+def _greedy() -> tuple[Body, ...]:
+    from .greedy_triton import greedy_gram_kernel, rescore_kernel, screen_kernel
+
+    op = "greedy_select"
+    gram = _types(
+        "gram_ptr:fp32 b_ptr:fp64 score_ptr:fp64 tie_ptr:fp64 lowest_ptr:i64 chosen_ptr:i64 arrivals_ptr:i32 "
+        "chosen_score_ptr:fp64",
+        "N K gram_stride gram_part",
+    )
+    tile = {"BN": 4, "BM": 512, "WHOLE": True}
+    int8 = _types("copy_ptr:i8 r_ptr:fp32 out_ptr:fp32", "N M copy_stride")
+    bf16 = _types("copy_ptr:bf16 r_ptr:fp32 out_ptr:fp32", "N M copy_stride")
+    exact = _types("features_ptr:fp32 r_ptr:fp64 half_ptr:fp64 lower_ptr:fp64 limit_ptr:fp64 out_ptr:fp64", "M stride")
+    walk = {"BN": 512, "GRID": 132, "REPLACEMENT": True}
+    return (
+        Body("greedy_gram", op, greedy_gram_kernel, gram, walk, ("N", "K", "gram_part"), 4, 3, 512, False),
+        Body("screen_int8", op, screen_kernel, int8, tile, ("N",), 4, 3, 4 * 512, False),
+        Body("screen_bf16", op, screen_kernel, bf16, tile, ("N",), 4, 3, 4 * 512, False),
+        Body("rescore", op, rescore_kernel, exact, {"BM": 1024}, (), 4, 3, 1024, False),
+    )
+
+
+def _sensitivity() -> Body:
+    from .sensitivity_triton import STEP, TILE, sensitivity_kernel
+
+    types = _types(
+        "w_ptr:fp32 points_ptr:fp32 plus_ptr:fp32 minus_ptr:fp32 s_ptr:fp32", "P N K points_stride sums_stride"
+    )
+    tile, loose = {"BN": TILE, "BK": TILE, "STEP": STEP}, ("P",)
+    return Body(
+        "sensitivities", "sensitivities", sensitivity_kernel, types, tile, loose, 8, 3, TILE * TILE * STEP, False
+    )

@@ -1,0 +1,56 @@
+"""Equal-weight selection on Gram matrices of one size, all steps and all problems in one launch. See greedy_gpu.md."""
+
+import torch
+from torch import Tensor
+
+from .backend import interpreting
+from .gram import Gram
+from .greedy_choice import Path, tie_width
+from .greedy_triton import greedy_gram_kernel
+
+BLOCK = 512  # neurons a program takes at a time; at 1024 the sm_90 code spills
+_LARGEST = 2**63 - 1
+
+
+def persistent_paths(grams: list[Gram], steps: int, replacement: bool) -> list[Path]:
+    """The paths `average_path` takes on each problem: the same float64 operations on every score, hence the same bits.
+
+    **Arguments**: `grams` of one size, dtype and device; `steps`; `replacement` as in `greedy_select`.
+    """
+    matrix = torch.stack([gram.matrix for gram in grams]) if len(grams) > 1 else grams[0].matrix[None]
+    problems, neurons, _ = matrix.shape
+    correlation = torch.stack([gram.correlation.double() for gram in grams])
+    score = torch.stack([gram.diagonal.double() / 2 for gram in grams])
+    ties = score.new_tensor([tie_width(gram.diagonal.double(), gram.energy) for gram in grams])
+    lowest, chosen = (torch.full((problems, steps), _LARGEST, device=matrix.device) for _ in range(2))
+    arrivals = torch.zeros(problems, dtype=torch.int32, device=matrix.device)
+    chosen_score = score.new_empty(problems, steps)
+    grid = _programs(neurons, problems, matrix.device)
+    greedy_gram_kernel[(grid, problems)](
+        matrix, correlation, score, ties, lowest, chosen, arrivals, chosen_score, neurons, steps, matrix.stride(1),
+        matrix.stride(0), BN=BLOCK, GRID=grid, REPLACEMENT=replacement, num_warps=4,
+        launch_cooperative_grid=not interpreting(),
+    )  # fmt: skip
+    rows = zip(grams, correlation, chosen, chosen_score, strict=True)
+    return [_path(gram.energy, b, index, at, neurons) for gram, b, index, at in rows]
+
+
+def _path(energy: float, correlation: Tensor, chosen: Tensor, score: Tensor, neurons: int) -> Path:
+    """Losses from the scores that the choices had: ‖z + Φ_q‖² − ‖z‖² = 2(score + k⟨Φ_q, y⟩)."""
+    indices, inner = chosen.tolist(), correlation[chosen].tolist()
+    sum_energy, sum_inner = 0.0, 0.0  # ‖z‖² and ⟨z, y⟩
+    losses: list[float] = []
+    for k, (value, product) in enumerate(zip(score.tolist(), inner, strict=True), start=1):
+        sum_energy += 2 * (value + k * product)
+        sum_inner += product
+        losses.append(max(0.0, sum_energy / k**2 - 2 * sum_inner / k + energy) / 2)
+    weights = torch.bincount(chosen, minlength=neurons).double() / len(indices)
+    return Path(indices, losses, weights)
+
+
+def _programs(neurons: int, problems: int, device: torch.device) -> int:
+    """Programs per problem: all must be resident at once, at least one multiprocessor each."""
+    if device.type != "cuda":
+        return 1  # the interpreter runs one program after another: a second would wait for ever
+    processors = torch.cuda.get_device_properties(device).multi_processor_count
+    return max(1, min(-(-neurons // BLOCK), processors // problems))

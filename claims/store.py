@@ -70,7 +70,7 @@ class Store:
 
     def add(self, answers: Iterable[tuple[Task, str]]) -> None:
         """Acknowledge cells with their rows (JSON lists): all of them, or none if this raises."""
-        records = [(task.key, task.measure, task.cell, rows) for task, rows in answers]
+        records = ((task.key, task.measure, task.cell, rows) for task, rows in answers)
         with self._transaction():
             self._connection.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?)", records)
 

@@ -1,0 +1,75 @@
+"""Where and with what a run was made: versions, machine, source revision; what may differ between two runs."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .. import __version__
+from .process_pool import cores
+
+PACKAGES = ("torch", "triton", "numpy", "scipy", "sympy", "python-flint", "safetensors", "scikit-learn", "matplotlib")
+
+
+def environment() -> dict[str, str]:
+    """Describe this machine and its software; costs milliseconds and imports nothing heavy.
+
+    Example:
+        >>> environment()["pruneproof"] == __version__
+        True
+    """
+    versions = {name: installed(name) for name in PACKAGES}
+    return {
+        "pruneproof": __version__,
+        "source": revision(),
+        "python": platform.python_version(),
+        **{name: found for name, found in versions.items() if found},
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": str(cores()),
+        "accelerator": _accelerator(),
+    }
+
+
+def installed(package: str) -> str:
+    """The version of an installed package, or an empty text."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def revision() -> str:
+    """The git commit of the source, with a mark if files were changed since, or `"not a checkout"`."""
+    root, name = Path(__file__).resolve().parent, Path(__file__).name
+    if not _git(root, "ls-files", "--error-unmatch", name):  # also when installed inside somebody else's repository
+        return "not a checkout"
+    commit = _git(root, "rev-parse", "HEAD")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit[:12]} with local changes" if changed else commit[:12]
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text("utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _accelerator() -> str:
+    torch = sys.modules.get("torch")  # asked only if a paper loaded it: importing it costs seconds
+    if torch is None or ("CUDA_VISIBLE_DEVICES" in os.environ and not os.environ["CUDA_VISIBLE_DEVICES"]):
+        return "none used"
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "none"

@@ -1,0 +1,107 @@
+"""The output folder of a run: one writer at a time, an older run kept beside the new one, single files replaced whole.
+
+`results.sqlite` is the run; `index.html` and `run.json` are made from it. A new run moves an existing `results.sqlite`
+to the next free `results-1.sqlite`, `results-2.sqlite`, …; `resume` continues it instead. Nothing is ever deleted.
+"""
+
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from ..errors import PruneproofError
+from .store import Store
+
+RESULTS = "results.sqlite"
+
+
+@contextmanager
+def results_folder(folder: Path, *, resume: bool) -> Generator[Store]:
+    """Open the results of a folder for writing.
+
+    Arguments:
+        folder: made if absent.
+        resume: continue `results.sqlite` if there is one, instead of moving it aside.
+
+    Raises `PruneproofError` if the folder cannot be written, is in use by another run, or holds results of another
+    version.
+    """
+    with _refusing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError("the folder is read-only")
+        lock = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(lock, folder)
+        if not resume:
+            _set_aside(folder / RESULTS)
+        with Store(folder / RESULTS) as store:
+            yield store
+    finally:
+        os.close(lock)
+
+
+def existing_results(folder: Path) -> Path:
+    """The results file of a folder.
+
+    Raises `PruneproofError` if there is none.
+    """
+    path = folder / RESULTS
+    if not path.is_file():
+        remedy = "run pruneproof verify first, or pass --out with the folder of a run"
+        raise PruneproofError("results", required="an existing run", received=str(path), remedy=remedy)
+    return path
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file so that a reader, even after a crash, sees the old text or the new one and nothing in between.
+
+    Raises `PruneproofError` if it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with _refusing(path):
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path) -> None:
+    if not path.exists():
+        return
+    Store(path).close()  # refuses what is not ours, and folds the log of a killed run into the file
+    free = next(name for n in count(1) if not (name := path.with_stem(f"{path.stem}-{n}")).exists())
+    with _refusing(path):
+        path.rename(free)
+    print(f"kept the earlier results as {free} (--resume continues a run instead)", file=sys.stderr)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    """Refuse a folder that another run is writing to; the lock ends with the process that holds it."""
+    with suppress(ImportError):  # no such locks on this system
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            remedy = "wait for it, or pass --out with another folder"
+            received = f"{folder}, which another run is writing to"
+            raise PruneproofError("results", required="a free folder", received=received, remedy=remedy) from None
+        except OSError:  # a network file system without locks: SQLite's own still guard the rows
+            pass
+
+
+@contextmanager
+def _refusing(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        received = f"{path}: {error.strerror or error}"
+        remedy = "check permissions and free space, or pass --out with another folder"
+        raise PruneproofError("results", required="a writable folder", received=received, remedy=remedy) from None

@@ -1,0 +1,43 @@
+"""Make the report of what a results file holds: every claim that was ever run into it, not only the last command's."""
+
+import sys
+from pathlib import Path
+
+from .folder import replace_file
+from .papers import KEYS, Chapter, chapters
+from .record import read_record
+from .report import page
+from .runner import Result, judge
+from .store import Store
+
+PAGE = "index.html"
+
+
+def publish(store: Store, known: tuple[Chapter, ...], folder: Path, results: list[Result]) -> Path:
+    """Write `index.html`.
+
+    Arguments:
+        store: the rows.
+        known: the papers that were loaded; those of this package are loaded when the store has rows of them.
+        folder: where the page goes and `run.json` lies.
+        results: what was judged already, with its failures; the rest is judged from the rows.
+
+    Returns the path of the page.
+    """
+    complete = _complete(store, known)
+    judged = {result.claim.id: result for result in results}
+    recorded = store.claims()
+    claims = [claim for chapter in complete for claim in chapter.claims if claim.id in recorded]
+    for name in sorted(recorded.keys() - {claim.id for claim in claims}):
+        print(f"not in the report: {name} of {recorded[name]['paper']} (name its module with --paper)", file=sys.stderr)
+    told = [judged.get(claim.id) or judge(claim, store) for claim in claims]
+    path = folder / PAGE
+    replace_file(path, page(complete, told, store, read_record(folder)))
+    return path
+
+
+def _complete(store: Store, known: tuple[Chapter, ...]) -> tuple[Chapter, ...]:
+    loaded = {chapter.paper.key: chapter for chapter in known}
+    recorded = {record["paper"] for record in store.claims().values()}
+    ours = {key: loaded.get(key) or chapters((key,))[0] for key in KEYS if key in recorded}
+    return tuple((ours | loaded).values())

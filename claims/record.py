@@ -1,0 +1,56 @@
+"""`run.json`: when, where and how a run was made; kept apart from the rows, which depend on none of it."""
+
+import json
+import shlex
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .dispatch import Failure
+from .environment import environment
+from .folder import replace_file
+from .runner import Result
+from .values import plain
+
+RECORD = "run.json"
+
+
+class Record:
+    """Begins when it is made; `finish` writes it beside the results.
+
+    Arguments:
+        folder: the output folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._start = time.monotonic()
+        self._started = datetime.now(UTC)
+
+    def finish(self, results: list[Result]) -> None:
+        """Write the record, whole or not at all."""
+        seconds = time.monotonic() - self._start
+        record = {
+            "started": self._started.strftime("%Y-%m-%d %H:%M UTC"),
+            "duration": f"{int(seconds // 60)} min {seconds % 60:.0f} s",
+            "seconds": round(seconds, 1),
+            "command": shlex.join(["pruneproof", *sys.argv[1:]]),
+            "environment": environment(),
+            "failed": [_failure(failure) for result in results for failure in result.failures],
+        }
+        replace_file(self._folder / RECORD, json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a run left in `run.json`; empty if it was interrupted before it wrote one."""
+    try:
+        found = json.loads((folder / RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _failure(failure: Failure) -> dict[str, str]:
+    return {"measure": failure.task.measure, "cell": failure.task.cell, "error": failure.error, "trace": failure.trace}

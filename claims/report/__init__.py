@@ -1,0 +1,3 @@
+"""The report of a run: one HTML page that needs no network, no script and no file beside it."""
+
+from .document import page as page

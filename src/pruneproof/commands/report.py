@@ -1,0 +1,27 @@
+"""Make the report again from the rows of an earlier run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ..claims.extras import require
+from ..claims.folder import existing_results
+from ..claims.papers import chapters
+from ..claims.publish import publish
+from ..claims.store import Store
+
+
+def main(paper: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = (), out: Path = Path("report")) -> int:
+    """Judge the rows in OUT/results.sqlite again and write OUT/index.html; nothing is measured.
+
+    Example: pruneproof report --out my-report
+
+    Args:
+        paper: import names of papers of your own whose claims were run.
+        out: folder of the run.
+    """
+    require("report", "matplotlib")
+    with Store(existing_results(out)) as store:
+        print(f"report: {publish(store, chapters(paper) if paper else (), out, [])}")
+    return 0

@@ -1,0 +1,106 @@
+"""Run the papers' claims against real data and report the verdicts."""
+
+import json as json_text
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ..claims.claim import Scale, Verdict
+from ..claims.cluster import executor_for
+from ..claims.data_root import use_data_root
+from ..claims.extras import require
+from ..claims.folder import results_folder
+from ..claims.papers import chapters, chosen
+from ..claims.progress import progress_for
+from ..claims.publish import publish
+from ..claims.record import Record
+from ..claims.runner import Result, run
+from ..claims.verdict_table import print_failures, print_verdicts, result_fields
+from ..cli import INTERRUPTED
+from ..errors import PruneproofError
+
+HOLDS, VIOLATED, INCOMPLETE = 0, 1, 3
+
+
+def main(
+    paper: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = (),
+    claim: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID")] = (),
+    scale: Scale = Scale.QUICK,
+    seeds: int | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+    out: Path = Path("report"),
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+    data_root: Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> int:
+    """Run the claims of the papers, judge them by the criteria fixed before the run, write a report.
+
+    Writes OUT/index.html (the report), OUT/results.sqlite (every row, as soon as it exists) and OUT/run.json (when,
+    where, how long). An earlier results.sqlite is kept under the next free number, or continued with --resume.
+
+    Exit status: 0 no theorem is violated; 1 a theorem is violated; 2 misuse; 3 no theorem is violated, but a cell or a
+    criterion raised; 130 interrupted.
+
+    Example: pruneproof verify --paper pretraining --claim PT1 PT4 --scale standard --seeds 5 --out my-report
+
+    Args:
+        paper: papers to run, by key or by the import name of a module of your own with PAPER and CLAIMS; default all.
+        claim: claims to run, by id; default all of the papers.
+        scale: quick (minutes), standard (seeds and sizes as the criteria name them), full (hours, or a GPU).
+        seeds: number of seeds, instead of what the scale says.
+        json: print the results as a JSON list on standard output.
+        out: folder for the report, made if absent.
+        resume: continue the run in the folder: finished cells are not computed again.
+        data_root: folder with MNIST or CIFAR-10 files, for the claims that can use them.
+        workers: worker processes; default one per core.
+        scheduler: address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
+    """
+    _check(seeds, workers)
+    if data_root is not None:
+        use_data_root(data_root)
+    require("verify", "matplotlib")
+    known = chapters(paper)
+    claims = chosen(known, claim)
+    record = Record(out)
+    try:
+        with (
+            results_folder(out, resume=resume) as store,
+            executor_for(scheduler, workers) as pool,
+            progress_for() as seen,
+        ):
+            results = run(claims, scale, store, pool.executor, seeds=seeds, progress=seen, in_flight=pool.in_flight)
+            record.finish(results)
+            page = publish(store, known, out, results)
+    except KeyboardInterrupt:
+        print(f"interrupted: finished cells are kept; continue with {_again(out)}", file=sys.stderr)
+        return INTERRUPTED
+    _tell(results, json, page)
+    return _status(results)
+
+
+def _check(seeds: int | None, workers: int | None) -> None:
+    for name, value in (("--seeds", seeds), ("--workers", workers)):
+        if value is not None and value < 1:
+            raise PruneproofError(name, required="at least 1", received=value, remedy="pass a positive number")
+
+
+def _again(out: Path) -> str:
+    return f"the same command and --resume (--out {out})"
+
+
+def _tell(results: list[Result], as_json: bool, page: Path) -> None:
+    print_failures(results, sys.stderr)
+    if as_json:
+        print(json_text.dumps([result_fields(result) for result in results], indent=2, ensure_ascii=False, default=str))
+    else:
+        print_verdicts(results)
+        print(f"report: {page}")
+
+
+def _status(results: list[Result]) -> int:
+    if any(result.outcome.verdict is Verdict.VIOLATED for result in results):
+        return VIOLATED
+    return INCOMPLETE if any(result.missing or result.broken for result in results) else HOLDS

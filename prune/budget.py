@@ -1,7 +1,10 @@
 """How many weights each layer keeps, as whole numbers that add up exactly to the count asked for.
 
-Shares come from a rule (uniform or ERK); each layer first receives its share rounded down, then the weights still
-missing go one each to the largest remainders, ties to the earlier layer. Arithmetic is exact (rational numbers).
+A rule (uniform or ERK) gives every layer a share. A layer keeps the nearest whole number to λ·share, or all its weights
+if that is fewer, with one λ for all layers that makes the sum right: Webster's divisor method with capacities. Unlike
+largest remainders it is monotone (a larger count takes from no layer), so that masks of falling density are nested.
+It is the same as giving the weights out one at a time, each to the layer of largest share / (2·kept + 1) that is not
+full, ties to the earlier layer. Arithmetic is exact (rational numbers).
 """
 
 import math
@@ -42,13 +45,13 @@ def kept_count(density: float, total: int, *, where: str) -> int:
 
 
 def uniform(sizes: Sequence[int], count: int) -> list[int]:
-    """Give every layer the same density, within one weight.
+    """Give every layer the same density, as nearly as whole numbers allow.
 
     Example:
         >>> uniform([10, 30], 8)
         [2, 6]
     """
-    return _rounded([Fraction(count * size, sum(sizes)) for size in sizes], count)
+    return _apportioned(sizes, sizes, count)
 
 
 def erk(shapes: Sequence[Sequence[int]], count: int) -> list[int]:
@@ -60,30 +63,36 @@ def erk(shapes: Sequence[Sequence[int]], count: int) -> list[int]:
     Source: Mocanu et al. 2018 (Erdős–Rényi), Evci et al. 2020 (the kernel form).
 
     Example:
-        >>> erk([(2, 2), (10, 10)], 24)  # the small layer would be due 4 and is full
-        [4, 20]
+        >>> erk([(2, 2), (10, 10)], 30)  # the small layer would be due 5 and is full
+        [4, 26]
     """
-    sizes = [math.prod(shape) for shape in shapes]
-    shares = [Fraction(sum(shape)) for shape in shapes]
-    dense: set[int] = set()
+    return _apportioned([sum(shape) for shape in shapes], [math.prod(shape) for shape in shapes], count)
+
+
+def _apportioned(shares: Sequence[int], sizes: Sequence[int], count: int) -> list[int]:
+    scale = _scale(shares, sizes, count)
+    half = Fraction(1, 2)
+    kept = [min(size, math.floor(scale * share + half)) for share, size in zip(shares, sizes, strict=True)]
+    layers = range(len(sizes))
+    for _ in range(count - sum(kept)):
+        open_layers = [layer for layer in layers if kept[layer] < sizes[layer]]
+        kept[max(open_layers, key=lambda layer: Fraction(shares[layer], 2 * kept[layer] + 1))] += 1
+    for _ in range(sum(kept) - count):
+        last_first = [layer for layer in reversed(layers) if kept[layer]]
+        kept[min(last_first, key=lambda layer: Fraction(shares[layer], 2 * kept[layer] - 1))] -= 1
+    return kept
+
+
+def _scale(shares: Sequence[int], sizes: Sequence[int], count: int) -> Fraction:
+    """The λ with Σ min(size, λ·share) = count: whoever overflows is full, and the others share the rest."""
+    free, rest = list(range(len(sizes))), count
     while True:
-        free = [layer for layer in range(len(sizes)) if layer not in dense]
-        rest = count - sum(sizes[layer] for layer in dense)
-        scale = Fraction(rest) / sum(shares[layer] for layer in free) if free else Fraction(0)
-        full = {layer for layer in free if scale * shares[layer] > sizes[layer]}
+        scale = Fraction(rest, sum(shares[layer] for layer in free))
+        full = [layer for layer in free if scale * shares[layer] > sizes[layer]]
         if not full:
-            due = [Fraction(size) if layer in dense else scale * shares[layer] for layer, size in enumerate(sizes)]
-            return _rounded(due, count)
-        dense |= full
-
-
-def _rounded(due: Sequence[Fraction], count: int) -> list[int]:
-    """Whole numbers within one of what is due, adding up to the count; a due whole number is met exactly."""
-    floors = [math.floor(share) for share in due]
-    by_remainder = sorted(range(len(due)), key=lambda layer: floors[layer] - due[layer])  # stable: ties to the earlier
-    for layer in by_remainder[: count - sum(floors)]:
-        floors[layer] += 1
-    return floors
+            return scale
+        rest -= sum(sizes[layer] for layer in full)
+        free = [layer for layer in free if layer not in full]
 
 
 def layer_counts(wanted: Mapping[str, int], sizes: Mapping[str, int], *, where: str) -> dict[str, int]:

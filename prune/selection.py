@@ -38,7 +38,7 @@ def select(
       layer (`Masks.counts` copies the budget of another mask; 0 empties a layer).
     - `scope`: how the count is shared among the layers.
         - `"global"`: the highest scores of the model; a layer may become empty.
-        - `"layer"`: every layer at the same density, within one weight; the total is exact.
+        - `"layer"`: every layer at the same density, rounded so that the total is exact (`budget.uniform`).
         - `"erk"`: in proportion to the sum of a layer's dimensions, full layers dense (`budget.erk`).
         - `"n:m"` with two numbers, as in `"2:4"`: exactly n of every m consecutive weights of each row of the
           (outputs, inputs × kernel) matrix, which m must divide. The pattern fixes the density: give neither density

@@ -45,45 +45,45 @@ def test_global_density_is_exact(scores: dict[str, Tensor], density: float) -> N
 
 
 @given(scored_layers(), st.data())
-def test_uniform_layers_add_up(scores: dict[str, Tensor], data: st.DataObject) -> None:
-    total = sum(score.numel() for score in scores.values())
-    count = data.draw(st.integers(1, total))
-    shares = uniform([score.numel() for score in scores.values()], count)
-    assert sum(shares) == count
-    for score, share in zip(scores.values(), shares, strict=True):
-        assert abs(share - Fraction(count * score.numel(), total)) < 1
-    if 0 in shares:
-        with pytest.raises(PruneproofError, match="at least one weight for every layer"):
-            select(scores, count=count, scope="layer")
-        return
-    masks = select(scores, count=count, scope="layer")
-    assert list(masks.counts.values()) == shares
-    for name, mask in masks.items():
-        assert mask.reshape(-1).tolist() == first_of_the_highest(scores[name], masks.counts[name])
+def test_layers_share_as_the_rule_says(scores: dict[str, Tensor], data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, sum(score.numel() for score in scores.values())))
+    shapes, sizes = [score.shape for score in scores.values()], [score.numel() for score in scores.values()]
+    for scope, shares in (("layer", uniform(sizes, count)), ("erk", erk(shapes, count))):
+        if 0 in shares:
+            with pytest.raises(PruneproofError, match="at least one weight for every layer"):
+                select(scores, count=count, scope=scope)
+            continue
+        masks = select(scores, count=count, scope=scope)
+        assert masks.count == count and list(masks.counts.values()) == shares
+        for name, mask in masks.items():
+            assert mask.reshape(-1).tolist() == first_of_the_highest(scores[name], masks.counts[name])
 
 
-@given(st.lists(SHAPES, min_size=1, max_size=5), st.data())
-def test_erk_shares_follow_the_rule(shapes: list[tuple[int, ...]], data: st.DataObject) -> None:
-    """Exact total, no layer over its size, and what is not full is in proportion to the sum of its dimensions."""
+def one_at_a_time(shares: list[int], sizes: list[int]) -> list[list[int]]:
+    """The definition: each weight to the layer of largest share / (2·kept + 1) not yet full, ties to the earlier."""
+    paths = [[0] * len(sizes)]
+    for _ in range(sum(sizes)):
+        kept = list(paths[-1])
+        free = [layer for layer, size in enumerate(sizes) if kept[layer] < size]
+        kept[max(free, key=lambda layer: Fraction(shares[layer], 2 * kept[layer] + 1))] += 1
+        paths.append(kept)
+    return paths
+
+
+@given(st.lists(SHAPES, min_size=1, max_size=5))
+def test_budgets_are_those_given_out_one_at_a_time(shapes: list[tuple[int, ...]]) -> None:
+    """For every count at once; hence the sums are exact, no layer exceeds its size, and budgets are monotone."""
     sizes = [math.prod(shape) for shape in shapes]
-    count = data.draw(st.integers(1, sum(sizes)))
-    shares = erk(shapes, count)
-    assert sum(shares) == count
-    assert all(0 <= share <= size for share, size in zip(shares, sizes, strict=True))
-    # one scale explains all layers: full ones are due at least their size, the others are within one of what is due
-    due_by_sum = [
-        (Fraction(share - 1, sum(shape)), Fraction(share + 1, sum(shape)))
-        for share, shape, size in zip(shares, shapes, sizes, strict=True)
-        if share < size
-    ]
-    full = [
-        Fraction(size - 1, sum(shape))
-        for share, shape, size in zip(shares, shapes, sizes, strict=True)
-        if share == size
-    ]
-    highest = min((high for _, high in due_by_sum), default=None)
-    lowest = max([low for low, _ in due_by_sum] + full)
-    assert highest is None or lowest < highest
+    uniformly = one_at_a_time(sizes, sizes)
+    by_dimension = one_at_a_time([sum(shape) for shape in shapes], sizes)
+    for count in range(1, sum(sizes) + 1):
+        assert uniform(sizes, count) == uniformly[count]
+        assert erk(shapes, count) == by_dimension[count]
+
+
+def test_a_larger_count_takes_from_no_layer() -> None:
+    """The case in which largest remainders would: three layers of 6, 6 and 2 at 10 and 11 (4, 4, 2 and 5, 5, 1)."""
+    assert [uniform([6, 6, 2], count) for count in (10, 11)] == [[5, 4, 1], [5, 5, 1]]
 
 
 def test_erk_without_the_capacity_check_would_overflow() -> None:
@@ -103,9 +103,16 @@ def test_erk_is_proportional_to_the_sum_of_dimensions() -> None:
     assert erk([(10, 10), (20, 20), (5, 5, 3, 3)], 76) == [20, 40, 16]
 
 
-def test_remainders_go_to_the_largest_then_the_earlier() -> None:
+def test_uniform_rounds_to_the_nearest_and_ties_go_to_the_earlier() -> None:
     assert uniform([1, 1, 1], 2) == [1, 1, 0]
-    assert uniform([10, 25, 15], 7) == [1, 4, 2]  # due 1.4, 3.5, 2.1: the half is the largest remainder
+    assert uniform([10, 25, 15], 7) == [1, 4, 2]  # due 1.4, 3.5, 2.1
+
+
+def test_budgets_of_large_networks_are_immediate() -> None:
+    sizes = [10**6 + 7 * layer for layer in range(200)]
+    shares = uniform(sizes, sum(sizes) // 10)
+    assert sum(shares) == sum(sizes) // 10
+    assert all(abs(share - size / 10) <= 1 for share, size in zip(shares, sizes, strict=True))
 
 
 @pytest.mark.parametrize(

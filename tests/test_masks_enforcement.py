@@ -193,6 +193,7 @@ def test_deep_copies_are_enforced_and_apart(model: nn.Sequential, masks: Masks) 
 def test_a_copied_layer_is_enforced(model: nn.Sequential, masks: Masks) -> None:
     masks.enforce(model)
     layer = copy.deepcopy(model[6])
+    assert isinstance(layer, nn.Linear)
     mask = masks["6.weight"]
     optimizer = SGD(layer.parameters(), lr=0.1, momentum=0.9)
     for _ in range(3):

@@ -1,0 +1,173 @@
+"""`imp` prunes to exact, nested counts and rewinds what it says: weights to an iteration, or the schedule alone."""
+
+import copy
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pruneproof import PruneproofError
+from pruneproof.prune import Level, Masks, imp, scores
+
+GENERATOR = torch.Generator().manual_seed(1)
+INPUTS, TARGETS = torch.randn(32, 5, generator=GENERATOR), torch.randint(0, 3, (32,), generator=GENERATOR)
+ITERATIONS = 12
+DENSITIES = [0.6, 0.3, 0.1]
+
+
+class Trainer:
+    """Records how it is called, and trains with a learning rate that depends on the iteration."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, int]] = []
+        self.starts: list[dict[str, Tensor]] = []
+        self.ends: list[dict[str, Tensor]] = []
+
+    def __call__(self, model: nn.Module, start: int, stop: int) -> float:
+        self.calls.append((start, stop))
+        self.starts.append(copy.deepcopy(model.state_dict()))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
+        loss = math.nan
+        for iteration in range(start, stop):
+            optimizer.param_groups[0]["lr"] = 0.2 / (1 + iteration)
+            optimizer.zero_grad()
+            value = nn.functional.cross_entropy(model(INPUTS), TARGETS)
+            value.backward()
+            optimizer.step()
+            loss = value.item()
+        self.ends.append(copy.deepcopy(model.state_dict()))
+        return loss
+
+
+@pytest.fixture
+def model() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Linear(9, 3))
+
+
+def masked(state: dict[str, Tensor], masks: Masks) -> dict[str, Tensor]:
+    return {name: value * masks[name] if name in masks else value for name, value in state.items()}
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(value, right[name]) for name, value in left.items())
+
+
+def test_counts_are_exact_and_masks_nested(model: nn.Sequential) -> None:
+    levels = list(imp(model, Trainer(), DENSITIES, iterations=ITERATIONS))
+    assert [level.index for level in levels] == [0, 1, 2, 3]
+    assert [level.masks.count for level in levels] == [72, 43, 22, 7]  # of 5·9 + 9·3 = 72, halves up
+    for earlier, later in pairwise(levels):
+        assert earlier.masks & later.masks == later.masks
+    assert set(levels[0].masks) == {"0.weight", "3.weight"}
+
+
+def test_each_level_prunes_the_smallest_trained_weights(model: nn.Sequential) -> None:
+    trainer = Trainer()
+    levels = list(imp(model, trainer, DENSITIES, iterations=ITERATIONS))
+    for earlier, later, state in zip(levels, levels[1:], trainer.ends, strict=False):
+        alive = torch.cat([state[name][mask].abs() for name, mask in earlier.masks.items()])
+        kept = torch.cat([state[name][mask].abs() for name, mask in later.masks.items()])
+        assert torch.equal(kept.sort().values, alive.sort().values[-later.masks.count :])
+
+
+def test_weights_are_rewound_to_the_beginning(model: nn.Sequential) -> None:
+    initial, trainer = copy.deepcopy(model.state_dict()), Trainer()
+    levels = list(imp(model, trainer, DENSITIES, iterations=ITERATIONS))
+    assert trainer.calls == [(0, ITERATIONS)] * 4
+    for level, start in zip(levels, trainer.starts, strict=True):
+        assert same(start, masked(initial, level.masks))
+
+
+def test_weights_are_rewound_to_an_iteration(model: nn.Sequential) -> None:
+    """BatchNorm's statistics too: they are part of the state at that iteration."""
+    trainer = Trainer()
+    levels = list(imp(model, trainer, DENSITIES, iterations=ITERATIONS, rewind_to=3))
+    assert trainer.calls == [(0, 3), *[(3, ITERATIONS)] * 4]
+    early = trainer.ends[0]
+    assert not torch.equal(early["1.running_mean"], trainer.starts[0]["1.running_mean"])
+    for level, start in zip(levels, trainer.starts[1:], strict=True):
+        assert same(start, masked(early, level.masks))
+
+
+@pytest.mark.parametrize("rewind_to", [0, 3])
+def test_learning_rate_rewinding_keeps_the_trained_weights(model: nn.Sequential, rewind_to: int) -> None:
+    trainer = Trainer()
+    levels = list(imp(model, trainer, DENSITIES, rewind="learning_rate", iterations=ITERATIONS, rewind_to=rewind_to))
+    dense = 1 if rewind_to else 0
+    assert trainer.calls[dense:] == [(rewind_to, ITERATIONS)] * 4
+    for level, start, end in zip(levels[1:], trainer.starts[dense + 1 :], trainer.ends[dense:], strict=False):
+        assert same(start, masked(end, level.masks))
+
+
+def test_each_level_is_yielded_trained_and_enforced(model: nn.Sequential) -> None:
+    trainer = Trainer()
+    for level in imp(model, trainer, DENSITIES, iterations=ITERATIONS):
+        assert isinstance(level, Level) and isinstance(level.trained, float)
+        assert same(model.state_dict(), trainer.ends[-1])
+        Trainer()(model, 0, 3)
+        for name, mask in level.masks.items():
+            assert model.get_parameter(name)[~mask].count_nonzero() == 0
+            model.get_parameter(name).data.copy_(trainer.ends[-1][name])
+
+
+def test_closing_the_generator_ends_the_enforcement(model: nn.Sequential) -> None:
+    levels = imp(model, Trainer(), DENSITIES, iterations=ITERATIONS)
+    next(levels)
+    level = next(levels)
+    levels.close()  # pyright: ignore[reportAttributeAccessIssue]
+    Trainer()(model, 0, 3)
+    assert all(model.get_parameter(name)[~mask].count_nonzero() > 0 for name, mask in level.masks.items())
+
+
+def test_pruned_weights_stay_pruned_whatever_the_score(model: nn.Sequential) -> None:
+    """The false twin: a score that prefers zeros would bring every pruned weight back."""
+
+    def perverse(network: nn.Module) -> dict[str, Tensor]:
+        return {name: -score for name, score in scores.magnitude(network).items()}
+
+    levels = list(imp(model, Trainer(), DENSITIES, iterations=ITERATIONS, score=perverse))
+    assert [level.masks.count for level in levels] == [72, 43, 22, 7]
+    assert all(a.masks & b.masks == b.masks for a, b in pairwise(levels))
+    assert (
+        levels[1].masks != next(x for x in imp(copy.deepcopy(model), Trainer(), [0.6], iterations=1) if x.index).masks
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"densities": []}, "below 1 and falling"),
+        ({"densities": [1.0, 0.5]}, "below 1 and falling"),
+        ({"densities": [0.5, 0.5]}, "below 1 and falling"),
+        ({"densities": [0.5, 0.6]}, "below 1 and falling"),
+        ({"densities": [0.5, 0.0]}, r"in \(0, 1\]"),
+        ({"densities": [0.5, math.nan]}, r"in \(0, 1\]"),
+        ({"densities": [0.5, 1e-9]}, "at least one of 72 weights"),
+        ({"rewind": "biases"}, "rewind to be one of"),
+        ({"iterations": 0}, "rewind_to < iterations"),
+        ({"iterations": 2.0}, "whole number iterations"),
+        ({"rewind_to": ITERATIONS}, "rewind_to < iterations"),
+        ({"rewind_to": -1}, "rewind_to < iterations"),
+        ({"rewind_to": True}, "whole number rewind_to"),
+        ({"model": nn.Identity()}, "a linear or convolution weight"),
+    ],
+)
+def test_refuses_misuse_when_called(model: nn.Sequential, arguments: dict[str, object], message: str) -> None:
+    def never(network: nn.Module, start: int, stop: int) -> None:
+        raise AssertionError("trained")
+
+    before = copy.deepcopy(model.state_dict())
+    options: dict[str, Any] = {
+        "model": model,
+        "train": never,
+        "densities": DENSITIES,
+        "iterations": ITERATIONS,
+        **arguments,
+    }
+    with pytest.raises(PruneproofError, match=message):
+        imp(**options)
+    assert same(model.state_dict(), before)

@@ -18,6 +18,8 @@ from .enforcement import Enforcement as Enforcement
 from .enforcement import release as release
 from .interop import from_torch_prune as from_torch_prune
 from .interop import to_torch_prune as to_torch_prune
+from .lottery_ticket import Level as Level
+from .lottery_ticket import imp as imp
 from .masks import Masks as Masks
 from .methods import grasp as grasp
 from .methods import grasp_abs as grasp_abs
@@ -28,3 +30,5 @@ from .methods import synflow as synflow
 from .parameters import prunable as prunable
 from .progressive import prune_progressively as prune_progressively
 from .selection import select as select
+from .subnetwork import Subnetwork as Subnetwork
+from .subnetwork import greedy_subnetwork as greedy_subnetwork

@@ -20,7 +20,12 @@ BACKENDS = ("auto", "reference", "triton")
 
 @dataclass(frozen=True)
 class Choice:
-    """What would run: `backend` ("reference" or "triton"), the `implementation` by name, and the `reason`."""
+    """What would run: `backend` ("reference" or "triton"), the `implementation` by name, and the `reason`.
+
+    Example:
+        >>> Choice("masked_linear", "reference", "torch", "PRUNEPROOF_BACKEND=reference").backend
+        'reference'
+    """
 
     op: str
     backend: str

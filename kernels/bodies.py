@@ -72,8 +72,8 @@ def _masked() -> tuple[Body, ...]:
     decode = {"BM": 16, "BN": 64, "BK": 128, "SPLIT": 4, "PAIRS": True} | plain | common
     skip = {"BM": 64, "BN": 64, "BK": 64, "SPLIT": 1, "PAIRS": True, "BIAS": True, "SKIP": True} | common
     single = {"BM": 16, "BN": 64, "BK": 128, "SPLIT": 4, "PAIRS": False} | plain | common
-    pairs, words = _types(pointers.format("bf16", "i32", "fp32"), strides), _types("", "M")
-    op, forward, loose = "masked_linear", masked_forward_kernel, tuple(words)
+    pairs = _types(pointers.format("bf16", "i32", "fp32"), strides)
+    op, forward, loose = "masked_linear", masked_forward_kernel, ("M",)
     gradient = _types(
         "dy_ptr:bf16 x_ptr:bf16 words_ptr:i32 dw_ptr:bf16", "M N K dy_stride x_stride words_stride dw_stride"
     )

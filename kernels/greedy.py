@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from ..errors import PruneproofError
+from .backend import Choice
 from .gram import Gram
 from .greedy_average import average_path
 from .greedy_choice import Path, Products
 from .greedy_corrective import corrective_path
-from .greedy_device import device_path
+from .greedy_device import device_path, plan_path
 from .greedy_input import require_tensor
 from .greedy_line_search import line_search_path
 from .greedy_naive import naive_average, naive_corrective, naive_line_search
@@ -91,6 +92,22 @@ def greedy_select(
         return _selection(_NAIVE[rule](features, target, steps, replacement), target.device)
     products = _products(problem, steps, method)
     return _selection(_path(rule, products)(products, steps, replacement), products.correlation.device)
+
+
+def plan(
+    problem: Gram | tuple[Tensor, Tensor],
+    steps: int,
+    rule: str = "average",
+    replacement: bool = True,
+    method: str = "auto",
+) -> Choice:
+    """What `greedy_select` would run for these arguments."""
+    if method == "naive":
+        return Choice(_WHERE, "reference", "naive", "the definition was asked for")
+    if isinstance(problem, Gram):
+        return plan_path(rule, problem.correlation, True)
+    gram = method == "gram" or (method == "auto" and _gram_pays(problem[0], steps))
+    return plan_path(rule, problem[0], gram)
 
 
 def _path(rule: str, products: Products) -> Callable[[Products, int, bool], Path]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from torch import Tensor
+
 from .backend import Choice, choose
 from .gram import Gram
 from .greedy_choice import Path, Products
@@ -10,22 +12,23 @@ from .greedy_stream import FeatureProducts
 OP = "greedy_select"
 
 
-def plan_path(rule: str, products: Products) -> Choice:
-    """What walks the path of `rule` on `products`: Triton bodies exist for the equal-weight rule."""
+def plan_path(rule: str, numbers: Tensor, gram: bool) -> Choice:
+    """What walks the path of `rule` on `numbers`, from a Gram or not: Triton bodies exist for the equal-weight rule."""
     if rule != "average":
         return Choice(OP, "reference", f"{rule}_path", f"the rule {rule} has no Triton body")
-    base = choose(OP, products.correlation, wide=True)
+    base = choose(OP, numbers, wide=True)
     if base.backend == "reference":
         return Choice(OP, "reference", "average_path", base.reason)
-    name = "persistent kernel" if isinstance(products, Gram) else "certified screening"
+    name = "persistent kernel" if gram else "certified screening"
     return Choice(OP, "triton", name, base.reason)
 
 
 def device_path(rule: str, products: Products) -> Callable[[Products, int, bool], Path] | None:
     """The Triton path, or None where the plain one runs."""
-    if plan_path(rule, products).backend == "reference":
+    gram = isinstance(products, Gram)
+    if plan_path(rule, products.correlation, gram).backend == "reference":
         return None
-    return _persistent if isinstance(products, Gram) else _screened
+    return _persistent if gram else _screened
 
 
 def _persistent(products: Products, steps: int, replacement: bool) -> Path:

@@ -17,8 +17,15 @@ def masked_weight(weight: Tensor, words: Tensor) -> Tensor:
 
 def forward(x: Tensor, weight: Tensor, words: Tensor, bias: Tensor | None) -> Tensor:
     """x (…, tokens, in) to (…, tokens, out)."""
-    y = x @ masked_weight(weight, words).mT
-    return y if bias is None else y + bias[..., None, :]
+    return linear(x, masked_weight(weight, words), bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x Wᵀ + b, rounded to the dtype once: 16-bit types add the bias in float32."""
+    if bias is None:
+        return x @ weight.mT
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return (x.to(wide) @ weight.to(wide).mT + bias.to(wide)[..., None, :]).to(x.dtype)
 
 
 def input_gradient(dy: Tensor, weight: Tensor, words: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..errors import PruneproofError
 from .backend import Choice, choose
 from .formats import FORMATS
+from .masked_reference import linear
 from .sparse_weight import SparseWeight
 
 OP = "sparse_linear"
@@ -51,8 +52,7 @@ def plan(x: Tensor, weight: SparseWeight, bias: Tensor | None = None) -> Choice:
 def sparse_product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
     """X (tokens, in) times the transpose of the weight that `parts` hold in `format`, plus bias."""
     if format == "dense" or choose(OP, x).backend == "reference":
-        y = x @ FORMATS[format].unpack(parts, out, x.shape[1]).T
-        return y if bias is None else y + bias
+        return linear(x, FORMATS[format].unpack(parts, out, x.shape[1]), bias)
     from .sparse_launch import launch
 
     return launch(x, parts, format, out, bias)

@@ -12,6 +12,8 @@ from .greedy import Selection as Selection
 from .greedy import greedy_select as greedy_select
 from .masked import masked_linear as masked_linear
 from .patches import convolution_patches as convolution_patches
+from .registry import operations as operations
+from .registry import which as which
 from .sensitivity import sensitivities as sensitivities
 from .sparse_product import sparse_linear as sparse_linear
 from .sparse_weight import SparseWeight as SparseWeight

@@ -114,7 +114,7 @@ def exact_jet(gap: Gap, point: fmpq) -> list[fmpq] | None:
     """The Taylor coefficients of f at a rational point, if all of them are rational; else `None`."""
     with series_length(MAX_ORDER + 1):
         try:
-            jet = gap.tape(fmpq_series([point, 1], MAX_ORDER + 1))
+            jet = gap.tape(fmpq_series([point, 1], 1, MAX_ORDER + 1))
         except (ValueError, ArithmeticError, TypeError, AttributeError):  # e.g. the log of a series from 2
             return None
         return [jet[order] for order in range(MAX_ORDER + 1)] if isinstance(jet, fmpq_series) else None

@@ -43,14 +43,14 @@ def results_folder(folder: Path, *, resume: bool) -> Generator[Store]:
         os.close(lock)
 
 
-def existing_results(folder: Path) -> Path:
-    """The results file of a folder.
+def existing_results(path: Path) -> Path:
+    """The results file of a folder, or the file itself.
 
     Raises `PruneproofError` if there is none.
     """
-    path = folder / RESULTS
+    path = path / RESULTS if path.is_dir() else path
     if not path.is_file():
-        remedy = "run pruneproof verify first, or pass --out with the folder of a run"
+        remedy = "run pruneproof verify or sweep first, or name the folder of a run"
         raise PruneproofError("results", required="an existing run", received=str(path), remedy=remedy)
     return path
 

@@ -11,7 +11,6 @@ from typing import Any
 from .dispatch import Failure
 from .environment import environment
 from .folder import replace_file
-from .runner import Result
 from .values import plain
 
 RECORD = "run.json"
@@ -29,7 +28,7 @@ class Record:
         self._start = time.monotonic()
         self._started = datetime.now(UTC)
 
-    def finish(self, results: list[Result]) -> None:
+    def finish(self, failures: list[Failure]) -> None:
         """Write the record, whole or not at all."""
         seconds = time.monotonic() - self._start
         record = {
@@ -38,7 +37,7 @@ class Record:
             "seconds": round(seconds, 1),
             "command": shlex.join(["pruneproof", *sys.argv[1:]]),
             "environment": environment(),
-            "failed": [_failure(failure) for result in results for failure in result.failures],
+            "failed": [_failure(failure) for failure in failures],
         }
         replace_file(self._folder / RECORD, json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n")
 

@@ -6,7 +6,7 @@ be imported, becomes a report about its cell and never breaks the pool.
 
 import json
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -27,26 +27,32 @@ def compute(measure: str, cell: str) -> Answer:
     """Run one cell.
 
     Arguments:
-        measure: `"module:function"`.
+        measure: `"module:function"`; the function returns a list of rows, or one row.
         cell: the parameters as JSON.
 
     Example:
-        >>> compute("builtins:sorted", '{"b": 1}').rows
-        '["b"]'
+        >>> compute("builtins:dict", '{"b": 1}').rows
+        '[{"b":1}]'
         >>> compute("builtins:len", "3").error
         "TypeError: object of type 'int' has no len()"
     """
     try:
-        rows = find(measure)(json.loads(cell))
-        return Answer(rows=canonical(list(rows)))
+        return Answer(rows=canonical(_rows(find(measure)(json.loads(cell)))))
     except Exception as error:
         return Answer(error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
 
 
-def find(name: str) -> Callable[[dict[str, Any]], Sequence[dict[str, Any]]]:
+def find(name: str) -> Callable[[dict[str, Any]], Any]:
     """Import `"module:function"`."""
     module, _, function = name.partition(":")
     found: Any = import_module(module)
     for part in function.split("."):
         found = getattr(found, part)
     return found
+
+
+def _rows(returned: Any) -> list[dict[str, Any]]:
+    rows = [returned] if isinstance(returned, dict) else list(returned)
+    if not all(isinstance(row, dict) for row in rows):
+        raise TypeError(f"a measure returns dicts, not {rows!r:.80}")
+    return rows

@@ -72,10 +72,10 @@ def main(
             progress_for() as seen,
         ):
             results = run(claims, scale, store, pool.executor, seeds=seeds, progress=seen, in_flight=pool.in_flight)
-            record.finish(results)
+            record.finish([failure for result in results for failure in result.failures])
             page = publish(store, known, out, results)
     except KeyboardInterrupt:
-        print(f"interrupted: finished cells are kept; continue with {_again(out)}", file=sys.stderr)
+        print(f"interrupted: finished cells are kept in {out}; repeat the command with --resume", file=sys.stderr)
         return INTERRUPTED
     _tell(results, json, page)
     return _status(results)
@@ -85,10 +85,6 @@ def _check(seeds: int | None, workers: int | None) -> None:
     for name, value in (("--seeds", seeds), ("--workers", workers)):
         if value is not None and value < 1:
             raise PruneproofError(name, required="at least 1", received=value, remedy="pass a positive number")
-
-
-def _again(out: Path) -> str:
-    return f"the same command and --resume (--out {out})"
 
 
 def _tell(results: list[Result], as_json: bool, page: Path) -> None:

@@ -1,0 +1,34 @@
+"""Write the rows of a run as CSV or Parquet."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ..claims.export import Format, export_rows
+from ..claims.folder import existing_results
+from ..claims.store import Store
+
+
+def main(
+    file: tyro.conf.Positional[Path],
+    to: Annotated[Format, tyro.conf.EnumChoicesFromValues] = Format.CSV,
+    out: Path | None = None,
+) -> int:
+    """Write every row of a results file, each with its cell's parameters, for other programs.
+
+    Lists and dicts within a row become JSON texts. The file is written whole or not at all.
+
+    Example: pruneproof export sweep/results.sqlite --to parquet --out rows.parquet
+
+    Args:
+        file: a results.sqlite, or the folder of a run.
+        to: the format.
+        out: the file to write; default the results file with another ending.
+    """
+    results = existing_results(file)
+    path = out or results.with_suffix(f".{to}")
+    with Store(results) as store:
+        number = export_rows(store, path, to)
+    print(f"{number} rows in {path}")
+    return 0

@@ -1,0 +1,64 @@
+"""Compute every cell of a grid of parameters, on this machine or a cluster."""
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from ..claims.cluster import executor_for
+from ..claims.dispatch import execute
+from ..claims.folder import RESULTS, results_folder
+from ..claims.grid import read_grid
+from ..claims.progress import progress_for
+from ..claims.record import Record
+from ..cli import INTERRUPTED
+from ..errors import PruneproofError
+
+INCOMPLETE = 3
+
+
+def main(
+    file: tyro.conf.Positional[Path],
+    out: Path = Path("sweep"),
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> int:
+    """Compute the cells of a TOML file and store their rows in OUT/results.sqlite as soon as they exist.
+
+    The file names a measure, "module:function" (the module may lie beside it), the values of its parameters below
+    [axes], every combination of which is a cell, and parameters common to all below [fixed]. The function takes a dict
+    and returns a dict or a list of dicts. An earlier results.sqlite is kept under the next free number, or continued
+    with --resume.
+
+    Exit status: 0 all cells have rows; 2 misuse; 3 some cells raised (they are named); 130 interrupted.
+
+    Example: pruneproof sweep study.toml --out study --scheduler tcp://10.0.0.1:8786
+
+    Args:
+        file: the sweep as TOML: measure = "my_study:train", [axes] width = [16, 32], [fixed] epochs = 20.
+        out: folder for the rows, made if absent.
+        resume: continue the sweep in the folder: finished cells are not computed again.
+        workers: worker processes; default one per core.
+        scheduler: address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
+    """
+    if workers is not None and workers < 1:
+        raise PruneproofError("--workers", required="at least 1", received=workers, remedy="pass a positive number")
+    grid = read_grid(file)
+    measures = frozenset((grid.measure.partition(":")[0],))
+    record = Record(out)
+    try:
+        with (
+            executor_for(scheduler, workers, measures) as pool,
+            results_folder(out, resume=resume) as store,
+            progress_for() as seen,
+        ):
+            seen.begin(len(grid))
+            failures = execute(grid.tasks(), store, pool.executor, in_flight=pool.in_flight, progress=seen)
+            record.finish(failures)
+    except KeyboardInterrupt:
+        print(f"interrupted: finished cells are kept in {out}; repeat the command with --resume", file=sys.stderr)
+        return INTERRUPTED
+    failed = f", {seen.failures} failed (the first ones are in {out / 'run.json'})" if seen.failures else ""
+    print(f"{len(grid) - seen.failures} cells in {out / RESULTS}{failed}")
+    return INCOMPLETE if failures else 0

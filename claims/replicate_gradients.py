@@ -81,7 +81,7 @@ class _Block:
         error, scores = self.errors[-1], self.activations[-1]
         torch.softmax(scores, 1, out=scores)
         torch.eq(labels, self.classes, out=error)
-        torch.sub(scores, error, out=error).div_(labels.shape[2])
+        torch.sub(scores, error, out=error).mul_(1.0 / labels.shape[2])
         for layer in range(len(self.weights) - 1, -1, -1):
             below = self.activations[layer - 1].mT if layer else self.inputs
             torch.bmm(self.errors[layer], below, out=self.weight_gradients[layer])

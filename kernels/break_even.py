@@ -21,16 +21,16 @@ COMMAND = "python bench/break_even.py"
 
 
 @cache
-def _rows() -> dict[str, list[dict[str, Any]]]:
+def measured_rows() -> dict[str, list[dict[str, Any]]]:
     return json.loads(TABLE.read_text())
 
 
 def decide(weight: Tensor, keep: Tensor, batch: int | None) -> tuple[str, str]:
     """(format, reason) for a weight whose kept entries are `keep`, multiplied with `batch` tokens at once."""
     device = torch.cuda.get_device_name(weight.device) if weight.device.type == "cuda" else weight.device.type
-    if device not in _rows():
+    if device not in measured_rows():
         return "dense", f"no break-even point was measured on {device}; on a GPU, measure with: {COMMAND}"
-    for row in _rows()[device]:
+    for row in measured_rows()[device]:
         tokens = row["max_tokens"]
         if tokens is not None and (batch is None or batch > tokens):
             continue

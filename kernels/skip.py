@@ -48,4 +48,4 @@ def block_list(live: Tensor) -> tuple[Tensor, Tensor]:
 def live_fraction(keep: Tensor, size: int) -> float:
     """Which fraction of the size × size blocks of a bool mask has a kept weight (1 for an empty mask)."""
     live = live_blocks(pack_words(keep), size, size)
-    return live.float().mean().item() if live.numel() else 1.0
+    return live.double().mean().item() if live.numel() else 1.0

@@ -38,8 +38,8 @@ def network() -> nn.Module:
         nn.Flatten(), nn.Linear(64, 5, bias=False),
     )  # fmt: skip
     model(IMAGES)
-    model[0].weight.grad = torch.ones_like(model[0].weight)
-    model[6].weight.requires_grad_(False)
+    model.get_parameter("0.weight").grad = torch.ones_like(model.get_parameter("0.weight"))
+    model.get_parameter("6.weight").requires_grad_(False)
     model[1].eval()
     return model
 
@@ -52,7 +52,7 @@ def everything(model: nn.Module) -> dict[str, object]:
         "modes": [module.training for module in model.modules()],
         "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
         "grad": [copy.deepcopy(parameter.grad) for parameter in model.parameters()],
-        "hooks": [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in model.modules()],
+        "hooks": [len(vars(m)[kind]) for m in model.modules() for kind in ("_forward_hooks", "_forward_pre_hooks")],
         "rng": torch.get_rng_state(),
     }
 
@@ -106,6 +106,6 @@ def test_scores_use_the_weights_of_the_model_not_fresh_ones() -> None:
     model = nn.Sequential(nn.Linear(4, 3, bias=False), nn.ReLU(), nn.Linear(3, 2, bias=False))
     first = scores.synflow(model, (1, 4))
     with torch.no_grad():
-        model[0].weight.mul_(2)
+        model.get_parameter("0.weight").mul_(2)
     second = scores.synflow(model, (1, 4))
     assert all(torch.equal(second[name], 2 * first[name]) for name in first)

@@ -1,0 +1,90 @@
+"""Re-initialising draws every layer by its own rule; replacing it by the identity turns this file red."""
+
+import copy
+
+import pytest
+import torch
+from scipy.stats import kstest
+from torch import Tensor, nn
+
+from pruneproof.errors import PruneproofError
+from pruneproof.prune import Masks, reinitialize
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.Flatten(), nn.Linear(256, 64), nn.LayerNorm(64))
+    net(5 * torch.randn(8, 3, 6, 6))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(3)
+    return net
+
+
+def test_weights_are_new_and_the_model_is_untouched() -> None:
+    net = network()
+    before, state = copy.deepcopy(net.state_dict()), torch.get_rng_state()
+    fresh = reinitialize(net, torch.Generator().manual_seed(0))
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+    for name in ("0.weight", "0.bias", "3.weight", "3.bias", "1.weight", "1.running_mean", "1.running_var"):
+        assert not torch.equal(fresh.state_dict()[name], before[name])
+    assert not any(a.data_ptr() == b.data_ptr() for a, b in zip(net.parameters(), fresh.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("name", "fan_in"), [("0.weight", 27), ("3.weight", 256)])
+def test_the_law_is_the_layers_own(name: str, fan_in: int) -> None:
+    """torch draws uniformly on ±1/√fan-in. Kolmogorov–Smirnov at 1e-9; the tripled weights of the model are refused."""
+    bound = fan_in**-0.5
+    fresh = reinitialize(network(), torch.Generator().manual_seed(0)).get_parameter(name).detach().flatten().numpy()
+    old = network().get_parameter(name).detach().flatten().numpy()
+    assert kstest(fresh, "uniform", (-bound, 2 * bound)).pvalue > 1e-9
+    assert kstest(old, "uniform", (-bound, 2 * bound)).pvalue < 1e-9
+
+
+def test_a_generator_gives_one_answer_and_advances() -> None:
+    net, generator = network(), torch.Generator().manual_seed(5)
+    first, second = (reinitialize(net, generator).get_parameter("3.weight") for _ in range(2))
+    again = reinitialize(net, torch.Generator().manual_seed(5)).get_parameter("3.weight")
+    assert torch.equal(first, again) and not torch.equal(first, second)
+
+
+def test_tied_weights_stay_tied() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    net[1].weight = net.get_parameter("0.weight")
+    fresh = reinitialize(net, torch.Generator())
+    assert fresh.get_parameter("0.weight") is fresh.get_parameter("1.weight")
+
+
+def test_an_enforced_mask_survives_redrawing() -> None:
+    """The copy of an enforced model is enforced: redrawn weights outside the mask are gone after the next step."""
+    net = nn.Linear(4, 2)
+    masks = Masks({"weight": torch.tensor([[True, False, True, False]] * 2)})
+    masks.enforce(net)
+    fresh = masks.apply_(reinitialize(net, torch.Generator().manual_seed(0)))
+    assert torch.equal(fresh.get_parameter("weight") != 0, masks["weight"])
+
+
+class Scaled(nn.Module):
+    """Holds a parameter of its own and knows no rule to draw it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
+
+
+def test_a_module_without_a_rule_needs_one() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), Scaled())
+    with pytest.raises(PruneproofError, match=r"Scaled without one; pass initialize="):
+        reinitialize(net, torch.Generator())
+
+    def draw(module: nn.Module) -> None:
+        for parameter in module.parameters(recurse=False):
+            nn.init.normal_(parameter)
+
+    assert not torch.equal(
+        reinitialize(net, torch.Generator(), initialize=draw).get_parameter("1.scale"), torch.ones(2)
+    )

@@ -30,5 +30,9 @@ from .methods import synflow as synflow
 from .parameters import prunable as prunable
 from .progressive import prune_progressively as prune_progressively
 from .selection import select as select
+from .sensitivity import PfpResult as PfpResult
+from .sensitivity import SippResult as SippResult
+from .sensitivity import pfp as pfp
+from .sensitivity import sipp as sipp
 from .subnetwork import Subnetwork as Subnetwork
 from .subnetwork import greedy_subnetwork as greedy_subnetwork

@@ -1,0 +1,136 @@
+"""PFP: remove whole channels by the sensitivity that the next layer has to them, physically.
+
+A channel's score is the largest, over the next layer's half-rows, of the sum of its weights' sensitivities: a bound on
+the share it ever has. Channels are dropped deterministically (S2); the bound is the largest share of what was dropped.
+After the deterministic variant of Provable Filter Pruning (Liebenwein, Baykal, Lang, Feldman, Rus).
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import PruneproofError
+from ...kernels.sensitivity import sensitivities
+from ...kernels.top_k import top_k_masks
+from .half_rows import blocks
+from .layer_inputs import Layer, met, pseudo_points
+
+
+@dataclass(frozen=True)
+class PfpResult:
+    """A smaller network.
+
+    Arguments:
+        model: the copy with channels removed.
+        channels: name of a layer's weight → bool (outputs,), the channels kept.
+        bounds: name of the *next* layer's weight → (2, outputs) float64, ε of its half-rows on S (S2, probability 1).
+    """
+
+    model: nn.Sequential
+    channels: Mapping[str, Tensor]
+    bounds: Mapping[str, Tensor]
+
+
+def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
+    """Remove the least sensitive channels of every layer but the last.
+
+    Arguments:
+        model: an `nn.Sequential` (nested ones are fine) of linear, 2-d convolution (one group), BatchNorm, activation,
+            pooling and flatten layers.
+        inputs: (batch, *item), the sample S.
+        density: kept fraction of channels in each layer, in (0, 1]; at least one stays.
+
+    Raises PruneproofError for another kind of model or a density out of range. Source: S2 in theory/sensitivity.md.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> pfp(model, torch.rand(16, 4), density=0.5).model
+        Sequential(
+          (0): Linear(in_features=4, out_features=4, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=4, out_features=2, bias=True)
+        )
+    """
+    if not 0 < density <= 1:
+        raise PruneproofError("pfp", required="a density in (0, 1]", received=density, remedy="pass e.g. 0.5")
+    small = copy.deepcopy(model).eval()
+    chain = _chain(small)
+    kept: dict[str, Tensor] = {}
+    bounds: dict[str, Tensor] = {}
+    weighted = [i for i, (_, module) in enumerate(chain) if isinstance(module, nn.Linear | nn.Conv2d)]
+    plans: list[tuple[int, int, Tensor]] = []
+    for here, after in pairwise(weighted):
+        (name, layer), (following, consumer) = chain[here], chain[after]
+        keep, epsilon = _choose(small, inputs, following, consumer, layer.weight.shape[0], density)
+        kept[f"{name}.weight"], bounds[f"{following}.weight"] = keep, epsilon
+        plans.append((here, after, keep))
+    for here, after, keep in plans:  # only now: the bounds are about the original's activations
+        _remove(chain, here, after, keep)
+    return PfpResult(small.train(model.training), kept, bounds)
+
+
+def _chain(model: nn.Module) -> list[tuple[str, Any]]:
+    leaves = [(name, m) for name, m in model.named_modules() if not isinstance(m, nn.Sequential)]
+    allowed = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)
+    for name, module in leaves:
+        grouped = isinstance(module, nn.Conv2d) and module.groups != 1
+        other = bool(list(module.parameters())) and not isinstance(module, allowed)
+        if not isinstance(model, nn.Sequential) or grouped or other:
+            received = f"{name or 'the model'} ({type(module).__name__})"
+            raise PruneproofError(
+                "pfp", required="a Sequential of linear, conv, BatchNorm layers", received=received, remedy="use sipp"
+            )
+    return leaves
+
+
+def _choose(
+    model: nn.Module, inputs: Tensor, name: str, consumer: Any, channels: int, density: float
+) -> tuple[Tensor, Tensor]:
+    """Channels kept, and ε of the consumer's half-rows when the others are dropped."""
+    layer = Layer(f"{name}.weight", (consumer,), 1, consumer.weight)
+    (rows,), _ = met(model, inputs, layer)
+    weight = layer.rows()
+    scores = sensitivities(weight, rows)
+    halves = torch.cat([scores * (weight > 0), scores * (weight < 0)]).unflatten(1, (channels, -1))
+    count = max(1, round(density * channels))
+    (keep,) = top_k_masks([halves.sum(2).amax(0)], count)
+    dropped = (~keep).to(weight.dtype).repeat_interleave(weight.shape[1] // channels)
+    epsilon = torch.zeros(2, len(weight), dtype=torch.float64)
+    for block in blocks(weight, scores, [pseudo_points(rows)]):
+        epsilon[block.sign, block.rows] = block.worst_share(dropped.expand_as(block.weight)).double()
+    return keep, epsilon
+
+
+def _remove(chain: list[tuple[str, Any]], here: int, after: int, keep: Tensor) -> None:
+    layer, consumer = chain[here][1], chain[after][1]
+    _slice(layer, 0, keep)
+    setattr(layer, "out_features" if isinstance(layer, nn.Linear) else "out_channels", int(keep.sum()))
+    for _, module in chain[here + 1 : after]:
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            _slice_batch_norm(module, keep)
+    spread = consumer.weight.shape[1] // len(keep)  # entries of one channel, where a flatten lies between
+    _slice(consumer, 1, keep.repeat_interleave(spread))
+    setattr(consumer, "in_features" if isinstance(consumer, nn.Linear) else "in_channels", consumer.weight.shape[1])
+
+
+def _slice(layer: Any, dimension: int, keep: Tensor) -> None:
+    index = keep.nonzero().squeeze(1)
+    layer.weight = nn.Parameter(layer.weight.detach().index_select(dimension, index))
+    if dimension == 0 and layer.bias is not None:
+        layer.bias = nn.Parameter(layer.bias.detach()[index])
+
+
+def _slice_batch_norm(module: Any, keep: Tensor) -> None:
+    module.num_features = int(keep.sum())
+    for name in ("weight", "bias"):
+        if getattr(module, name) is not None:
+            setattr(module, name, nn.Parameter(getattr(module, name).detach()[keep]))
+    for name in ("running_mean", "running_var"):
+        if getattr(module, name) is not None:
+            setattr(module, name, getattr(module, name)[keep])

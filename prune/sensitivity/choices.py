@@ -1,0 +1,100 @@
+"""Choose, half-row by half-row, what to do: the variant with the least ε at a budget, or the least budget for an ε."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from .draws import FACTORS, Drawing
+from .errors import ERRORS, Ranking, ranking
+from .half_rows import Block, blocks
+from .measuring import Measured
+
+NAMES = tuple(ERRORS)
+KEPT = len(NAMES)  # the code of a dead half-row, which is kept whole
+
+
+@dataclass(frozen=True)
+class Choice:
+    """For every half-row of a layer, (2, outputs) each: ε, its budget, and the number of its variant in `NAMES`."""
+
+    epsilon: Tensor
+    budget: Tensor
+    variant: Tensor
+
+
+def candidates(variant: str) -> list[int]:
+    """The numbers of the variants to choose from; `"best"` means all."""
+    return list(range(len(NAMES))) if variant == "best" else [NAMES.index(variant)]
+
+
+def _nothing(layer: Measured) -> Choice:
+    zero = torch.zeros_like(layer.costs)
+    return Choice(zero, zero.clone(), torch.full_like(layer.costs, KEPT, dtype=torch.int64))
+
+
+def _record(choice: Choice, layer: Measured, block: Block, epsilon: Tensor, budget: Tensor, variant: Tensor) -> None:
+    """Dead half-rows keep what `_nothing` says."""
+    alive = layer.alive[block.sign, block.rows]
+    for target, value in ((choice.epsilon, epsilon), (choice.budget, budget), (choice.variant, variant)):
+        row = target[block.sign, block.rows]
+        row[alive] = value.to(row.dtype)[alive]
+
+
+def least_error(
+    layer: Measured, parts: list[Block], budget: Tensor, variant: str, log: float, stretch: float
+) -> Choice:
+    """The variant with the least ε at each half-row's budget, ties to the first of `NAMES`."""
+    choice, numbers = _nothing(layer), candidates(variant)
+    for block in parts:
+        share, order = budget[block.sign, block.rows], ranking(block)
+        errors = torch.stack([ERRORS[NAMES[n]](block, order, share, log, stretch) for n in numbers])
+        epsilon, first = errors.min(0)
+        _record(choice, layer, block, epsilon, share, torch.tensor(numbers)[first])
+    return choice
+
+
+def least_budget(
+    layer: Measured, parts: list[Block], epsilon: float, variant: str, log: float, stretch: float
+) -> Choice:
+    """The variant with the least budget that reaches ε in each half-row, by bisection on whole numbers."""
+    choice, numbers = _nothing(layer), candidates(variant)
+    for block in parts:
+        order = ranking(block)
+        found = [_bisect(NAMES[n], block, order, epsilon, log, stretch) for n in numbers]
+        budget, first = torch.stack([budget for budget, _ in found]).min(0)
+        error = torch.stack([error for _, error in found]).gather(0, first.unsqueeze(0)).squeeze(0)
+        _record(choice, layer, block, error, budget, torch.tensor(numbers)[first])
+    return choice
+
+
+def _bisect(
+    name: str, block: Block, order: Ranking, epsilon: float, log: float, stretch: float
+) -> tuple[Tensor, Tensor]:
+    """Keep everything works (ε = 0); halve the range while the middle works."""
+    low, high = torch.zeros(len(block.weight), dtype=torch.float64), order.size.double()
+    reached = torch.zeros_like(high)
+    for _ in range(max(1, int(order.size.max())).bit_length()):
+        middle = ((low + high) / 2).floor()
+        error = ERRORS[name](block, order, middle.clamp(min=1), log, stretch)
+        works = (error <= epsilon) & (middle >= 1)
+        high, reached = torch.where(works, middle, high), torch.where(works, error, reached)
+        low = torch.where(works, low, middle)
+    return high, reached
+
+
+def pruned_rows(layer: Measured, choice: Choice, log: float, stretch: float, generator: Generator) -> Tensor:
+    """Draw the layer's new weights (outputs, inputs)."""
+    new = torch.zeros_like(layer.weight)
+    groups = [layer.weight.new_zeros(0, layer.weight.shape[1])] * layer.layer.groups
+    for block in blocks(layer.weight, layer.scores, groups):
+        budget, epsilon, variant = (t[block.sign, block.rows] for t in (choice.budget, choice.epsilon, choice.variant))
+        order = ranking(block)
+        factors = (variant == KEPT).double().unsqueeze(1).expand(block.weight.shape)
+        for number in variant.unique().tolist():
+            if number != KEPT:
+                drawn = FACTORS[NAMES[number]](block, order, budget, epsilon, Drawing(log, stretch, generator))
+                factors = torch.where((variant == number).unsqueeze(1), drawn, factors)
+        part = block.weight * factors.to(block.weight.dtype)
+        new[block.rows] += part if block.sign == 0 else -part
+    return new

@@ -1,0 +1,118 @@
+"""The bound ε of each variant at given budgets: S1 … S4 of theory/sensitivity.md in closed form, row by row.
+
+A budget is the number of weights kept (Det), expected (Poisson) or drawn (Rand, and what the prefix hybrid does not
+keep). `log` is ln(2/δ') of one half-row at one point; `stretch` is C. A budget that keeps everything has ε = 0.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .half_rows import Block
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Sensitivities of a block in falling order, ties to the lowest index.
+
+    Arguments:
+        order: (rows, inputs) int64.
+        sorted: (rows, inputs) float64.
+        tail: (rows, inputs) float64, Σ from each place on; `tail[:, 0]` is Σ.
+        size: (rows,) number of non-zero weights.
+    """
+
+    order: Tensor
+    sorted: Tensor
+    tail: Tensor
+    size: Tensor
+
+    def whole(self, budget: Tensor) -> Tensor:
+        """Rows whose budget keeps everything."""
+        return budget >= self.size
+
+    def top(self, count: Tensor) -> Tensor:
+        """The `count` (rows,) most sensitive of each row, as a mask."""
+        first = torch.arange(self.order.shape[1]) < count.unsqueeze(1)
+        return torch.zeros_like(first).scatter_(1, self.order, first)
+
+
+def ranking(block: Block) -> Ranking:
+    """Sort once; every variant reads the result."""
+    values, order = block.sensitivity.double().sort(dim=1, descending=True, stable=True)
+    tail = values.flip(1).cumsum(1).flip(1)
+    return Ranking(order, values, tail, (block.weight > 0).sum(1))
+
+
+def bernstein(reach: Tensor, variance: Tensor, draws: Tensor, log: float) -> Tensor:
+    """The ε at which 2·exp(−draws·ε²/(2(variance + reach·ε/3))) = δ', log = ln(2/δ')."""
+    linear = log * reach / (3 * draws)
+    return linear + (linear**2 + 2 * log * variance / draws).sqrt()
+
+
+def det(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
+    """S2: the max of the sum on S; elsewhere (stretch > 1) C times the sum of the maxima."""
+    dropped = ~order.top(budget.round())
+    if stretch == 1.0:
+        return torch.where(order.whole(budget), 0.0, block.worst_share(dropped.to(block.weight.dtype)).double())
+    return (stretch * (block.sensitivity.double() * dropped).sum(1)).clamp(max=1.0)
+
+
+def symmetric(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
+    """S2-symmetric."""
+    share = det(block, order, budget, log, stretch)
+    return share / (2 - share)
+
+
+def poisson(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
+    """S4, with r̃ measured on S (1 elsewhere)."""
+    tau, chance = sampling(block, order, budget)
+    missing = torch.ones_like(tau)
+    if stretch == 1.0:
+        missing = block.worst_share((1 - chance).to(block.weight.dtype)).double()
+    epsilon = bernstein(torch.full_like(tau, stretch), stretch * missing, tau, log)
+    return torch.where(order.whole(budget), 0.0, epsilon)
+
+
+def sampling(block: Block, order: Ranking, budget: Tensor) -> tuple[Tensor, Tensor]:
+    """τ with Σ_j min(1, τ s_j) = budget in each row (inf: keep everything), and the chances min(1, τ s_j).
+
+    If the k largest are certain, τ = (budget − k)/Σ_rest; k is the first for which the next stays below 1.
+    """
+    certain = torch.arange(order.sorted.shape[1], dtype=torch.float64)
+    rates = (budget.unsqueeze(1) - certain).clamp(min=0) / order.tail
+    first = (rates * order.sorted <= 1).to(torch.int8).argmax(1, keepdim=True)
+    whole = order.whole(budget)
+    tau = torch.where(whole, torch.inf, rates.gather(1, first).squeeze(1))
+    chance = (tau.unsqueeze(1) * block.sensitivity.double()).clamp(max=1.0)
+    return tau, torch.where(whole.unsqueeze(1), (block.weight > 0).double(), chance)
+
+
+def rand(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
+    """S1."""
+    mass = stretch * order.tail[:, 0]
+    return torch.where(order.whole(budget), 0.0, bernstein(mass, mass, budget.floor().clamp(min=1), log))
+
+
+def hybrid(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
+    """S3 at its best k."""
+    return prefix(order, budget, log, stretch)[0]
+
+
+def prefix(order: Ranking, budget: Tensor, log: float, stretch: float) -> tuple[Tensor, Tensor]:
+    """The smallest ε of S3 over k kept and budget − k drawn, and that k; k depends on s alone. k = 0 is S1."""
+    rest = budget.floor().unsqueeze(1) - torch.arange(order.sorted.shape[1], dtype=torch.float64)
+    reach = stretch * order.tail
+    share = reach.clamp(max=1.0)
+    best = torch.minimum(share, reach / 2)  # where r'(reach − r') is largest over r' ≤ share
+    drawn = bernstein(reach, best * (reach - best), rest.clamp(min=1), log)
+    errors = torch.where(rest >= 1, drawn, torch.where(rest == 0, share, torch.inf))  # nothing drawn: S2-published
+    epsilon, kept = errors.min(1)
+    whole = order.whole(budget)
+    return torch.where(whole, 0.0, epsilon), torch.where(whole, order.size, kept).double()
+
+
+Error = Callable[[Block, Ranking, Tensor, float, float], Tensor]
+ERRORS: dict[str, Error] = {"poisson": poisson, "det": det, "rand": rand, "hybrid": hybrid, "symmetric": symmetric}

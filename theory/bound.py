@@ -108,6 +108,12 @@ class Bound:
         given = self._given(values)
         return tuple((assumption, _holds(assumption.condition, given)) for assumption in self.assumptions)
 
+    def weakest_link(self) -> str:
+        """The weakest level among the machine-checked steps of the proof, and what the proof takes on trust."""
+        from .obligations.chain import weakest_link  # the steps import what they are about
+
+        return weakest_link(self)
+
     def _symbol(self, name: str) -> sympy.Symbol:
         found = [symbol for symbol in self.symbols if symbol.name == name]
         if not found:

@@ -61,16 +61,16 @@ def prove(
     box: Mapping[sympy.Symbol, object],
     *,
     given: Iterable[sympy.Basic] = (),
-    tail: Mapping[sympy.Symbol, int | sympy.Rational] | None = None,
-    touch: Iterable[int | sympy.Rational] = (),
+    tail: Mapping[sympy.Symbol, sympy.Expr | int] | None = None,
+    touch: Iterable[sympy.Expr | int] = (),
     precision: int = PRECISION,
     max_boxes: int = MAX_BOXES,
 ) -> Proof:
     """Prove or refute an inequality on a box.
 
     **Arguments:** `inequality`, a sympy `<`, `<=`, `>` or `>=`; `box`, symbol → `(low, high)` or `sympy.Interval`,
-    exact rational ends, up to three symbols; `given`, inequalities that may be assumed; `tail`, for each symbol running to
-    infinity where its tail starts (a positive rational: beyond it signs of derivatives decide); `touch`, interior
+    exact rational ends, up to three symbols; `given`, inequalities to assume; `tail`, for each symbol that runs to
+    infinity where its tail starts (a positive rational; beyond it signs of derivatives decide); `touch`, interior
     points where the two sides touch (ends of the box are tried by themselves); `precision`, bits; `max_boxes`, effort.
     Raises `PruneproofError` for floats, unknown functions, a symbol without a range, an empty box, an infinite one
     without a tail, and a formula that is undefined inside the box.
@@ -102,7 +102,7 @@ def prove(
 
 
 def _first_cuts(
-    question: Problem, tails: Mapping[sympy.Symbol, int | sympy.Rational], touch: Iterable[int | sympy.Rational]
+    question: Problem, tails: Mapping[sympy.Symbol, sympy.Expr | int], touch: Iterable[sympy.Expr | int]
 ) -> list[tuple[int, fmpq]]:
     """Where to cut before searching: at the start of each tail and at interior touching points."""
     names = [symbol.name for symbol in question.gap.symbols]
@@ -119,7 +119,7 @@ def _first_cuts(
     return cuts
 
 
-def _exact(number: int | sympy.Rational) -> fmpq:
+def _exact(number: sympy.Expr | int) -> fmpq:
     if isinstance(number, bool) or not isinstance(number, int | sympy.Rational):
         raise PruneproofError("prove", required="an exact point", received=number, remedy="use sympy.Rational")
     return fmpq(int(number.numerator), int(number.denominator))

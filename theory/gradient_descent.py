@@ -73,7 +73,7 @@ P1_WIDTH = Bound(
     assumptions=(_UNIT_INPUTS, _SIGNS),
     expr=256 * M**2 * X**2 * r_0**2 / lambda_0**2,
     sense="<=",
-    obligations=("P1.lipschitz", "P1.radius"),
+    obligations=("P1.lipschitz", "P1.tanh-second", "P1.tanh", "P1.softplus-second", "P1.softplus", "P1.radius"),
 )
 
 P1_STEP_SIZE = Bound(
@@ -97,7 +97,20 @@ P1_RATE = Bound(
     assumptions=(_UNIT_INPUTS, _SIGNS, _WIDTH, _STEP, BELOW),
     expr=(1 - eta * lambda_0 / 16) ** t * r_0,
     sense="<=",
-    obligations=("P1.lipschitz", "P1.radius", "P1.step", "P1.smallest-singular-value", "P1.rate"),
+    obligations=(
+        "P1.jacobian",
+        "P1.lipschitz",
+        "P1.radius",
+        "P1.smallest-singular-value",
+        "P1.step-size",
+        "P1.linear-part",
+        "P1.square-root",
+        "P1.step",
+        "P1.rate",
+        "P1.potential",
+        "P1.movement",
+        "P1.total",
+    ),
 )
 
 P1_MOVEMENT = Bound(
@@ -109,5 +122,5 @@ P1_MOVEMENT = Bound(
     assumptions=(_UNIT_INPUTS, _SIGNS, _WIDTH, _STEP, BELOW),
     expr=8 * r_0 / sympy.sqrt(lambda_0),
     sense="<=",
-    obligations=("P1.potential", "P1.movement", "P1.radius"),
+    obligations=("P1.smallest-singular-value", "P1.step", "P1.potential", "P1.movement", "P1.total", "P1.radius"),
 )

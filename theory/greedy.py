@@ -39,7 +39,7 @@ G1 = Bound(
     assumptions=(_REPLACEMENT, _STEPS),
     expr=(sympy.sqrt(loss) + sympy.sqrt(V / (2 * k))) ** 2,
     sense="<=",
-    obligations=("G1.average", "G1.base", "G1.step"),
+    obligations=("G1.average", "G1.minimum", "G1.triangle", "G1.base", "G1.step", "G1.loss"),
 )
 
 G1_HARMONIC = Bound(
@@ -51,7 +51,7 @@ G1_HARMONIC = Bound(
     assumptions=(_REPLACEMENT, _STEPS),
     expr=loss + V * sympy.harmonic(k) / (2 * k),
     sense="<=",
-    obligations=("G1.average", "G1.convexity", "G1.harmonic-step"),
+    obligations=("G1.average", "G1.minimum", "G1.convexity", "G1.harmonic-step"),
 )
 
 G2 = Bound(
@@ -72,7 +72,7 @@ G2 = Bound(
     ),
     expr=sympy.Max(D_y, D_y**2 / (2 * gamma)) ** 2 / (2 * k**2),
     sense="<=",
-    obligations=("G2.vertex", "G2.invariance", "G2.conclusion"),
+    obligations=("G2.vertex", "G2.expansion", "G2.base", "G2.invariance", "G2.conclusion"),
 )
 
 G3 = Bound(
@@ -93,7 +93,7 @@ G3 = Bound(
     ),
     expr=start * (1 - gamma**2 / D**2) ** k,
     sense="<=",
-    obligations=("G3.line-search", "G3.step-length", "G3.contraction"),
+    obligations=("G3.vertex", "G3.step-length", "G3.line-search", "G3.contraction"),
 )
 
 MARGIN = Bound(
@@ -108,7 +108,7 @@ MARGIN = Bound(
     assumptions=(Assumption("a variance is at most the squared radius", sympy.Le(eigenvalue, radius**2)),),
     expr=eigenvalue / radius,
     sense=">=",
-    obligations=("MARGIN.support",),
+    obligations=("MARGIN.pointwise", "MARGIN.support"),
 )
 
 MARGIN_TARGET = Bound(

@@ -169,7 +169,7 @@ T3_DATASET = Bound(
     ),
     expr=8 * kappa * (sympy.log(m) + sympy.log(8 * L_0)) + 1,
     sense="<=",
-    obligations=("T3.threshold", "T1.rate"),
+    obligations=("T3.threshold", "T3.condition", "T1.rate"),
 )
 
 PUBLISHED_SHAPE = Bound(
@@ -185,5 +185,5 @@ PUBLISHED_SHAPE = Bound(
     ),
     expr=-sympy.log(k) / sympy.log(1 - c * d / m**2),
     sense="<=",
-    obligations=("T1.published-shape",),
+    obligations=("published-shape.above", "published-shape.below", "published-shape.leading-term"),
 )

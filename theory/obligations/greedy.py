@@ -19,8 +19,8 @@ spread = sympy.Symbol("spread", nonnegative=True)
 ratio, power, first, last = sympy.symbols("ratio power first last")
 
 _second = s**2 + spread  # the mean of φ², by the definition of V
-_steps = (Ge(V, 0), Ge(beta, 0), Ge(a, 0), Ge(b, 0), Ge(v, 0), Eq(v**2, V), Eq(b**2, a**2 + 1))
-_first_form = (Ge(rho, 0), Le(rho, a**2 * beta + a * v))  # a = √(k-1), b = √k
+_steps = (Ge(beta, 0), Ge(a, 0), Ge(b, 0), Ge(v, 0), Eq(b**2, a**2 + 1))
+_first_form = (Ge(rho, 0), Le(rho, a**2 * beta + a * v))  # a = √(k-1), b = √k, v = √V
 
 G1 = (
     Obligation(
@@ -53,8 +53,8 @@ G1 = (
     Obligation(
         "G1.step",
         "induction, k-1 → k: ρ_{k-1} ≤ (k-1)β + √((k-1)V) ⇒ (ρ_{k-1}+β)² + V ≤ (kβ + √(kV))²",
-        Le((rho + beta) ** 2 + V, (b**2 * beta + b * v) ** 2),
-        Twin("V/4 for V on the right", Le((rho + beta) ** 2 + V, (b**2 * beta + b * v / 2) ** 2)),
+        Le((rho + beta) ** 2 + v**2, (b**2 * beta + b * v) ** 2),
+        Twin("V/4 for V on the right", Le((rho + beta) ** 2 + v**2, (b**2 * beta + b * v / 2) ** 2)),
         (*_steps, *_first_form),
     ),
     Obligation(

@@ -59,8 +59,8 @@ class Obligation:
     twin: Twin
     given: tuple[sympy.Basic, ...] = ()
     box: Mapping[sympy.Symbol, object] | None = None
-    tail: Mapping[sympy.Symbol, int | sympy.Rational] | None = None
-    touch: tuple[sympy.Rational | int, ...] = ()
+    tail: Mapping[sympy.Symbol, sympy.Expr | int] | None = None
+    touch: tuple[sympy.Expr | int, ...] = ()
     trust: tuple[str, ...] = ()
 
     @property

@@ -17,6 +17,7 @@ after, linear, sigma, alpha = sympy.symbols("after linear sigma alpha")
 z = sympy.Symbol("z", real=True)
 fraction = sympy.Symbol("fraction", real=True)
 q = sympy.Symbol("q", positive=True)
+_THIRD = Rational(1, 3)
 a, b, c, depth, D_y = sympy.symbols("a b c depth D_y")
 k, L_0, V, rate, gamma_s = sympy.symbols("k L_0 V rate gamma_s", positive=True)
 
@@ -55,7 +56,7 @@ JACOBIAN = (
         Le(4 * fraction * (1 - fraction) ** 2, Rational(16, 27)),
         Twin("15/27", Le(4 * fraction * (1 - fraction) ** 2, Rational(15, 27))),
         box={fraction: (0, 1)},
-        touch=(Rational(1, 3),),
+        touch=(_THIRD,),
     ),
     Obligation(
         "P1.softplus-second",

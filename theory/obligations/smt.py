@@ -25,13 +25,10 @@ def decide(claim: sympy.Basic, given: Iterable[sympy.Basic]) -> tuple[Literal["p
     ('proved', '')
     """
     z3 = _z3()
-    solver = z3.SolverFor("QF_NRA")
-    solver.set("timeout", TIMEOUT)
-    for condition in given:
-        solver.add(_translate(condition, z3))
-    if solver.check() == z3.unsat:
+    conditions = tuple(given)
+    if _solver(z3, conditions).check() == z3.unsat:
         return "undecided", "the conditions contradict each other: anything would follow"
-    solver.add(z3.Not(_translate(claim, z3)))
+    solver = _solver(z3, (*conditions, sympy.Not(claim, evaluate=False)))
     answer = solver.check()
     if answer == z3.unsat:
         return "proved", ""
@@ -40,6 +37,16 @@ def decide(claim: sympy.Basic, given: Iterable[sympy.Basic]) -> tuple[Literal["p
         values = sorted(f"{name} = {model[name]}" for name in model.decls() if name.name() != "/0")
         return "refuted", ", ".join(values)
     return "undecided", str(solver.reason_unknown())
+
+
+def _solver(z3: Any, conditions: tuple[sympy.Basic, ...]) -> Any:
+    """A solver of its own, in a context of its own: what was asked before must not steer the search."""
+    context = z3.Context()
+    solver = z3.SolverFor("QF_NRA", ctx=context)
+    solver.set("timeout", TIMEOUT)
+    for condition in conditions:
+        solver.add(_translate(condition, z3, context))
+    return solver
 
 
 def _z3() -> Any:
@@ -51,15 +58,15 @@ def _z3() -> Any:
         ) from None
 
 
-def _translate(node: sympy.Basic, z3: Any) -> Any:
+def _translate(node: sympy.Basic, z3: Any, context: Any) -> Any:
     """A sympy formula as a z3 term; what is not piecewise rational is refused."""
     if isinstance(node, sympy.Symbol):
-        return z3.Real(node.name)
+        return z3.Real(node.name, context)
     if isinstance(node, sympy.Rational):
-        return z3.RealVal(str(node))
+        return z3.RealVal(str(node), context)
     if node in (sympy.true, sympy.false):
-        return z3.BoolVal(bool(node))
-    parts = [_translate(part, z3) for part in node.args]
+        return z3.BoolVal(bool(node), context)
+    parts = [_translate(part, z3, context) for part in node.args]
     if isinstance(node, sympy.Pow) and isinstance(node.args[1], sympy.Integer):
         return _integer_power(parts[0], int(node.args[1]))
     rules: dict[object, Callable[..., Any]] = {

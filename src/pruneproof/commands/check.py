@@ -1,0 +1,60 @@
+"""Re-check a certificate file, independently of how it was found."""
+
+import json
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+from typing import cast
+
+from ..errors import PruneproofError
+
+CHECKERS = {  # a certificate's "kind" → module of pruneproof and function; it returns None or the reason for refusal
+    "inequality": "theory.certificate:verify",
+}
+MAX_BYTES = 256 * 2**20
+
+CONFIRMED, REFUSED = 0, 1
+
+
+def main(file: Path, /) -> int:
+    """Re-check a certificate file, independently of how it was found.
+
+    Exit status: 0 if the certificate shows what it says, 1 if not, 2 if the file is no certificate.
+
+    example: pruneproof check proof.json
+
+    Args:
+        file: a certificate as written by `theory.certificate.save`.
+    """
+    data = _read(file)
+    start = perf_counter()
+    reason = _checker(file, data)(data)
+    seconds = perf_counter() - start
+    claim = f"{data.get('kind')}, {data.get('verdict')}"
+    print(f"{file}: {'confirmed' if reason is None else f'refused, {reason}'} ({claim}; {seconds:.2f} s)")
+    return CONFIRMED if reason is None else REFUSED
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise PruneproofError("check", required=f"at most {MAX_BYTES} bytes", received=str(file), remedy="split it")
+        data = json.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        received = f"{file}: {type(error).__name__}: {error}"
+        raise PruneproofError("check", required="a readable JSON file", received=received, remedy="check it") from error
+    if not isinstance(data, dict):
+        raise PruneproofError(
+            "check", required="a certificate", received=f"{file}: other JSON", remedy="prove it again"
+        )
+    return cast("dict[str, object]", data)
+
+
+def _checker(file: Path, data: dict[str, object]) -> Callable[[object], str | None]:
+    kind = data.get("kind")
+    if not isinstance(kind, str) or kind not in CHECKERS:
+        needed = f"a certificate of kind {', '.join(CHECKERS)}"
+        raise PruneproofError("check", required=needed, received=f"{file}: kind {kind!r}", remedy="prove it again")
+    module, _, function = CHECKERS[kind].partition(":")
+    return getattr(import_module(f"pruneproof.{module}"), function)

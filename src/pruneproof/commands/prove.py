@@ -1,0 +1,55 @@
+"""Check every step of every proof by machine, and that its false twin is refused."""
+
+import json
+from typing import Annotated
+
+import tyro
+
+from ..errors import PruneproofError
+from ..theory.obligations import Discharge, discharge, obligations
+from ..theory.obligations.chain import page
+
+
+def main(
+    *,
+    theorem: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> int:
+    """Check every step of every proof by machine, and that its false twin is refused.
+
+    Exit status 1 if a step is not proved or a twin not refuted.
+
+    example: pruneproof prove --theorem G1
+
+    Args:
+        theorem: check one theorem and print its page: assumptions, steps, twins, what rests on trust.
+        as_json: print a list of objects: id, theorem, statement, level, verdict, boxes, seconds, twin, twin_verdict,
+            witness, trust.
+    """
+    chosen = obligations(theorem)
+    if not chosen:
+        known = ", ".join(dict.fromkeys(step.theorem for step in obligations()))
+        raise PruneproofError("prove", required=f"one of {known}", received=theorem, remedy="check the name")
+    results = [discharge(step) for step in chosen]
+    if as_json:
+        print(json.dumps([result.row() for result in results], ensure_ascii=False, indent=1))
+    elif theorem:
+        print(page(theorem, results), end="")
+    else:
+        _show(results)
+    return 0 if all(result.sound for result in results) else 1
+
+
+def _show(results: list[Discharge]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("id", "level", "boxes", "seconds", "verdict", "false twin", "twin's verdict", box=None)
+    for result in results:
+        step, boxes = result.obligation, str(result.boxes or "")
+        row = (step.id, step.level, boxes, f"{result.seconds:.3f}", result.verdict, step.twin.text, result.twin_verdict)
+        table.add_row(*row, style=None if result.sound else "bold red")
+    sound, seconds = sum(result.sound for result in results), sum(result.seconds for result in results)
+    console = Console()
+    console.print(table)
+    console.print(f"{sound} of {len(results)} steps proved with their false twin refuted, {seconds:.1f} s")

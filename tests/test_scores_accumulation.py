@@ -69,7 +69,7 @@ def test_a_loss_that_is_not_a_mean_is_refused(loss) -> None:  # pyright: ignore[
 
 def test_batch_statistics_cannot_be_accumulated() -> None:
     net, batch = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), (torch.randn(12, 4), torch.arange(12) % 3)
-    with pytest.raises(PruneproofError, match="batch_norm='running'"):
+    with pytest.raises(PruneproofError, match=r"batch_norm='running'"):
         scores.snip(net, cross_entropy, batch, chunk=5)
     scores.snip(net, cross_entropy, batch, chunk=5, batch_norm="running")
     with pytest.raises(PruneproofError, match="do not see each other"):

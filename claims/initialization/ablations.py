@@ -71,9 +71,9 @@ def _preserves(id: str, ablation: str, deed: str) -> Claim:
         f"{deed} preserves or improves accuracy: what matters is the fraction kept in each layer.",
         SOURCE,
         f"On {NETWORK}: for SNIP, SynFlow, magnitude and GraSP-abs the one-sided 95 % lower bound of the paired mean "
-        "of "
-        f"(ablated − original) lies above −{MARGIN} points, and, so that the test could have failed, the same methods "
-        f"beat random pruning by at least {CONTROL:.0f} points with the same confidence. GraSP proper is printed.",
+        f"of (ablated − original) lies above −{MARGIN} points, and, so that the test could have failed, the same "
+        f"methods beat random pruning by at least {CONTROL:.0f} points with the same confidence. GraSP proper is "
+        "printed.",
         pruned,
         paper="initialization",
         grid=partial(ablation_cells, ablations=(ablation,)),
@@ -90,8 +90,7 @@ AI5 = Claim(
     "Inverting the scores destroys accuracy: the scores do carry information about layers.",
     SOURCE,
     f"On {NETWORK}: for SNIP, SynFlow, magnitude and GraSP-abs the one-sided 95 % upper bound of the mean test "
-    "accuracy "
-    f"under inverted scores lies below {DESTROYED:.0f} %. GraSP proper is printed.",
+    f"accuracy under inverted scores lies below {DESTROYED:.0f} %. GraSP proper is printed.",
     pruned,
     paper="initialization",
     grid=partial(ablation_cells, ablations=("invert",)),
@@ -103,8 +102,7 @@ AI6 = Claim(
     "Masks found after training are different: shuffling or re-initialising them costs accuracy.",
     SOURCE,
     f"On {NETWORK}: the paired differences of lottery tickets are printed with the smallest effect that the seeds "
-    "could "
-    "have shown; the claim is never asserted here, whatever they are.",
+    "could have shown; the claim is never asserted here, whatever they are.",
     pruned,
     paper="initialization",
     grid=late_cells,

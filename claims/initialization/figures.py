@@ -37,7 +37,7 @@ def curves(rows: Sequence[Row], ablation: str) -> Figure:
 
 def densities_by_layer(rows: Sequence[Row]) -> Figure:
     """The fraction kept in each layer, per method."""
-    names = [name for name in (*METHODS, *CONTROLS) if _early(rows, name, DENSITY)]
+    names = [name for name in (*METHODS, "random uniform", "random ERK") if _early(rows, name, DENSITY)]
 
     def draw(canvas: "Canvas") -> None:
         axes = canvas.add_subplot()
@@ -60,14 +60,17 @@ def later_curve(rows: Sequence[Row]) -> Figure:
     def draw(canvas: "Canvas") -> None:
         axes = canvas.add_subplot()
         steps = sorted({int(row["at"]) for row in rows})
-        for name in LATER_METHODS:
+        for place, name in enumerate(LATER_METHODS):
             levels = [estimate(_early(rows, name, DENSITY, at=at)) for at in steps]
-            _errorbar(axes, steps, levels, label=LABELS[name], marker="o")
+            _errorbar(axes, steps, levels, label=LABELS[name], marker="o", color=f"C{place}")
+            again = [estimate(_early(rows, name, DENSITY, at=at, restart=True)) for at in steps[1:]]
+            _errorbar(axes, steps[1:], again, marker="o", color=f"C{place}", linestyle="--", markerfacecolor="none")
         axes.set_xlabel("step at which the network is pruned, of 200")
         axes.set_ylabel("test accuracy, %")
         axes.legend()
 
-    return Figure("Pruning later", f"Digits CNN at 5 %, 200 steps in all; {_BAND}.", draw)
+    caption = f"Digits CNN at 5 %. Filled: 200 steps in all. Open: the whole recipe again after pruning. {_BAND}."
+    return Figure("Pruning later", caption, draw)
 
 
 def live_units(rows: Sequence[Row]) -> Figure:
@@ -130,8 +133,16 @@ def _errorbar(axes: "Axes", places: Sequence[float], levels: Sequence[Estimate],
     axes.errorbar(places, [level.mean for level in levels], [level.error for level in levels], capsize=2, **style)
 
 
-def _early(rows: Sequence[Row], method: str, density: float, ablation: str = "none", at: int = 0) -> dict[int, float]:
-    return accuracies(rows, kind="early", network="cnn", method=method, ablation=ablation, density=density, at=at)
+def _early(
+    rows: Sequence[Row],
+    method: str,
+    density: float,
+    ablation: str = "none",
+    at: int = 0,
+    restart: bool | None = None,
+) -> dict[int, float]:
+    place = {"network": "cnn", "density": density, "at": at, "restart": restart}
+    return accuracies(rows, kind="early", method=method, ablation=ablation, **place)
 
 
 def _units(rows: Sequence[Row], method: str, variant: str) -> float:

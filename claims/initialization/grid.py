@@ -19,7 +19,7 @@ DENSITY = 0.05  # where the verdicts are reached
 CURVE = (0.2, 0.1, 0.02)  # the other densities of the figures
 SEEDS = {Scale.QUICK: 3, Scale.STANDARD: 10, Scale.FULL: 30}
 FEW = 3  # seeds of the curves and of the large networks
-LATER = {Scale.QUICK: (100,), Scale.STANDARD: (25, 50, 100), Scale.FULL: (10, 25, 50, 75, 100, 150)}  # of 200 steps
+LATER = {Scale.QUICK: (100,), Scale.STANDARD: (50, 100), Scale.FULL: (10, 25, 50, 75, 100, 150)}  # of 200 steps
 LATER_METHODS = ("magnitude", "snip", "synflow")
 
 _KINDS = {"early": pruned_early, "late": pruned_late, "perceptrons": pruned_perceptrons}
@@ -56,10 +56,11 @@ def late_cells(scale: Scale, seeds: int | None) -> list[Cell]:
 
 
 def later_cells(scale: Scale, seeds: int | None) -> list[Cell]:
-    """Pruning after some steps of training: AI8."""
+    """Pruning after some steps of training, going on or starting the recipe again: AI8."""
     early = _early(scale, seeds, [(method, "none") for method in LATER_METHODS], curves=False)
     digits = [cell for cell in early if cell["network"] == "cnn" and cell["density"] == DENSITY]
-    return [{**cell, "at": at} for at in (0, *LATER[scale]) for cell in digits]
+    later = [{**cell, "at": at} for at in LATER[scale] for cell in digits]
+    return [*digits, *later, *({**cell, "restart": True} for cell in later)]
 
 
 def perceptron_cells(scale: Scale, seeds: int | None) -> list[Cell]:

@@ -21,7 +21,8 @@ _SHUFFLE, _REDRAW, _CONTROL = 7001, 7002, 7003  # offsets between the seeds of i
 def pruned_early(cell: Mapping[str, Any]) -> list[Row]:
     """Train to step `at`, prune by `method` at `density` under `ablation`, train to the end: one row.
 
-    `ablation` is "none" or one of `ABLATIONS`. All cells of a seed share initial weights, scoring batch and data order.
+    `ablation` is "none" or one of `ABLATIONS`. With `restart` the pruned network is trained by the whole recipe
+    instead of its remaining steps. All cells of a seed share initial weights, scoring batch and data order.
     """
     setting, seed = SETTINGS[cell["network"]], int(cell["seed"])
     model = _trained(setting, setting.build(seed), seed, stop=cell["at"])
@@ -35,7 +36,8 @@ def pruned_early(cell: Mapping[str, Any]) -> list[Row]:
         inverted=cell["ablation"] == "invert",
     )
     model, masks = ablated(model, masks, cell["ablation"], seed)
-    return [_row(setting, _trained(setting, model, seed, masks=masks, start=cell["at"]), masks)]
+    start = 0 if cell.get("restart") else cell["at"]
+    return [_row(setting, _trained(setting, model, seed, masks=masks, start=start), masks)]
 
 
 def pruned_late(cell: Mapping[str, Any]) -> list[Row]:

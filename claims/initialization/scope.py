@@ -49,14 +49,12 @@ def _first_layer(rows: Sequence[Row], method: str, variant: str) -> list[int]:
 AI7 = Claim(
     "AI7",
     "Where the claim about shuffling stops: on a perceptron at low density shuffling costs accuracy, because the "
-    "methods "
-    "concentrate the weights on few units, and shuffling spreads them over units that the density cannot feed.",
+    "methods concentrate the weights on few units, and shuffling spreads them over units that the density cannot "
+    "feed.",
     f"{SOURCE} (the claim); its limit is ours",
     f"On {NETWORK}: for SNIP, GraSP and SynFlow the one-sided 95 % upper bound of the paired mean of (shuffled − "
-    "original) "
-    f"lies below −{MARGIN} points, the margin within which AI3 calls shuffling harmless. Shuffling within live units "
-    "only "
-    "and the number of live units are printed.",
+    f"original) lies below −{MARGIN} points, the margin within which AI3 calls shuffling harmless. Shuffling within "
+    "live units only and the number of live units are printed.",
     pruned,
     paper="initialization",
     grid=perceptron_cells,

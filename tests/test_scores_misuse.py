@@ -1,0 +1,136 @@
+"""Bad input is refused with a remedy, and the model is untouched."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from pruneproof import prune
+from pruneproof.errors import PruneproofError
+from pruneproof.prune import Masks, scores
+
+X, Y = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
+METHODS: dict[str, Callable[..., Any]] = {"snip": scores.snip, "grasp": scores.grasp, "grasp_abs": scores.grasp_abs}
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
+
+
+class Boxed(nn.Module):
+    """Puts the logits into a container."""
+
+    def __init__(self, box: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.net, self.box = network(), box
+
+    def forward(self, x: Tensor) -> Any:
+        """(n, 4) → a container of (n, 3)."""
+        return self.box(self.net(x))
+
+
+MISUSE: dict[str, tuple[Callable[[], nn.Module], Any, Any, str]] = {
+    "per-example loss": (network, lambda o, y: cross_entropy(o, y, reduction="none"), (X, Y), "scalar loss.*reduce it"),
+    "loss that is a number": (network, lambda o, y: 1.0, (X, Y), "scalar loss"),
+    "constant loss": (network, lambda o, y: torch.tensor(1.0), (X, Y), "differentiable loss"),
+    "detached loss": (network, lambda o, y: cross_entropy(o.detach(), y), (X, Y), "differentiable loss"),
+    "argmax loss": (network, lambda o, y: (o.argmax(1) == y).float().mean(), (X, Y), "differentiable loss"),
+    "NaN loss": (network, lambda o, y: cross_entropy(o, y) * float("nan"), (X, Y), "finite loss"),
+    "infinite input": (network, cross_entropy, (X / 0, Y), "finite loss"),
+    "no loss": (network, None, (X, Y), "callable loss"),
+    "missing class": (network, cross_entropy, (X[Y != 1], Y[Y != 1]), r"without class 1.*balanced_batch"),
+    "no pair": (network, cross_entropy, X, r"pass the pair \(inputs, targets\)"),
+    "dictionary": (lambda: Boxed(lambda o: {"logits": o}), cross_entropy, (X, Y), "readout="),
+    "tuple": (lambda: Boxed(lambda o: (o, o)), cross_entropy, (X, Y), "readout="),
+    "several devices": (
+        lambda: nn.Sequential(network(), nn.Linear(3, 3, device="meta")),
+        cross_entropy,
+        (X, Y),
+        "one device",
+    ),
+    "nothing to prune": (lambda: nn.BatchNorm1d(4), cross_entropy, (X, Y), "linear or convolution weight"),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("case", MISUSE)
+def test_misuse_of_a_score(method: str, case: str) -> None:
+    build, loss, batch, message = MISUSE[case]
+    model = build()
+    modes = [module.training for module in model.modules()]
+    before = [tensor.clone() for tensor in model.state_dict().values()]
+    with pytest.raises(PruneproofError, match=message) as caught:
+        METHODS[method](model, loss, batch)
+    assert str(caught.value).startswith(("prunable:", f"{method}:", "grasp:"))
+    assert modes == [module.training for module in model.modules()]
+    same = [a.is_meta or torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True)]
+    assert all(same) and all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0.0}, "temperature > 0"),
+        ({"batch_norm": "eval"}, "batch_norm 'batch' or 'running'"),
+        ({"chunk": 0}, "chunk >= 1"),
+    ],
+)
+def test_misuse_of_an_option(options: dict[str, Any], message: str) -> None:
+    for method in METHODS.values():
+        with pytest.raises(PruneproofError, match=message):
+            method(network(), cross_entropy, (X, Y), **options)
+
+
+def test_synflow_and_wanda_need_a_tensor_and_a_call() -> None:
+    with pytest.raises(PruneproofError, match="readout="):
+        scores.synflow(Boxed(lambda o: {"logits": o}), (1, 4))
+    with pytest.raises(PruneproofError, match="one device"):
+        scores.synflow(nn.Sequential(network(), nn.Linear(3, 3, device="meta")), (1, 4))
+    with pytest.raises(PruneproofError, match="one device"):
+        scores.wanda(nn.Sequential(network(), nn.Linear(3, 3, device="meta")), X)
+    unused = nn.ModuleDict({"a": nn.Linear(4, 3)})
+    unused.forward = lambda x: x  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(PruneproofError, match=r"no input for a\.weight"):
+        scores.wanda(unused, X)
+
+
+@pytest.mark.parametrize("density", [0.0, -0.1, 1.5, float("nan"), True, 1e-9, 0.05])
+def test_a_density_that_must_empty_a_layer_is_refused_before_work(density: float) -> None:
+    """35 weights in two layers: 0.05 keeps two, which is one for each; 1e-9 keeps none."""
+    calls = list[nn.Module]()
+
+    def loss(output: Tensor, targets: Tensor) -> Tensor:
+        calls.append(nn.Identity())
+        return cross_entropy(output, targets)
+
+    generator = torch.Generator()
+    for call in (
+        lambda: prune.snip(network(), loss, (X, Y), density=density),
+        lambda: prune.grasp(network(), loss, (X, Y), density=density),
+        lambda: prune.synflow(network(), (1, 4), density=density, iterations=2),
+        lambda: prune.magnitude(network(), density=density),
+        lambda: prune.random(network(), density=density, generator=generator),
+    ):
+        if density == 0.05:
+            assert call().count == 2
+        else:
+            with pytest.raises(PruneproofError):
+                call()
+    assert len(calls) == (2 if density == 0.05 else 0)
+
+
+def test_one_weight_for_two_layers_is_refused() -> None:
+    with pytest.raises(PruneproofError, match=r"one weight for each of 2 layers.*at least 0\.0571"):
+        prune.magnitude(network(), density=0.03)
+
+
+def test_a_mask_for_another_model() -> None:
+    masks = Masks({"other.weight": torch.ones(2, 2, dtype=torch.bool)})
+    with pytest.raises(PruneproofError, match="make the masks from this model"):
+        masks.apply_(network())
+    with pytest.raises(PruneproofError, match="make the masks from this model"):
+        prune.to_torch_prune(network(), masks)

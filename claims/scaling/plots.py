@@ -1,0 +1,75 @@
+"""Three pictures of a fitted scaling law: error against density per network, all networks on one curve, residuals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...theory.scaling_fit import FittedLaw, relative_to
+from ...theory.scaling_points import Points
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK = "#000000"
+BLUE, ORANGE = "#0072b2", "#d55e00"
+
+
+def draw_networks(axes: Axes, fitted: FittedLaw, points: Points | None = None) -> None:
+    """Measured errors as points, the fit as lines, a shade per network size.
+
+    Arguments:
+        axes: where to draw.
+        fitted: the law.
+        points: what to show, by default the points of the fit; others are predictions.
+    """
+    shown = fitted.points if points is None else points
+    names = shown.networks()
+    for name, colour in zip(names, shades(len(names)), strict=True):
+        mine = shown.where(shown.network == name)
+        axes.plot(mine.density, mine.error, "o", color=colour, markersize=3)
+        axes.plot(*_line(fitted, mine), color=colour, linewidth=1.2, label=name)
+    axes.set(xscale="log", yscale="log", xlabel="density (kept share of the weights)", ylabel="error")
+    axes.invert_xaxis()
+    if len(names) <= 12:
+        axes.legend(frameon=False, fontsize=7, ncols=1 + len(names) // 7, loc="upper left")
+
+
+def draw_one_curve(axes: Axes, fitted: FittedLaw) -> None:
+    """Every network on one curve: the share of the logarithmic rise from ε_np to ε↑ against the invariant."""
+    points, invariant = fitted.points, fitted.invariant(fitted.points)
+    rise = np.log(fitted.parameters["upper_error"] / points.dense_error)
+    names = points.networks()
+    for name, colour in zip(names, shades(len(names)), strict=True):
+        mine = points.network == name
+        axes.plot(invariant[mine], np.log(points.error / points.dense_error)[mine] / rise[mine], "o", color=colour,
+                  markersize=3)  # fmt: skip
+    curve = np.exp(fitted.model.log_error(dict(fitted.parameters), relative_to(points, fitted.reference)))
+    order = np.argsort(invariant)
+    axes.plot(invariant[order], (np.log(curve / points.dense_error) / rise)[order], color=INK, linewidth=1)
+    axes.set(xscale="log", xlabel="invariant m = (l/l₀)^φ (w/w₀)^ψ d", ylabel="ln(ε/ε_np) / ln(ε↑/ε_np)")
+    axes.invert_xaxis()
+
+
+def draw_residuals(axes: Axes, fitted: FittedLaw) -> None:
+    """Relative deviation against the invariant, with the band of one standard deviation."""
+    axes.axhspan(-fitted.spread, fitted.spread, color=BLUE, alpha=0.12, linewidth=0)
+    axes.axhline(0, color=INK, linewidth=0.7)
+    axes.plot(fitted.invariant(fitted.points), fitted.deviation, "o", color=BLUE, markersize=3)
+    axes.set(xscale="log", xlabel="invariant m", ylabel="ε̂/ε − 1")
+    axes.set_title(f"σ = {fitted.spread:.1%}, μ = {fitted.mean:+.1%}", fontsize=9)
+    axes.invert_xaxis()
+
+
+def shades(count: int) -> list[str]:
+    """Colours from blue (small networks) to orange (large ones)."""
+    ends = [np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) for colour in (BLUE, ORANGE)]
+    places = np.linspace(0, 1, count) if count > 1 else np.zeros(1)
+    return ["#" + "".join(f"{int(part):02x}" for part in (1 - t) * ends[0] + t * ends[1]) for t in places]
+
+
+def _line(fitted: FittedLaw, mine: Points) -> tuple[np.ndarray, np.ndarray]:
+    density = np.geomspace(mine.density.min(), mine.density.max(), 80)
+    repeated = Points(**{name: np.repeat(getattr(mine, name)[:1], 80) for name in mine.__dataclass_fields__})
+    return density, fitted.predict(repeated.replaced(density=density), extrapolate=True)

@@ -22,6 +22,7 @@ COMMAND = "python bench/break_even.py"
 
 @cache
 def measured_rows() -> dict[str, list[dict[str, Any]]]:
+    """The table as it is in the file."""
     return json.loads(TABLE.read_text())
 
 

@@ -10,8 +10,8 @@ from pruneproof.kernels import BitMask, SparseWeight, masked_linear, sensitiviti
 from pruneproof.kernels.masked_ops import masked_forward, masked_input_gradient, masked_weight_gradient
 from pruneproof.kernels.sparse_product import sparse_product
 
-# Central differences of a bilinear function have no truncation error; what is left is rounding, 2⁻⁵³ times sums of a few
-# terms of size 1, divided by the step 1e-6: below 1e-8.
+# Central differences of a bilinear function have no truncation error; what is left is rounding, 2⁻⁵³ times sums of a
+# few terms of size 1, divided by the step 1e-6: below 1e-8.
 RTOL = 1e-6
 
 

@@ -42,7 +42,7 @@ def test_kept_infinities_and_nans_survive_and_masked_ones_vanish(format: str) ->
 
 
 def test_bytes_are_those_of_the_parts() -> None:
-    """16-bit values: csr16 takes 4 bytes per stored entry and 4 per row, 2:4 takes 1.125 per weight, blocks whole tiles."""
+    """16-bit values: csr16 takes 4 bytes per entry and 4 per row, 2:4 takes 1.125 per weight, blocks whole tiles."""
     weight = torch.zeros(64, 256, dtype=torch.bfloat16)
     weight[:, ::4] = 1
     assert SparseWeight.from_dense(weight, format="csr16").nbytes == 64 * 64 * 4 + 65 * 4

@@ -28,8 +28,9 @@ def main(file: Path, /) -> int:
         file: a certificate as written by `theory.certificate.save`.
     """
     data = _read(file)
+    verify = _checker(file, data)
     start = perf_counter()
-    reason = _checker(file, data)(data)
+    reason = verify(data)
     seconds = perf_counter() - start
     claim = f"{data.get('kind')}, {data.get('verdict')}"
     print(f"{file}: {'confirmed' if reason is None else f'refused, {reason}'} ({claim}; {seconds:.2f} s)")

@@ -1,0 +1,80 @@
+"""The laws of a bound: its assumptions hold on the instances, it holds there, and its false twin does not."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from ..theory.bound import Bound
+from .law import Law
+
+Instance = Mapping[str, float]
+
+_HOLDS: dict[str, Callable[[float, float], bool]] = {
+    "<=": lambda measured, limit: measured <= limit,
+    ">=": lambda measured, limit: measured >= limit,
+    "==": lambda measured, limit: measured == limit,
+}
+
+
+def bound_laws(
+    bound: Bound,
+    measured: Callable[[Instance], float],
+    instances: Iterable[Instance],
+    twin: Callable[[Instance], float],
+) -> tuple[Law, ...]:
+    """The laws that a proved bound must obey, to be called one by one.
+
+    **Arguments:**
+
+    - `bound`: the statement; its value is rounded so that rounding cannot make it fail.
+    - `measured`: the quantity that it bounds, for one instance. If computed in floating point, round it against the
+      bound by a derived error, so that a violation is one.
+    - `instances`: values of the bound's symbols; the quantity must be measurable at each.
+    - `twin`: a bound that is false, for example with a constant tightened; it must be refuted by an instance, or else
+      the instances could not have refuted a wrong bound either.
+
+    **Returns:** the laws `assumptions`, `bound` and `twin`.
+
+    Example:
+        >>> import sympy
+        >>> n = sympy.symbols("n", positive=True)
+        >>> harmonic = Bound("H", "H_n <= 1 + log n", "calculus", "derived", {n: "terms"}, (), 1 + sympy.log(n), "<=")
+        >>> def partial_sum(instance):
+        ...     return sum(1 / i for i in range(1, instance["n"] + 1))
+        >>> for law in bound_laws(harmonic, partial_sum, [{"n": 2}, {"n": 9}], lambda instance: 0.5 * instance["n"]):
+        ...     law()
+    """
+    cases = tuple(instances)
+    return (
+        Law("assumptions", "no assumption fails on an instance", partial(_assumptions, bound, cases)),
+        Law("bound", f"{bound.statement}, on every instance", partial(_bound, bound, measured, cases)),
+        Law("twin", "the false twin is refuted by an instance", partial(_twin, bound, measured, cases, twin)),
+    )
+
+
+def _assumptions(bound: Bound, instances: tuple[Instance, ...]) -> str | None:
+    if not instances:
+        return "there are no instances"
+    for instance in instances:
+        failed = [assumption.text for assumption, holds in bound.check(**instance) if holds is False]
+        if failed:
+            return f"{dict(instance)}: {'; '.join(failed)}"
+    return None
+
+
+def _bound(bound: Bound, measured: Callable[[Instance], float], instances: tuple[Instance, ...]) -> str | None:
+    for instance in instances:
+        value, limit = measured(instance), bound.bound(**instance)
+        if not _HOLDS[bound.sense](value, limit):
+            return f"{dict(instance)}: measured {value!r}, the bound is {limit!r}"
+    return None
+
+
+def _twin(
+    bound: Bound,
+    measured: Callable[[Instance], float],
+    instances: tuple[Instance, ...],
+    twin: Callable[[Instance], float],
+) -> str | None:
+    if any(not _HOLDS[bound.sense](measured(instance), twin(instance)) for instance in instances):
+        return None
+    return f"all {len(instances)} instances agree with it, so that they test nothing"

@@ -22,7 +22,14 @@ from .parameters import parameters_named, unwrapped
 
 
 class Enforcement:
-    """What `Masks.enforce` returns: ends the enforcement by `remove()` or at the end of a `with` block."""
+    """What `Masks.enforce` returns: ends the enforcement by `remove()` or at the end of a `with` block.
+
+    Example:
+        >>> from pruneproof.prune import Masks
+        >>> layer = nn.Linear(2, 1)
+        >>> enforcement = Masks({"weight": torch.tensor([[True, False]])}).enforce(layer)
+        >>> enforcement.remove()
+    """
 
     def __init__(self, anchors: list["_Anchor"], hooks: list[RemovableHandle]) -> None:
         self._anchors, self._hooks = anchors, hooks

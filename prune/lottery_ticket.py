@@ -34,6 +34,11 @@ class Level:
     - `index`: 0 for the dense network, then 1, 2, …
     - `masks`: what is kept, each level contained in the one before.
     - `trained`: the value `train` returned when it reached the last iteration: an accuracy, a history, anything.
+
+    Example:
+        >>> level = next(imp(nn.Linear(4, 2), lambda model, start, stop: stop, [0.5], iterations=9))
+        >>> level.index, level.masks.density, level.trained
+        (0, 1.0, 9)
     """
 
     index: int

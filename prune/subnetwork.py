@@ -40,6 +40,12 @@ class Subnetwork:
     - `weights`: for each hidden layer the weight of every original unit in the combination, (units,) float64; for the
       rule `average` a multiple of 1/steps, and their sum is one.
     - `losses`: for each hidden layer ½·mean over examples of ‖imitation − dense‖² after each choice, (steps,) float64.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(3, 50), nn.Tanh(), nn.Linear(50, 2))
+        >>> small = greedy_subnetwork(net, torch.randn(20, 3), steps=10)
+        >>> round(small.weights[0].sum().item(), 9), len(small.losses[0])
+        (1.0, 10)
     """
 
     model: nn.Sequential

@@ -7,7 +7,7 @@ from ..errors import PruneproofError
 from .masks import Masks
 from .parameters import parameters_named, unwrapped
 
-_SUFFIX = "_mask"
+_SUFFIX, _ORIGINAL = "_mask", "_orig"
 
 
 def to_torch_prune(model: nn.Module, masks: Masks) -> nn.Module:
@@ -59,10 +59,17 @@ def from_torch_prune(model: nn.Module) -> Masks:
     """
     masks = dict[str, Tensor]()
     for name, buffer in unwrapped(model).named_buffers():
-        owner, original = name.removesuffix(_SUFFIX), name.removesuffix(_SUFFIX) + "_orig"
+        owner, original = name.removesuffix(_SUFFIX), name.removesuffix(_SUFFIX) + _ORIGINAL
         if name.endswith(_SUFFIX) and original in dict(unwrapped(model).named_parameters()):
             masks[owner] = buffer != 0
     if not masks:
         remedy = "read the zeros instead, e.g. with Masks({name: weight != 0 …})"
         raise PruneproofError("from_torch_prune", required="weight_mask buffers", received="none", remedy=remedy)
     return Masks(masks)
+
+
+def remove_torch_prune(model: nn.Module) -> None:
+    """Make pruning by `torch.nn.utils.prune` permanent, in place, everywhere in a model."""
+    for module in model.modules():
+        for name in [name for name, _ in module.named_parameters(recurse=False) if name.endswith(_ORIGINAL)]:
+            torch_prune.remove(module, name.removesuffix(_ORIGINAL))

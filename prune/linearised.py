@@ -19,6 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from torch.nn.modules.dropout import _DropoutNd  # pyright: ignore[reportPrivateUsage]
 from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[reportPrivateUsage]
 
+from .enforcement import release
+
 _ATTENTION = "MultiheadAttention"
 _ELEMENTWISE = tuple(getattr(nn, name) for name in _activation_names if name != _ATTENTION)
 _CHANNELWISE = (_BatchNorm, _InstanceNorm, nn.GroupNorm)
@@ -61,6 +63,7 @@ def linearised(model: nn.Module) -> nn.Module:
         1.0
     """
     positive = copy.deepcopy(model).double().eval()
+    release(positive)  # a copy of an enforced model is enforced, and would lose derivatives
     with torch.no_grad():
         for parameter in positive.parameters():
             parameter.abs_()

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...prune import Masks, connectivity, scores, select, shuffle
+from ...prune import Masks, balanced_batch, connectivity, scores, select, shuffle
 from ..claim import Row
 from ..training import accuracy, train
 from .networks import redrawn
 from .settings import SETTINGS, Setting
-from .variants import balanced, masks_of
+from .variants import masks_of
 
 ABLATIONS = ("shuffle", "reinitialize", "invert")
 _SHUFFLE, _REDRAW, _CONTROL = 7001, 7002, 7003  # offsets between the seeds of independent draws
@@ -30,7 +30,9 @@ def pruned_early(cell: Mapping[str, Any]) -> list[Row]:
         model,
         cell["method"],
         cell["density"],
-        balanced(setting.images().train_x, setting.images().train_y, seed),
+        balanced_batch(
+            setting.images().train_x, setting.images().train_y, generator=torch.Generator().manual_seed(seed)
+        ),
         setting.input_shape,
         seed=seed + _CONTROL,
         inverted=cell["ablation"] == "invert",

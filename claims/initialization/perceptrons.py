@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...prune import Connectivity, Masks, connectivity, shuffle
+from ...prune import Connectivity, Masks, balanced_batch, connectivity, shuffle
 from ..claim import Row
 from ..replicate_training import Trainer
 from ..replicates import Replicates, initial_replicates
 from .measure import ablated
 from .networks import MLP_INPUT, MLP_SIZES, digits_mlp
 from .settings import DIGITS_RECIPE, digit_images
-from .variants import METHODS, balanced, masks_of
+from .variants import METHODS, masks_of
 
 WITHIN = "shuffle within live units"
 VARIANTS = ("none", "shuffle", WITHIN, "reinitialize")
@@ -28,7 +28,7 @@ def pruned_perceptrons(cell: Mapping[str, Any]) -> list[Row]:
     """Every method under every variant at one seed and density: a row each, with live units before training."""
     data, seed = digit_images(), int(cell["seed"])
     train_x, test_x = (x.reshape(len(x), -1) for x in (data.train_x, data.test_x))
-    batch = balanced(train_x, data.train_y, seed)
+    batch = balanced_batch(train_x, data.train_y, generator=torch.Generator().manual_seed(seed))
     model = digits_mlp(seed)
     names, trained = list[tuple[str, str]](), list[tuple[nn.Module, Masks]]()
     for method in ("random ERK", *METHODS):

@@ -13,18 +13,8 @@ from ...prune.methods import SYNFLOW_ITERATIONS
 CONTROLS = {"random": "global", "random uniform": "layer", "random ERK": "erk"}
 METHODS = ("snip", "grasp", "synflow", "magnitude")  # of the paper
 ABLATED = ("snip", "synflow", "magnitude", "grasp_abs")  # asserted in AI3–AI5; GraSP proper is printed
-PER_CLASS = 10  # examples of each class that SNIP and GraSP see
 
 Score = Callable[[nn.Module], dict[str, Tensor]]
-
-
-def balanced(inputs: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """A pooled batch with ten examples of every class, drawn from a seed."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(labels), generator=generator).to(labels.device)
-    chosen = [order[labels[order] == label][:PER_CLASS] for label in labels.unique()]
-    index = torch.cat(chosen)
-    return inputs[index], labels[index]
 
 
 def masks_of(

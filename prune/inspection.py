@@ -1,0 +1,170 @@
+"""What pruning saved, honestly: bytes dense and packed, multiplications, and whether any kernel will be faster.
+
+Unstructured zeros in an ordinary layer save nothing until they are stored or multiplied in another way. Packed bytes
+are those of the kept values and one bit per weight (`SparseWeight` in the format "bits"); multiplications are counted
+on one forward pass of an example.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.conv import _ConvTransposeNd  # pyright: ignore[reportPrivateUsage]
+
+from ..kernels import BitMask
+from .masks import Masks
+from .parameters import parameters_named, prunable, unwrapped
+from .scores._frozen import Inputs, call, frozen
+
+DENSE = "no speed-up expected on dense kernels"
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One prunable weight.
+
+    **Arguments:**
+
+    - `name`, `shape`: of the parameter.
+    - `kept`, `total`: weights.
+    - `dense_bytes`, `packed_bytes`: as stored now, and as kept values with one bit per weight.
+    - `macs`, `kept_macs`: multiply–accumulates of one example, all and those of kept weights; None if not run.
+    - `speed`: what to expect.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kept: int
+    total: int
+    dense_bytes: int
+    packed_bytes: int
+    macs: int | None
+    kept_macs: int | None
+    speed: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The costs of a model.
+
+    **Arguments:**
+
+    - `layers`: one entry per prunable weight.
+    - `other_bytes`: all other parameters and buffers.
+    """
+
+    layers: tuple[LayerCost, ...]
+    other_bytes: int
+
+    @property
+    def density(self) -> float:
+        """The kept fraction of all prunable weights."""
+        return sum(layer.kept for layer in self.layers) / sum(layer.total for layer in self.layers)
+
+    @property
+    def dense_bytes(self) -> int:
+        """Everything as it is stored now."""
+        return self.other_bytes + sum(layer.dense_bytes for layer in self.layers)
+
+    @property
+    def packed_bytes(self) -> int:
+        """Everything with packed weights; a layer too dense to gain stays dense."""
+        return self.other_bytes + sum(min(layer.packed_bytes, layer.dense_bytes) for layer in self.layers)
+
+    @property
+    def macs(self) -> tuple[int, int] | None:
+        """(kept, all) multiply–accumulates of one example, None if it was not run."""
+        kept = [layer.kept_macs for layer in self.layers if layer.kept_macs is not None]
+        every = [layer.macs for layer in self.layers if layer.macs is not None]
+        return (sum(kept), sum(every)) if every else None
+
+
+def inspect_model(
+    model: nn.Module, masks: Masks | None = None, *, input_shape: Sequence[int] | Inputs | None = None
+) -> Inspection:
+    """Count what a pruned model stores and multiplies.
+
+    **Arguments:**
+
+    - `model`: the network; unchanged.
+    - `masks`: which weights count as kept; by default those that are not zero.
+    - `input_shape`: shape of a batch of one example, or the inputs themselves, to count multiply–accumulates.
+
+    **Returns:** `Inspection`.
+
+    **Raises:** `PruneproofError` if the masks are of another model, or nothing is prunable.
+
+    Example:
+        >>> report = inspect_model(nn.Linear(64, 32), input_shape=(1, 64))
+        >>> report.dense_bytes, report.macs, report.layers[0].speed
+        (8320, (2048, 2048), 'dense')
+    """
+    plain = unwrapped(model)
+    weights: dict[str, Any] = dict(prunable(plain))
+    if masks is not None:
+        weights |= parameters_named(plain, {name: mask.shape for name, mask in masks.items()}, where="inspect_model")
+    kept = {
+        n: (masks[n].to(w.device) if masks is not None and n in masks else w.detach() != 0) for n, w in weights.items()
+    }
+    uses = {} if input_shape is None else _uses(plain, weights, input_shape)
+    layers = tuple(_cost(name, weight, kept[name], uses.get(name)) for name, weight in weights.items())
+    stored = {id(t): t.numel() * t.element_size() for t in [*plain.parameters(), *plain.buffers()]}
+    return Inspection(layers, sum(stored.values()) - sum(layer.dense_bytes for layer in layers))
+
+
+def _cost(name: str, weight: Tensor, kept: Tensor, uses: int | None) -> LayerCost:
+    count, size = int(kept.count_nonzero()), weight.element_size()
+    rows = kept.flatten(1)
+    packed = count * size + BitMask.pack(rows).words.numel() * 4
+    speed = "dense" if count == weight.numel() else _pattern(rows)
+    macs = None if uses is None else uses * weight.numel()
+    kept_macs = None if uses is None else uses * count
+    return LayerCost(
+        name, tuple(weight.shape), count, weight.numel(), weight.numel() * size, packed, macs, kept_macs, speed
+    )
+
+
+def _pattern(rows: Tensor) -> str:
+    """What the positions of the zeros allow."""
+    if not bool(rows.any(1).all()) or not bool(rows.any(0).all()):
+        return "faster only if empty rows or columns are removed; " + DENSE
+    if rows.shape[1] % 4 == 0 and bool((rows.view(len(rows), -1, 4).sum(2) <= 2).all()):
+        return "2:4 pattern: faster on GPUs that support it, after sparsify"
+    return DENSE
+
+
+def _uses(model: nn.Module, weights: dict[str, Any], input_shape: Sequence[int] | Inputs) -> dict[str, int]:
+    """How often each weight is multiplied in one forward pass: the positions of its layer."""
+    inputs: Any = input_shape
+    if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
+        weight = next(iter(weights.values()))
+        inputs = torch.zeros(tuple(input_shape), dtype=weight.dtype, device=weight.device)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with frozen(model), _counting(model, weights) as uses, torch.no_grad():
+        call(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
+    return uses
+
+
+@contextmanager
+def _counting(model: nn.Module, weights: dict[str, Any]) -> Generator[dict[str, int]]:
+    names, uses = {id(weight): name for name, weight in weights.items()}, dict[str, int]()
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        transposed = isinstance(layer, _ConvTransposeNd)
+        signal, channels = (
+            (inputs[0], layer.in_channels) if transposed else (output, layer.get_parameter("weight").shape[0])
+        )
+        name = names[id(layer.weight)]
+        uses[name] = uses.get(name, 0) + signal.numel() // int(channels)
+
+    layers = [module for module in model.modules() if id(getattr(module, "weight", None)) in names]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        yield uses
+    finally:
+        for handle in handles:
+            handle.remove()

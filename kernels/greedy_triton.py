@@ -5,25 +5,30 @@ Scores are float64 and compared through an order-preserving map to int64, so a m
 `atomic_min`: independent of arrival order, hence bitwise repeatable. See greedy_gpu.md.
 """
 
+from typing import Any
+
 import triton
 import triton.language as tl
 
 LARGEST = tl.constexpr(9223372036854775807)
 
 
-@triton.jit
+jit: Any = triton.jit  # a launch subscripts the function with its grid, which no type can say
+
+
+@jit
 def ordered_key(x):
     """Float64 to int64 with the same order (−0 as 0); its own inverse up to the cast."""
     bits = (x + 0.0).to(tl.int64, bitcast=True)
     return bits ^ ((bits >> 63) & 9223372036854775807)
 
 
-@triton.jit
+@jit
 def _from_key(key):
     return (key ^ ((key >> 63) & 9223372036854775807)).to(tl.float64, bitcast=True)
 
 
-@triton.jit
+@jit
 def _wait(arrivals_ptr, expected):
     """All programs of a problem arrive, then all leave; needs them resident together (a cooperative launch)."""
     tl.debug_barrier()  # every thread's stores come before the arrival
@@ -34,7 +39,7 @@ def _wait(arrivals_ptr, expected):
     tl.debug_barrier()
 
 
-@triton.jit
+@jit
 def greedy_gram_kernel(
     gram_ptr, b_ptr, score_ptr, tie_ptr, lowest_ptr, chosen_ptr, arrivals_ptr, chosen_score_ptr, N, K, gram_stride,
     gram_part, BN: tl.constexpr, GRID: tl.constexpr, REPLACEMENT: tl.constexpr,
@@ -76,7 +81,7 @@ def greedy_gram_kernel(
             tl.store(score + i, s, mask=i < N)
 
 
-@triton.jit
+@jit
 def screen_kernel(copy_ptr, r_ptr, out_ptr, N, M, copy_stride, BN: tl.constexpr, BM: tl.constexpr, WHOLE: tl.constexpr):
     """out = copy · r for a low-precision copy (N, M) of the features, summed in float32 in a fixed order."""
     i = tl.program_id(0) * BN + tl.arange(0, BN)
@@ -94,7 +99,7 @@ def screen_kernel(copy_ptr, r_ptr, out_ptr, N, M, copy_stride, BN: tl.constexpr,
     tl.store(out_ptr + i, tl.sum(acc, 1), mask=i < N)
 
 
-@triton.jit
+@jit
 def rescore_kernel(features_ptr, r_ptr, half_ptr, lower_ptr, limit_ptr, out_ptr, M, stride, BM: tl.constexpr):
     """out_i = half_i + features_i · r in float64 if lower_i ≤ limit, else inf; one program per neuron."""
     i = tl.program_id(0).to(tl.int64)

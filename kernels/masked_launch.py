@@ -1,6 +1,6 @@
 """Launches of the masked linear map's Triton bodies: tile sizes, strides, and where the library product takes over."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -93,7 +93,7 @@ def resolve(precision: str) -> str:
 
 
 @contextmanager
-def library_precision(precision: str) -> Iterator[None]:
+def library_precision(precision: str) -> Generator[None, None, None]:
     """The library's float32 products at `precision` or better ("tf32x3" becomes ieee); a process-wide setting."""
     before = torch.get_float32_matmul_precision()
     wanted = {"default": before, "tf32": "high"}.get(precision, "highest")

@@ -6,11 +6,15 @@ Offsets are 64-bit, so a weight may have more than 2³¹ entries. Padding bits o
 a row's last column never enters a sum.
 """
 
+from typing import Any
+
 import triton
 import triton.language as tl
 
+jit: Any = triton.jit  # a launch subscripts the function with its grid, which no type can say
 
-@triton.jit
+
+@jit
 def _bits(words_ptr, n, k, N, K, words_stride, BK: tl.constexpr):
     """Bool [BN, BK] for rows n and the BK columns from k on; False outside the matrix."""
     word = k // 32 + tl.arange(0, BK // 32)
@@ -20,7 +24,7 @@ def _bits(words_ptr, n, k, N, K, words_stride, BK: tl.constexpr):
     return tl.reshape(spread, (n.shape[0], BK)) != 0
 
 
-@triton.jit
+@jit
 def _pair_bits(words_ptr, n, k, N, K, words_stride, BK: tl.constexpr):
     """Int32 [BN, BK / 2]: 0xFFFF in either half where that weight of a pair of 16-bit weights is kept."""
     word = k // 32 + tl.arange(0, BK // 32)
@@ -30,7 +34,7 @@ def _pair_bits(words_ptr, n, k, N, K, words_stride, BK: tl.constexpr):
     return tl.reshape(((two & 1) | ((two & 2) << 15)) * 0xFFFF, (n.shape[0], BK // 2))
 
 
-@triton.jit
+@jit
 def _masked_tile(
     w_ptr, words_ptr, n, k, N, K, w_stride, words_stride, BK: tl.constexpr, PAIRS: tl.constexpr, WHOLE: tl.constexpr,
     DTYPE: tl.constexpr,
@@ -52,7 +56,7 @@ def _masked_tile(
         return tl.where(_bits(words_ptr, n, k, N, K, words_stride, BK), raw, 0.0)
 
 
-@triton.jit
+@jit
 def masked_forward_kernel(
     x_ptr, w_ptr, words_ptr, bias_ptr, y_ptr, tiles_ptr, starts_ptr, M, N, K, x_stride, w_stride, words_stride,
     y_stride, y_part, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, SPLIT: tl.constexpr, BIAS: tl.constexpr,
@@ -85,7 +89,7 @@ def masked_forward_kernel(
     tl.store(at, acc.to(y_ptr.dtype.element_ty), mask=(m[None, :] < M) & (n[:, None] < N))
 
 
-@triton.jit
+@jit
 def weight_gradient_kernel(
     dy_ptr, x_ptr, words_ptr, dw_ptr, M, N, K, dy_stride, x_stride, words_stride, dw_stride, BM: tl.constexpr,
     BN: tl.constexpr, BK: tl.constexpr, UPCAST: tl.constexpr, PRECISION: tl.constexpr,
@@ -111,7 +115,7 @@ def weight_gradient_kernel(
     tl.store(at, result, mask=(n[:, None] < N) & (column[None, :] < K))
 
 
-@triton.jit
+@jit
 def apply_mask_kernel(
     w_ptr, words_ptr, out_ptr, N, K, w_stride, words_stride, out_stride, BN: tl.constexpr, BK: tl.constexpr
 ):

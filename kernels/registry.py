@@ -26,7 +26,7 @@ class Op:
         name: its public name.
         call: the public function.
         reference: the same function in float64 torch, from the definition; returns one tensor.
-        samples: (generator, device, dtype) → argument tuples, shapes odd, empty, strided and misaligned among them.
+        samples: (generator, device, dtype, integers=False) → argument tuples; odd, empty, strided, misaligned shapes.
         refusals: device → (arguments, a part of the error message).
         dtypes: what it accepts.
         tolerance: the error bound in words and symbols.
@@ -42,7 +42,7 @@ class Op:
     name: str
     call: Callable[..., Any]
     reference: Callable[..., Tensor]
-    samples: Callable[[torch.Generator, str, torch.dtype], list[tuple[Any, ...]]]
+    samples: Callable[..., list[tuple[Any, ...]]]
     refusals: Callable[[str], list[tuple[tuple[Any, ...], str]]]
     dtypes: tuple[torch.dtype, ...]
     tolerance: str

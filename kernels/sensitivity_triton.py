@@ -6,6 +6,8 @@ are padded with zeros to whole tiles, so the inner loop has no masks: per weight
 one maximum. See sensitivity.md.
 """
 
+from typing import Any
+
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -16,7 +18,10 @@ from .sensitivity_reference import reciprocal_sums, scaled_half, signed_points
 TILE, STEP = 64, 4  # rows and columns of a tile; points per turn of the loop
 
 
-@triton.jit
+jit: Any = triton.jit  # a launch subscripts the function with its grid, which no type can say
+
+
+@jit
 def sensitivity_kernel(
     w_ptr, points_ptr, plus_ptr, minus_ptr, s_ptr, P, N, K, points_stride, sums_stride, BN: tl.constexpr,
     BK: tl.constexpr, STEP: tl.constexpr,

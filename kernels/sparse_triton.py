@@ -5,11 +5,15 @@
 can pass 2³¹ are 64-bit.
 """
 
+from typing import Any
+
 import triton
 import triton.language as tl
 
+jit: Any = triton.jit  # a launch subscripts the function with its grid, which no type can say
 
-@triton.jit
+
+@jit
 def _finish_row(acc, token, row, bias_ptr, y_ptr, M, N, y_stride, BIAS: tl.constexpr):
     y = tl.sum(acc, 1)
     if BIAS:
@@ -18,7 +22,7 @@ def _finish_row(acc, token, row, bias_ptr, y_ptr, M, N, y_stride, BIAS: tl.const
     tl.store(at, y.to(y_ptr.dtype.element_ty), mask=(row < N) & (token < M))
 
 
-@triton.jit
+@jit
 def csr16_kernel(
     x_ptr, values_ptr, columns_ptr, starts_ptr, bias_ptr, y_ptr, M, N, x_stride, y_stride, BR: tl.constexpr,
     BP: tl.constexpr, BM: tl.constexpr, BIAS: tl.constexpr,
@@ -58,7 +62,7 @@ def csr16_kernel(
         _finish_row(acc3, token + 3, row, bias_ptr, y_ptr, M, N, y_stride, BIAS)
 
 
-@triton.jit
+@jit
 def bsr_kernel(
     x_ptr, values_ptr, columns_ptr, starts_ptr, bias_ptr, y_ptr, M, N, K, x_stride, y_stride, BM: tl.constexpr,
     SIZE: tl.constexpr, BIAS: tl.constexpr, UPCAST: tl.constexpr, PRECISION: tl.constexpr,
@@ -83,7 +87,7 @@ def bsr_kernel(
     tl.store(at, acc.to(y_ptr.dtype.element_ty), mask=(m[None, :] < M) & (n[:, None] < N))
 
 
-@triton.jit
+@jit
 def two_four_kernel(
     x_ptr, values_ptr, places_ptr, bias_ptr, y_ptr, M, N, K, words, x_stride, y_stride, BM: tl.constexpr,
     BN: tl.constexpr, BK: tl.constexpr, BIAS: tl.constexpr, UPCAST: tl.constexpr, PRECISION: tl.constexpr,

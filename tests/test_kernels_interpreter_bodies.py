@@ -1,6 +1,7 @@
 """Triton bodies beyond the registry's samples: offsets past 2³¹, greedy bodies, many problems in one launch."""
 
 import mmap
+from typing import Any
 
 import pytest
 import torch
@@ -91,13 +92,12 @@ def test_the_public_function_reaches_the_bodies(monkeypatch: pytest.MonkeyPatch,
 
 def test_keys_keep_the_order_of_floats() -> None:
     """−inf < −1 < −0 = 0 < 5e-324 < 1 < inf, as integers, through the kernel's own map."""
-    import triton
     import triton.language as tl
 
     from pruneproof.kernels import greedy_triton
 
-    @triton.jit
-    def body(x_ptr, out_ptr, key: tl.constexpr):  # pyright: ignore
+    @greedy_triton.jit
+    def body(x_ptr: Any, out_ptr: Any, key: tl.constexpr) -> None:
         i = tl.arange(0, 8)
         tl.store(out_ptr + i, key(tl.load(x_ptr + i)))
 

@@ -1,0 +1,170 @@
+"""A certificate as a JSON file: what is claimed, of which networks on which data, in numbers that can be recomputed.
+
+`check_certificate` trusts nothing but the files it is pointed to: it hashes them, recomputes every number, and refuses
+the certificate if any of it differs. Bounds may differ between machines by the order of float64 sums: each is sound, so
+a claimed bound is accepted within `TOLERANCE` of the recomputed one, relatively; a `certified` input must be certified
+again.
+"""
+
+import json
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from ...errors import PruneproofError
+from .networks import data_hash, load_inputs, load_network, network_hash
+from .population import certify_population
+from .region import certify
+
+KIND = "network"
+VERSION = 1
+TOLERANCE = 1e-9  # the slack charged for rounding is γ ≈ 1e-13 of the same sums, so honest machines differ by less
+STATEMENT = (
+    "For every input of the data and every point of the closed ball of the stated radius and norm around it, in exact "
+    "arithmetic on the stored weights, no output of the pruned network differs from the original's by more than "
+    "error_bound, and where certified is true both predict the class of `predicted`."
+)
+POPULATION = (
+    "If the data are drawn independently from a population, then with confidence 1 - alpha the classes differ with "
+    "probability at most disagreement_bound, and (another event of confidence 1 - alpha) at most a share beta has a "
+    "largest output difference above quantile_bound."
+)
+
+
+def build_certificate(
+    original: nn.Module,
+    pruned: nn.Module,
+    inputs: Tensor,
+    *,
+    radius: float,
+    norm: str = "inf",
+    method: str = "linear",
+    alpha: float = 0.05,
+    beta: float = 0.05,
+) -> dict[str, Any]:
+    """The content of a certificate, without the files' names.
+
+    Arguments:
+        original, pruned: networks of one architecture.
+        inputs: (batch, *item).
+        radius, norm, method: as for `certify`.
+        alpha, beta: as for `certify_population`.
+
+    Returns JSON values only.
+    """
+    region = certify(original, pruned, inputs, radius=radius, norm=norm, method=method)
+    population = certify_population(original, pruned, inputs, alpha=alpha, beta=beta)
+    return {
+        "kind": KIND,
+        "version": VERSION,
+        "original": {"sha256": network_hash(original)},
+        "pruned": {"sha256": network_hash(pruned)},
+        "data": {"sha256": data_hash(inputs), "inputs": len(inputs)},
+        "region": {
+            "statement": STATEMENT,
+            "radius": radius,
+            "norm": norm,
+            "method": method,
+            "error_bound": [_number(bound) for bound in region.error_bound.amax(1).tolist()],
+            "predicted": region.predicted.tolist(),
+            "certified": region.certified.tolist(),
+        },
+        "population": {"statement": POPULATION, **{k: _number(v) for k, v in asdict(population).items()}},
+    }
+
+
+def _number(value: float) -> float | str:
+    """JSON has no infinity."""
+    return "inf" if value == math.inf else value
+
+
+def write_certificate(path: Path, content: dict[str, Any]) -> None:
+    """Write atomically: a reader, even after a crash, sees the old file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def check_certificate(path: Path) -> list[str]:
+    """Recompute a certificate from the files it names, relative to its own folder.
+
+    Arguments:
+        path: the JSON file.
+
+    Returns what is wrong with it, one line each; empty if it is sound. Raises PruneproofError if it, or a file it
+    names, cannot be read.
+    """
+    content = read_certificate(path)
+    try:
+        return _recomputed(content, path.parent)
+    except (KeyError, TypeError, AttributeError) as error:
+        received = f"{path} ({type(error).__name__}: {error})"
+        raise PruneproofError(
+            "check", required="a complete certificate", received=received, remedy="make it anew by certify"
+        ) from error
+
+
+def read_certificate(path: Path) -> dict[str, Any]:
+    """The content of a certificate file."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise PruneproofError(
+            "check", required="a JSON certificate", received=f"{path} ({error})", remedy="name the file certify wrote"
+        ) from error
+    if not isinstance(content, dict) or content.get("kind") != KIND or content.get("version") != VERSION:
+        raise PruneproofError(
+            "check", required=f"kind {KIND!r}, version {VERSION}", received=str(path), remedy="use a matching version"
+        )
+    return cast("dict[str, Any]", content)
+
+
+def _recomputed(content: dict[str, Any], folder: Path) -> list[str]:
+    original, pruned = (
+        load_network(content[part]["factory"], folder / content[part]["checkpoint"]) for part in ("original", "pruned")
+    )
+    inputs = load_inputs(folder / content["data"]["file"])
+    region, population = content["region"], content["population"]
+    fresh = build_certificate(
+        original,
+        pruned,
+        inputs,
+        radius=region["radius"],
+        norm=region["norm"],
+        method=region["method"],
+        alpha=population["alpha"],
+        beta=population["beta"],
+    )
+    wrong = [
+        f"{part}: sha256 {content[part]['sha256']} is not that of the file, {fresh[part]['sha256']}"
+        for part in ("original", "pruned", "data")
+        if content[part]["sha256"] != fresh[part]["sha256"]
+    ]
+    for part in ("region", "population"):
+        if set(content[part]) != set(fresh[part]):
+            wrong.append(f"{part}: fields {sorted(content[part])}, expected {sorted(fresh[part])}")
+        for key, found in fresh[part].items():
+            wrong += _differences(f"{part}.{key}", content[part][key], found)
+    if content["data"]["inputs"] != fresh["data"]["inputs"]:
+        wrong.append(f"data.inputs: {content['data']['inputs']} claimed, {fresh['data']['inputs']} found")
+    return wrong
+
+
+def _differences(name: str, claimed: object, found: object) -> list[str]:
+    if isinstance(found, list):
+        claims = cast("list[object]", claimed) if isinstance(claimed, list) else []
+        if len(claims) != len(cast("list[object]", found)):
+            return [f"{name}: {len(claims)} entries claimed, {len(cast('list[object]', found))} found"]
+        pairs = zip(claims, cast("list[object]", found), strict=True)
+        return [line for i, (a, b) in enumerate(pairs) for line in _differences(f"{name}[{i}]", a, b)]
+    same = type(claimed) is type(found) and claimed == found
+    if isinstance(found, float) and isinstance(claimed, float):
+        same = math.isclose(claimed, found, rel_tol=TOLERANCE)
+    return [] if same else [f"{name}: {claimed} claimed, {found} recomputed"]

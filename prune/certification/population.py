@@ -1,0 +1,115 @@
+"""Certify, for the population that held-out points come from, how often and how far two networks differ.
+
+Nothing about the networks is used: any pruning, any fine-tuning. The networks are run as they are, on the device and in
+the precision they have, in evaluation mode. Three statements (S5 in theory/sensitivity.md):
+
+* *disagreement*: P(different classes) ≤ the Clopper–Pearson upper limit, with confidence 1 − α; points independent;
+* *quantile*: at most a share β of the population has max|f̂−f| above an order statistic, with confidence 1 − α;
+* *conformal*: the next point exceeds another order statistic with probability ≤ β; exchangeability alone, but the
+  probability is over the held-out points too.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import PruneproofError
+from ...theory.statistics import clopper_pearson, tail
+
+
+@dataclass(frozen=True)
+class PopulationCertificate:
+    """What holds for the population.
+
+    Arguments:
+        points: number of held-out points.
+        disagreements: points on which the predicted classes differ.
+        disagreement_bound: P(classes differ) is at most this, with confidence 1 − `alpha`.
+        quantile_bound: at most a share `beta` of the population has max|f̂−f| above this, with confidence 1 − `alpha`;
+            inf where the points are too few.
+        conformal_bound: a new point's max|f̂−f| exceeds this with probability at most `beta`; inf likewise.
+        alpha: probability that one statement of the first two is wrong.
+        beta: share of the population given up.
+    """
+
+    points: int
+    disagreements: int
+    disagreement_bound: float
+    quantile_bound: float
+    conformal_bound: float
+    alpha: float
+    beta: float
+
+
+def certify_population(
+    original: nn.Module, pruned: nn.Module, held_out: Tensor, *, alpha: float = 0.05, beta: float = 0.05
+) -> PopulationCertificate:
+    """Bound the disagreement of two networks and the quantiles of their difference from held-out points.
+
+    Arguments:
+        original, pruned: any modules with (batch, outputs) output of one shape.
+        held_out: (points, *item), drawn as the population is, and used for neither pruning nor fine-tuning.
+        alpha: in (0, 1), error probability of each confidence statement.
+        beta: in (0, 1), share of the population given up.
+
+    Raises PruneproofError for no points, outputs of different shapes or not finite, α or β outside (0, 1). Source:
+    S5(b), (c) in theory/sensitivity.md.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> record = certify_population(layer, layer, torch.rand(100, 2))
+        >>> record.disagreements, round(record.disagreement_bound, 4), record.quantile_bound
+        (0, 0.0295, 0.0)
+    """
+    for name, value in (("alpha", alpha), ("beta", beta)):
+        if not 0 < value < 1:
+            raise _refusal(f"{name} in (0, 1)", value, "pass e.g. 0.05")
+    if held_out.ndim < 2 or not len(held_out):
+        raise _refusal("held-out points (points, *item)", tuple(held_out.shape), "pass some")
+    first, second = _outputs(original, held_out), _outputs(pruned, held_out)
+    if first.shape != second.shape or first.ndim != 2:
+        raise _refusal("(points, outputs) of one shape", (tuple(first.shape), tuple(second.shape)), "compare like nets")
+    if not bool((first.isfinite() & second.isfinite()).all()):
+        raise _refusal("finite outputs", "NaN or inf", "repair the network or the data")
+    errors = (second.double() - first.double()).abs().amax(1).sort().values
+    disagreements = int((first.argmax(1) != second.argmax(1)).sum())
+    count = len(errors)
+    return PopulationCertificate(
+        count,
+        disagreements,
+        clopper_pearson(disagreements, count, min(2 * alpha, 1 - 1e-12))[1],
+        _at(errors, _confident_rank(count, alpha, beta)),
+        _at(errors, math.ceil((1 - beta) * (count + 1))),
+        alpha,
+        beta,
+    )
+
+
+def _refusal(required: str, received: object, remedy: str) -> PruneproofError:
+    return PruneproofError("certify_population", required=required, received=received, remedy=remedy)
+
+
+def _outputs(model: nn.Module, points: Tensor) -> Tensor:
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return cast(Tensor, model(points))
+    finally:
+        model.train(training)
+
+
+def _confident_rank(count: int, alpha: float, beta: float) -> int:
+    """The smallest k with P(Bin(count, 1 − β) ≥ k) ≤ α: so rarely is the k-th smallest below the quantile."""
+    low, high = 0, count + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if tail(middle, count, 1 - beta) <= alpha else (middle, high)
+    return high
+
+
+def _at(ordered: Tensor, rank: int) -> float:
+    return math.inf if rank > len(ordered) else float(ordered[rank - 1])

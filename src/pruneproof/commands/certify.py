@@ -1,0 +1,83 @@
+"""Certify how far a pruned network can differ from the original, in a file that `check` recomputes."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+def main(
+    original: tyro.conf.Positional[Path],
+    pruned: tyro.conf.Positional[Path],
+    /,
+    data: Path,
+    factory: str,
+    radius: float = 0.0,
+    norm: Literal["inf", "2"] = "inf",
+    method: Literal["linear", "cases"] = "linear",
+    alpha: float = 0.05,
+    beta: float = 0.05,
+    out: Path = Path("certificate.json"),
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> int:
+    """Certify how far a pruned network can differ from the original.
+
+    Two kinds of statement: over the ball of a radius around every input (exact arithmetic, all rounding charged), and
+    over the population the inputs were drawn from (with confidence 1 - alpha). Any mask or weights will do.
+
+    example: pruneproof certify dense.safetensors sparse.safetensors --data test.safetensors
+    --factory my_lab.networks:mlp --radius 0.03
+
+    Args:
+        original: Safetensors file with the original's state.
+        pruned: Safetensors file with the pruned network's state, of the same architecture.
+        data: Safetensors file with a tensor named inputs, (batch, *item).
+        factory: package.module:function that builds the architecture; it is imported and called.
+        radius: Radius of the ball around every input, in input units.
+        norm: Norm of the ball.
+        method: linear relaxation of the pair, or intervals by cases (faster, looser).
+        alpha: Error probability of each confidence statement.
+        beta: Share of the population given up by quantile and conformal bounds.
+        out: Certificate file to write.
+        as_json: Print the summary as JSON.
+    """
+    from ..prune.certification.certificate import build_certificate, write_certificate
+    from ..prune.certification.networks import load_inputs, load_network
+
+    first, second = load_network(factory, original), load_network(factory, pruned)
+    inputs = load_inputs(data)
+    content = build_certificate(first, second, inputs, radius=radius, norm=norm, method=method, alpha=alpha, beta=beta)
+    for part, file in (("original", original), ("pruned", pruned)):
+        content[part].update(factory=factory, checkpoint=os.path.relpath(file, out.parent))
+    content["data"]["file"] = os.path.relpath(data, out.parent)
+    write_certificate(out, content)
+    print(_summary(content, out, as_json=as_json))
+    return 0
+
+
+def _summary(content: dict[str, dict[str, object]], out: Path, *, as_json: bool) -> str:
+    region, population = content["region"], content["population"]
+    certified, bounds = region["certified"], region["error_bound"]
+    assert isinstance(certified, list) and isinstance(bounds, list)
+    finite = sorted(float(bound) for bound in bounds)
+    facts = {
+        "inputs": len(certified),
+        "certified": sum(certified),
+        "median_error_bound": finite[len(finite) // 2],
+        "disagreements": population["disagreements"],
+        "disagreement_bound": population["disagreement_bound"],
+        "quantile_bound": population["quantile_bound"],
+        "file": str(out),
+    }
+    if as_json:
+        return json.dumps(facts)
+    return (
+        f"ball of radius {region['radius']} (norm {region['norm']}): both networks provably predict one class on "
+        f"{facts['certified']} of {facts['inputs']} balls; median bound on the output difference "
+        f"{facts['median_error_bound']:.4g}\n"
+        f"population: {facts['disagreements']} disagreements seen; at most {facts['disagreement_bound']:.4g} with "
+        f"confidence {1 - float(str(population['alpha'])):g}\n"
+        f"written to {out}; a stranger verifies it by: pruneproof check {out}"
+    )

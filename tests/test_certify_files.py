@@ -1,0 +1,125 @@
+"""A certificate file: what certify wrote, check accepts; whatever is altered, check refuses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pruneproof import PruneproofError
+from pruneproof.cli import main
+from pruneproof.prune.certification import check_certificate
+
+FACTORY = """
+from torch import nn
+def mlp():
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two checkpoints, data, a factory, and the certificate that the command line makes of them."""
+    (tmp_path / "certified_factory.py").write_text(FACTORY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"0.weight": (8, 4), "0.bias": (8,), "2.weight": (3, 8), "2.bias": (3,)}
+    state = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    save_file(state, tmp_path / "dense.safetensors")
+    pruned = {name: tensor * (tensor.abs() > 0.1) for name, tensor in state.items()}
+    save_file(pruned, tmp_path / "sparse.safetensors")
+    save_file({"inputs": torch.randn(40, 4, generator=generator)}, tmp_path / "test.safetensors")
+    assert main(_arguments(tmp_path)) == 0
+    return tmp_path
+
+
+def _arguments(folder: Path) -> list[str]:
+    files = [str(folder / name) for name in ("dense.safetensors", "sparse.safetensors", "test.safetensors")]
+    settings = ["--factory", "certified_factory:mlp", "--radius", "0.05", "--out", str(folder / "certificate.json")]
+    return ["certify", files[0], files[1], "--data", files[2], *settings]
+
+
+def test_an_honest_certificate_is_accepted(folder: Path) -> None:
+    content = json.loads((folder / "certificate.json").read_text())
+    assert 0 < sum(content["region"]["certified"]) < 40
+    assert check_certificate(folder / "certificate.json") == []
+
+
+def test_it_may_be_moved_with_its_files(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    new = tmp_path_factory.mktemp("elsewhere")
+    for file in folder.glob("*.*[sn]"):
+        (new / file.name).write_bytes(file.read_bytes())
+    assert check_certificate(new / "certificate.json") == []
+
+
+def _first(content: dict[str, Any], key: str, change: Callable[[Any], Any]) -> None:
+    content["region"][key][0] = change(content["region"][key][0])
+
+
+ALTERATIONS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "smaller bound": lambda c: _first(c, "error_bound", lambda x: x * (1 - 1e-6)),
+    "larger bound": lambda c: _first(c, "error_bound", lambda x: x * (1 + 1e-6)),
+    "bound as text": lambda c: _first(c, "error_bound", str),
+    "certified flipped": lambda c: _first(c, "certified", lambda x: not x),
+    "another class": lambda c: _first(c, "predicted", lambda x: (x + 1) % 3),
+    "one input fewer": lambda c: c["region"]["certified"].pop(),
+    "larger radius": lambda c: c["region"].update(radius=0.06),
+    "another norm": lambda c: c["region"].update(norm="2"),
+    "another statement": lambda c: c["region"].update(statement="Everything is certified."),
+    "fewer disagreements": lambda c: c["population"].update(disagreement_bound=0.0),
+    "more confidence": lambda c: c["population"].update(alpha=0.01),
+    "a field added": lambda c: c["population"].update(remark="trust me"),
+    "original hash": lambda c: c["original"].update(sha256="0" * 64),
+    "pruned hash": lambda c: c["pruned"].update(sha256="0" * 64),
+    "data hash": lambda c: c["data"].update(sha256="0" * 64),
+    "number of inputs": lambda c: c["data"].update(inputs=41),
+    "one hash for both": lambda c: c["original"].update(sha256=c["pruned"]["sha256"]),
+}
+
+
+@pytest.mark.parametrize("alteration", ALTERATIONS)
+def test_an_altered_certificate_is_refused(folder: Path, alteration: str) -> None:
+    path = folder / "certificate.json"
+    content = json.loads(path.read_text())
+    ALTERATIONS[alteration](content)
+    path.write_text(json.dumps(content))
+    assert check_certificate(path)
+
+
+@pytest.mark.parametrize("file", ["dense.safetensors", "sparse.safetensors", "test.safetensors"])
+def test_an_altered_file_is_refused(folder: Path, file: str) -> None:
+    tensors = load_file(folder / file)
+    first = next(iter(tensors.values()))
+    first.view(-1)[0] += 1e-6
+    save_file(tensors, folder / file)
+    assert check_certificate(folder / "certificate.json")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": "network", "version": 1}', '{"kind": "other"}'])
+def test_a_broken_certificate_is_an_error(folder: Path, content: str) -> None:
+    (folder / "certificate.json").write_text(content)
+    with pytest.raises(PruneproofError, match="check"):
+        check_certificate(folder / "certificate.json")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--factory", "certified_factory:cnn"), ("--factory", "nowhere"), ("--data", "absent.safetensors")],
+)
+def test_missing_things_are_named_on_the_command_line(
+    folder: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = _arguments(folder)
+    arguments[arguments.index(option) + 1] = value
+    assert main(arguments) == 2
+    assert value in capsys.readouterr().err
+
+
+def test_a_truncated_checkpoint_is_an_error(folder: Path) -> None:
+    path = folder / "dense.safetensors"
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(PruneproofError, match="safetensors"):
+        check_certificate(folder / "certificate.json")

@@ -1,0 +1,105 @@
+"""Population certificates cover as often as they promise; refusals; predictions of N2 against the measured error."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pruneproof import PruneproofError
+from pruneproof.prune import certify, certify_population, predicted_error, propagated_error, sipp
+from pruneproof.theory.statistics import falsified
+
+ALPHA = 1e-9  # false-alarm rate of each frequency test
+
+
+class Shift(nn.Module):
+    """Outputs (x, 0); the pruned one (x + shift(x), 0): the error of a point is |shift(x)|."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x + self.scale * x**2, torch.zeros_like(x)], dim=1)
+
+
+def test_quantile_and_disagreement_bounds_cover() -> None:
+    """x uniform on [−1, 1]: |f̂−f| = x² has its 1−β quantile at (1−β)²; the classes differ where −0.5 < x... < 0."""
+    generator = torch.Generator().manual_seed(0)
+    original, pruned = Shift(0.0), Shift(-1.0)  # x − x² ≤ 0 < x nowhere; below 0 both negative: no disagreement
+    failures = conformal = 0
+    runs, beta, alpha = 2000, 0.1, 0.1
+    for _ in range(runs):
+        points = 2 * torch.rand(101, 1, generator=generator, dtype=torch.float64) - 1
+        record = certify_population(original, pruned, points[:100], alpha=alpha, beta=beta)
+        failures += record.quantile_bound < (1 - beta) ** 2
+        conformal += float(points[100] ** 2) > record.conformal_bound
+    assert not falsified(failures, runs, alpha, ALPHA)
+    assert not falsified(conformal, runs, beta, ALPHA)
+    assert falsified(conformal, runs, beta / 2, ALPHA)  # the false twin: β is not twice too pessimistic
+
+
+def test_the_disagreement_bound_covers() -> None:
+    """x uniform: classes differ for x in (−1/2, 0), a quarter of the time."""
+    generator = torch.Generator().manual_seed(1)
+    original, runs, alpha = Shift(0.0), 2000, 0.1
+    pruned = nn.Sequential(Shift(0.0), nn.Linear(2, 2))
+    layer = pruned[1]
+    assert isinstance(layer, nn.Linear)
+    layer.weight.data, layer.bias.data = torch.eye(2), torch.tensor([0.5, 0.0])
+    failures = sum(
+        certify_population(
+            original, pruned, 2 * torch.rand(60, 1, generator=generator) - 1, alpha=alpha
+        ).disagreement_bound < 0.25
+        for _ in range(runs)
+    )  # fmt: skip
+    assert not falsified(failures, runs, alpha, ALPHA)
+
+
+def test_too_few_points_say_nothing() -> None:
+    record = certify_population(Shift(0.0), Shift(1.0), torch.rand(5, 1), alpha=0.05, beta=0.05)
+    assert record.quantile_bound == record.conformal_bound == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"alpha": 0.0}, "alpha"), ({"beta": 1.0}, "beta"), ({"held_out": torch.rand(0, 1)}, "points")],
+)
+def test_bad_input_is_refused(arguments: dict[str, object], message: str) -> None:
+    values: dict[str, object] = {"held_out": torch.rand(5, 1), **arguments}
+    with pytest.raises(PruneproofError, match=message):
+        certify_population(Shift(0.0), Shift(1.0), **values)  # pyright: ignore[reportArgumentType]
+
+
+def _pair() -> tuple[nn.Sequential, nn.Sequential, Tensor]:
+    torch.manual_seed(0)
+    original = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3)).double()
+    pruned = copy.deepcopy(original)
+    for parameter in pruned.parameters():
+        parameter.data *= torch.rand_like(parameter) < 0.8
+    return original, pruned, torch.rand(20, 6, dtype=torch.float64)
+
+
+def test_n2_bounds_the_difference_at_known_points() -> None:
+    original, pruned, inputs = _pair()
+    difference = certify(original, pruned, inputs).error_bound
+    bound = propagated_error(original, pruned, inputs)
+    assert (bound >= difference * (1 - 1e-9)).all()  # both are rounded at 1e-16
+    assert (bound > 1.05 * difference).any()  # absolute values cost something: it is not the difference itself
+
+
+def test_det_prediction_exceeds_the_error_on_the_sample() -> None:
+    """For Det |Ŵ| ≤ |W|, so the ε form with |W| is a bound on S, not only a prediction."""
+    original, _, inputs = _pair()
+    result = sipp(original, inputs, density=0.7, variant="det")
+    predicted = predicted_error(original, inputs, {name: b.epsilon for name, b in result.bounds.items()})
+    assert (predicted >= certify(original, result.model, inputs).error_bound * (1 - 1e-9)).all()
+    smaller = sipp(original, inputs, density=0.9, variant="det").bounds
+    assert (predicted_error(original, inputs, {n: b.epsilon for n, b in smaller.items()}) <= predicted).all()
+
+
+def test_unknown_weights_are_refused() -> None:
+    original, _, inputs = _pair()
+    with pytest.raises(PruneproofError, match="9"):
+        predicted_error(original, inputs, {"9.weight": torch.zeros(2, 3)})

@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
+SALTS ?= 100
 
-.PHONY: install verify test bench lint mutate clean
+.PHONY: install verify test soak bench lint mutate clean
 
 install: $(READY)
 
@@ -22,6 +23,11 @@ verify: install
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not interpreter'
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n $(JOBS) -m interpreter
+
+soak: install # the statistical tests under many salts: none may fail
+	@for salt in $$(seq 1 $(SALTS)); do \
+		PRUNEPROOF_SALT=$$salt $(BIN)/python -m pytest -q -n $(JOBS) -m 'alpha and not interpreter' || exit 1; \
+	done
 
 lint: install
 	$(BIN)/ruff check .

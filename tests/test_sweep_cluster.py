@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def server(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def server(folder: Path, *arguments: str) -> Generator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", *arguments]
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(command, env=environment(folder), cwd=folder, stdout=log, stderr=log)

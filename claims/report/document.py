@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from ..claim import Paper, Verdict
-from ..papers import Chapter
+from ..papers import KEYS, Chapter
 from ..runner import Result
 from ..store import Store
 from ..values import shown
@@ -51,7 +51,7 @@ def page(chapters: tuple[Chapter, ...], results: list[Result], store: Store, rec
 <main>
 <section id="verdicts"><h2>Verdicts</h2>{_verdicts(told)}{_legend()}</section>
 {sections}
-{obligations_section()}
+{_proofs(results)}
 <section id="environment"><h2>How it was measured</h2>{_environment(record)}</section>
 </main>
 <footer><p>Every row is in results.sqlite; <code>pruneproof report</code> makes this page again from it.</p></footer>
@@ -106,6 +106,11 @@ def _paper(paper: Paper, results: list[Result], store: Store) -> str:
 <p class="authors">{escape(paper.authors)} · {paper.year}{arxiv}</p>
 {claims}
 </section>"""
+
+
+def _proofs(results: list[Result]) -> str:
+    ours = any(result.claim.theorem and result.claim.paper in KEYS for result in results)
+    return obligations_section() if ours else ""
 
 
 def _legend() -> str:

@@ -65,6 +65,7 @@ td.interval { color: var(--soft); white-space: nowrap; }
 .verdicts .paper th { padding-top: 1.5rem; font: 600 1rem/1.4 var(--serif); }
 .verdicts .paper a { color: inherit; text-decoration: none; } .verdicts .paper a:hover { text-decoration: underline; }
 .pictures { margin-top: 1.6rem; display: grid; gap: 1.8rem; }
+.picture * { stroke-linejoin: round; stroke-linecap: butt; }
 .picture { display: block; width: 100%; height: auto; color: var(--ink); }
 figcaption { font-size: 0.95rem; line-height: 1.5; color: var(--soft); margin-top: 0.5rem; max-width: 42rem; }
 figcaption b { color: var(--ink); font-weight: 600; }

@@ -25,9 +25,9 @@ HOLDS, VIOLATED, INCOMPLETE = 0, 1, 3
 
 
 def main(
-    paper: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = (),
-    claim: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID")] = (),
-    scale: Scale = Scale.QUICK,
+    paper: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …")] = (),
+    claim: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID …")] = (),
+    scale: Annotated[Scale, tyro.conf.EnumChoicesFromValues] = Scale.QUICK,
     seeds: int | None = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
     out: Path = Path("report"),

@@ -1,0 +1,174 @@
+"""`pruneproof verify`: what it prints, what it returns, what it leaves behind; papers of one's own are run by name."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from pruneproof.claims.papers import KEYS, chapters, chosen
+from pruneproof.cli import main
+from pruneproof.errors import PruneproofError
+
+PAPER = """
+from pruneproof.claims.claim import Claim, Figure, Outcome, Paper, Verdict
+
+PAPER = Paper("own", "A paper of one's own", "somebody", 2026)
+
+def measure(cell):
+    if cell.get("fails") == cell["seed"]:
+        raise RuntimeError("this cell fails")
+    return [{"value": cell["seed"] * 1.5}]
+
+def grid(scale, seeds):
+    return [{"seed": seed, "scale": str(scale)} for seed in range(seeds or 3)]
+
+def failing(scale, seeds):
+    return [{"seed": seed, "fails": 1} for seed in range(seeds or 3)]
+
+def holds(rows):
+    return Outcome(Verdict.HOLDS, {"mean": [1.0, 0.5, float("inf")], "n": len(rows)}, (0, 1, 2), "three seeds")
+
+def violated(rows):
+    return Outcome(Verdict.VIOLATED, {"worst": 2.0}, (0,), "seed 0")
+
+def broken(rows):
+    raise KeyError("no such column")
+
+def claim(name, judge=holds, grid=grid, **others):
+    return Claim(name, "$x$ holds", "source", "criterion", measure, paper="own", grid=grid, judge=judge, **others)
+
+CLAIMS = (
+    claim("OK"),
+    claim("THEOREM", violated, theorem=True),
+    claim("OBSERVATION", violated),
+    claim("FAILING", grid=failing),
+    claim("BROKEN", broken),
+)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "own_paper.py").write_text(PAPER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def verify(*arguments: str) -> int:
+    return main(["verify", "--paper", "own_paper", "--workers", "1", *arguments])
+
+
+def test_json_has_every_field(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify("--claim", "OK", "--json", "--seeds", "2", "--scale", "standard") == 0
+    (found,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert found == {
+        "id": "OK",
+        "paper": "own",
+        "source": "source",
+        "statement": "$x$ holds",
+        "criterion": "criterion",
+        "theorem": False,
+        "verdict": "holds",
+        "measured": {"mean": [1.0, 0.5, "inf"], "n": 2},
+        "seeds": [0, 1, 2],
+        "scope": "three seeds",
+        "says_not": "",
+        "scale": "standard",
+        "cells": 2,
+        "missing": 0,
+    }
+    assert math.isfinite(json.loads((folder / "report" / "run.json").read_text())["seconds"])
+    assert sorted(path.name for path in (folder / "report").iterdir()) == ["index.html", "results.sqlite", "run.json"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        (("OK",), 0),
+        (("OK", "THEOREM"), 1),
+        (("THEOREM", "FAILING"), 1),
+        (("OBSERVATION",), 3),
+        (("FAILING",), 3),
+        (("BROKEN", "OK"), 3),
+    ],
+)
+def test_only_a_violated_theorem_gives_status_one(folder: Path, claims: tuple[str, ...], status: int) -> None:
+    assert verify("--claim", *claims) == status
+
+
+def test_what_raised_is_told_with_its_parameters(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify("--claim", "FAILING", "BROKEN") == 3
+    captured = capsys.readouterr()
+    assert 'failed: own_paper:measure {"fails":1,"seed":1}' in captured.err
+    assert "RuntimeError: this cell fails" in captured.err
+    assert "KeyError: 'no such column'" in captured.err
+    (failed,) = json.loads((folder / "report" / "run.json").read_text())["failed"]
+    assert failed["error"] == "RuntimeError: this cell fails"
+    page = (folder / "report" / "index.html").read_text()
+    assert "this cell fails" in page and "no such column" in page
+
+
+def test_a_second_run_keeps_the_first_and_resume_continues_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify("--claim", "OK") == 0
+    assert verify("--claim", "OK") == 0
+    assert "kept the earlier results as report/results-1.sqlite" in capsys.readouterr().err
+    assert verify("--claim", "BROKEN", "--resume") == 3
+    assert not (folder / "report" / "results-2.sqlite").exists()
+    page = (folder / "report" / "index.html").read_text()
+    assert 'id="OK"' in page and 'id="BROKEN"' in page  # the report shows all that the results hold
+
+
+def test_report_is_made_again_from_the_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify("--claim", "OK", "THEOREM") == 1
+    page = folder / "report" / "index.html"
+    before = page.read_text()
+    page.unlink()
+    assert main(["report", "--paper", "own_paper"]) == 0
+    assert page.read_text() == before
+    assert main(["report"]) == 0  # without the module the rows have nobody to judge them
+    assert "not in the report: OK of own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--claim", "NONE"], "choose from OK, THEOREM"),
+        (["--seeds", "0"], "at least 1"),
+        (["--data-root", "nowhere"], "needs a folder"),
+        (["--out", "own_paper.py"], "needs a writable folder"),
+    ],
+)
+def test_misuse_is_one_line_and_nothing_is_run(
+    folder: Path, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify(*arguments) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+    assert not (folder / "report").exists()
+
+
+def test_an_unknown_paper_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--paper", "no.such.paper"]) == 2
+    assert main(["verify", "--paper", "json"]) == 2
+    assert "choose from pretraining" in capsys.readouterr().err
+    assert main(["report", "--out", "no-such-folder"]) == 2
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_shipped_claim_belongs_to_its_paper_and_says_what_it_must(key: str) -> None:
+    (chapter,) = chapters((key,))
+    assert chapter.paper.key == key
+    assert chapter.claims
+    for claim in chapter.claims:
+        assert claim.paper == key
+        assert claim.statement and claim.source and claim.criterion and claim.says_not, claim.id
+
+
+def test_ids_are_unique_over_all_papers() -> None:
+    claims = chosen(chapters(), ())
+    assert len({claim.id for claim in claims}) == len(claims)
+    with pytest.raises(PruneproofError, match="one claim per id"):
+        chosen((chapters()[0], chapters()[0]), ())

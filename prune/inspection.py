@@ -111,12 +111,13 @@ def inspect_model(
         n: (masks[n].to(w.device) if masks is not None and n in masks else w.detach() != 0) for n, w in weights.items()
     }
     uses = {} if input_shape is None else _uses(plain, weights, input_shape)
-    layers = tuple(_cost(name, weight, kept[name], uses.get(name)) for name, weight in weights.items())
+    layers = tuple(layer_cost(name, weight, kept[name], uses.get(name)) for name, weight in weights.items())
     stored = {id(t): t.numel() * t.element_size() for t in [*plain.parameters(), *plain.buffers()]}
     return Inspection(layers, sum(stored.values()) - sum(layer.dense_bytes for layer in layers))
 
 
-def _cost(name: str, weight: Tensor, kept: Tensor, uses: int | None) -> LayerCost:
+def layer_cost(name: str, weight: Tensor, kept: Tensor, uses: int | None) -> LayerCost:
+    """The cost of one weight, used `uses` times per example (None if unknown)."""
     count, size = int(kept.count_nonzero()), weight.element_size()
     rows = kept.flatten(1)
     packed = count * size + BitMask.pack(rows).words.numel() * 4

@@ -1,0 +1,139 @@
+"""The report counts bytes and multiplications exactly and promises no speed that is not there."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file, save_model
+from torch import nn
+
+from pruneproof.cli import main
+from pruneproof.prune import Masks, inspect_model, magnitude, select
+
+FACTORY = "torch.nn:Identity"
+NET = """
+from torch import nn
+
+
+def net():
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
+"""
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "inspected_nets.py").write_text(NET)
+    save_model(network(), str(tmp_path / "model.safetensors"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path / "model.safetensors"
+
+
+def test_bytes() -> None:
+    net = network()
+    report = inspect_model(magnitude(net, density=0.25).apply_(net))
+    assert report.dense_bytes == 4 * (48 + 8 + 32 + 4)
+    kept = sum(layer.kept for layer in report.layers)
+    assert kept == 20 and report.density == 0.25
+    bits = 4 * 8 + 4 * 4  # one 32-bit word for each of 8 + 4 rows
+    assert report.packed_bytes == 4 * (8 + 4) + 4 * kept + bits
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "macs"),
+    [
+        (nn.Linear(6, 8), (1, 6), 48),
+        (nn.Linear(6, 8), (1, 5, 6), 240),
+        (nn.Conv2d(2, 3, 3), (1, 2, 5, 5), 3 * 2 * 9 * 9),
+        (nn.Conv2d(4, 4, 3, groups=4, padding=1, stride=2), (1, 4, 6, 6), 4 * 9 * 9),
+        (nn.ConvTranspose2d(2, 3, 2, stride=2), (1, 2, 4, 4), 2 * 3 * 4 * 16),
+        (nn.Conv1d(2, 5, 3), (1, 2, 7), 5 * 2 * 3 * 5),
+    ],
+)
+def test_multiplications(layer: nn.Module, shape: tuple[int, ...], macs: int) -> None:
+    """Outputs × inputs × kernel at every position; a transposed convolution multiplies at every input position."""
+    weight = layer.get_parameter("weight")
+    half = Masks({"weight": torch.arange(weight.numel()).view_as(weight) % 2 == 0})
+    report = inspect_model(layer, half, input_shape=shape)
+    assert report.macs == (macs * half.count // half.total, macs)
+    assert inspect_model(layer).macs is None
+
+
+def test_no_speed_is_promised_for_unstructured_zeros() -> None:
+    layer = nn.Linear(64, 64)
+    assert inspect_model(layer).layers[0].speed == "dense"
+    scores = {"weight": torch.rand(64, 64, generator=torch.Generator().manual_seed(0))}
+    assert inspect_model(layer, select(scores, density=0.5)).layers[0].speed == "no speed-up expected on dense kernels"
+    assert inspect_model(layer, select(scores, scope="2:4")).layers[0].speed.startswith("2:4 pattern")
+    rows = Masks({"weight": torch.arange(64)[:, None].expand(64, 64) < 32})
+    assert "empty rows" in inspect_model(layer, rows).layers[0].speed
+
+
+def test_inspecting_changes_nothing() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout())
+    before, state = [tensor.clone() for tensor in net.state_dict().values()], torch.get_rng_state()
+    inspect_model(net, input_shape=(1, 1, 5, 5))
+    assert all(torch.equal(a, b) for a, b in zip(before, net.state_dict().values(), strict=True))
+    assert torch.equal(state, torch.get_rng_state()) and net.training and net[2].training
+
+
+def test_the_commands_prune_and_inspect(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, masks = checkpoint.with_name("pruned.safetensors"), checkpoint.with_name("masks.safetensors")
+    asked = ["prune", str(checkpoint), "--factory", "inspected_nets:net", "--density", "0.25", "--out", str(out)]
+    assert main([*asked, "--masks", str(masks)]) == 0
+    expected = magnitude(network(), density=0.25)
+    assert Masks.load(masks) == expected
+    pruned, whole = load_file(out), load_file(checkpoint)
+    assert all(torch.equal(pruned[n], torch.where(m, whole[n], 0)) for n, m in expected.items())
+    capsys.readouterr()
+    assert main(["inspect", str(out), "--factory", "inspected_nets:net", "--input-shape", "1", "6", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["kept_macs"], report["macs"], report["file_bytes"]) == (20, 80, out.stat().st_size)
+    assert main(["inspect", str(out)]) == 0
+    assert "density 25.00%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", ["random", "snip", "grasp", "grasp_abs", "synflow"])
+def test_every_method_runs_from_the_command_line(checkpoint: Path, method: str) -> None:
+    save_file({"inputs": torch.randn(8, 6), "targets": torch.arange(8) % 4}, checkpoint.with_name("batch.safetensors"))
+    out = checkpoint.with_name("pruned.safetensors")
+    asked = ["prune", str(checkpoint), "--factory", "inspected_nets:net", "--density", "0.5", "--out", str(out)]
+    asked += ["--method", method, "--batch", "batch.safetensors", "--input-shape", "1", "6"]
+    assert main(asked) == 0
+    weights = [tensor for tensor in load_file(out).values() if tensor.ndim == 2]
+    assert sum(int(weight.count_nonzero()) for weight in weights) == 40
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["--factory", "no.such:net"],
+        ["--factory", "inspected_nets:other"],
+        ["--factory", FACTORY],
+        ["--density", "0"],
+        ["--density", "1.5"],
+        ["--method", "snip"],
+        ["--method", "synflow"],
+        ["--out", "no/such/folder/x.safetensors"],
+    ],
+)
+def test_misuse_writes_nothing(checkpoint: Path, change: list[str]) -> None:
+    out = checkpoint.with_name("pruned.safetensors")
+    asked = {"--factory": "inspected_nets:net", "--density": "0.5", "--out": str(out)} | {change[0]: change[1]}
+    assert main(["prune", str(checkpoint), *(word for pair in asked.items() for word in pair)]) == 2
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{}", b"not a checkpoint"])
+def test_a_broken_file_is_refused(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(content)
+    assert main(["inspect", str(broken)]) == 2
+    assert main(["inspect", str(tmp_path / "missing.safetensors")]) == 2
+    assert "safetensors" in capsys.readouterr().err

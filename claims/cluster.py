@@ -67,7 +67,7 @@ def executor_for(
 def about(modules: frozenset[str]) -> dict[str, str]:
     """The code that would compute a cell here: versions, and a digest of the sources."""
     found = {"pruneproof": __version__, "python": platform.python_version(), "torch": installed("torch")}
-    sources = {"source of pruneproof": _digest(sorted(Path(__file__).resolve().parent.parent.rglob("*.py")))}
+    sources = {"source of pruneproof": _digest(_sources())}
     for module in sorted(modules):
         try:
             file = import_module(module).__file__
@@ -76,6 +76,12 @@ def about(modules: frozenset[str]) -> dict[str, str]:
         else:
             sources[module] = _digest([Path(file)] if file else [])
     return {**found, **sources}
+
+
+def _sources() -> list[Path]:
+    root = Path(__file__).parent.parent
+    packages = [folder.resolve() for folder in sorted(root.iterdir()) if (folder / "__init__.py").is_file()]
+    return [*sorted(root.glob("*.py")), *(file for folder in packages for file in sorted(folder.rglob("*.py")))]
 
 
 def _digest(files: list[Path]) -> str:

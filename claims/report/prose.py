@@ -91,6 +91,7 @@ _SYNONYMS = (
     (r"\\displaystyle(?![a-zA-Z])", ""),
     (r"\\lt(?![a-zA-Z])", "<"),
     (r"\\gt(?![a-zA-Z])", ">"),
+    (r"(?<=[a-zA-Z0-9)\]}])\s*\\(log|ln|exp|max|min)(?![a-zA-Z])", r"\\,\\\1"),  # the space that TeX would set
     (r"\\([lg])e(?![a-zA-Z])", r"\\\1eq"),
 )
 

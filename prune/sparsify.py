@@ -9,7 +9,6 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ..errors import PruneproofError
 from ..kernels import BitMask, SparseWeight, masked_linear, sparse_linear
 from .enforcement import release
 from .interop import remove_torch_prune
@@ -125,8 +124,6 @@ def make_permanent(model: nn.Module) -> nn.Module:
 
     **Returns:** a new model.
 
-    **Raises:** `PruneproofError` if the model cannot be copied.
-
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 2))
         >>> masks = Masks({"0.weight": torch.tensor([[True, False, False, True]] * 2)})
@@ -135,12 +132,10 @@ def make_permanent(model: nn.Module) -> nn.Module:
           (0): Linear(in_features=4, out_features=2, bias=True)
         )
     """
-    try:
-        plain = copy.deepcopy(unwrapped(model))
-    except (RuntimeError, TypeError) as error:
-        remedy = "detach the tensors that the model holds"
-        received = f"{type(model).__name__}: {error}"
-        raise PruneproofError("make_permanent", required="a model to copy", received=received, remedy=remedy) from error
+    plain = unwrapped(model)
+    # `torch.nn.utils.prune` keeps computed weights as attributes, which deepcopy refuses: copy their values instead
+    computed = [v for m in plain.modules() for v in vars(m).values() if isinstance(v, Tensor) and v.grad_fn is not None]
+    plain = copy.deepcopy(plain, {id(tensor): tensor.detach().clone() for tensor in computed})
     release(plain)
     remove_torch_prune(plain)
     for name, layer in list(plain.named_modules()):

@@ -1,0 +1,110 @@
+"""Sparse and masked layers compute what the masked model computes, and become ordinary layers again."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pruneproof.errors import PruneproofError
+from pruneproof.prune import MaskedLinear, Masks, SparseLinear, make_permanent, random, select, sparsify
+
+X = torch.randn(6, 32, generator=torch.Generator().manual_seed(0))
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64, bias=False), nn.ReLU(), nn.Linear(64, 8))
+
+
+def masks(scope: str = "global") -> Masks:
+    if ":" in scope:
+        torch.manual_seed(1)
+        return select({n: torch.rand_like(p) for n, p in network().named_parameters() if p.ndim == 2}, scope=scope)
+    return random(network(), density=0.1, generator=torch.Generator().manual_seed(0))
+
+
+def rounding(net: nn.Module, x: Tensor) -> float:
+    """Three layers of float32 inner products: γ₆₅ of the magnitudes, layer on layer, as if nothing cancelled."""
+    magnitude = x.abs().double()
+    state = {name: tensor.abs().double() for name, tensor in net.state_dict().items()}
+    for layer in (0, 2, 4):
+        magnitude = magnitude @ state[f"{layer}.weight"].T + state.get(f"{layer}.bias", 0)
+    return 3 * 66 * 2.0**-24 * float(magnitude.max())
+
+
+@pytest.mark.parametrize("format", ["masked", "bits", "csr16", "bsr64", "dense", "auto", "2:4"])
+def test_outputs_are_those_of_the_masked_model(format: str) -> None:
+    net, kept = network(), masks("2:4" if format == "2:4" else "global")
+    dense = kept.apply_(copy.deepcopy(net))
+    sparse = sparsify(net, kept, format=format)
+    assert float((sparse(X) - dense(X)).abs().max().detach()) <= rounding(dense, X)
+    assert float((sparse(X) - net(X)).abs().max().detach()) > 1e-3  # the unmasked model is another function
+    swapped = [type(layer) for layer in sparse.modules() if isinstance(layer, MaskedLinear | SparseLinear)]
+    expected = {"masked": [MaskedLinear] * 3, "dense": []}.get(format, [SparseLinear] * 3)
+    assert swapped == expected or format == "auto"
+    permanent = make_permanent(sparse)
+    assert [type(layer) for layer in permanent.modules()] == [type(layer) for layer in net.modules()]
+    for name, weight in dense.state_dict().items():
+        assert torch.equal(permanent.state_dict()[name], weight)
+
+
+def test_a_masked_layer_trains_and_stays_masked() -> None:
+    sparse = sparsify(network(), masks(), format="masked")
+    optimizer = torch.optim.AdamW(sparse.parameters(), lr=0.1, weight_decay=0.1)
+    before = make_permanent(sparse).state_dict()
+    for _ in range(3):
+        optimizer.zero_grad()
+        sparse(X).square().mean().backward()
+        optimizer.step()
+    after = make_permanent(sparse).state_dict()
+    for name, mask in masks().items():
+        assert not after[name][~mask].any() and not torch.equal(before[name][mask], after[name][mask])
+
+
+def test_a_sparse_layer_saves_and_loads() -> None:
+    sparse, other = (sparsify(net, masks(), format="csr16") for net in (network(), network()))
+    with torch.no_grad():
+        other.get_buffer("0.part0").zero_()
+    other.load_state_dict(sparse.state_dict())
+    assert torch.equal(other(X), sparse(X))
+    assert torch.equal(copy.deepcopy(sparse)(X), sparse(X))
+
+
+def test_the_model_is_unchanged_and_others_are_refused() -> None:
+    net = network()
+    before = copy.deepcopy(net.state_dict())
+    sparsify(net, masks(), format="bits")
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    with pytest.raises(PruneproofError, match="make the masks from this model"):
+        sparsify(net, Masks({"7.weight": torch.ones(2, 2, dtype=torch.bool)}))
+    with pytest.raises(PruneproofError, match="a format in"):
+        sparsify(net, masks(), format="zip")
+
+
+def test_convolutions_and_tied_weights_stay_dense_zeros() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 16), nn.Linear(16, 16))
+    net[3].weight = net[2].weight
+    kept = random(net, density=0.5, generator=torch.Generator().manual_seed(0))
+    sparse = sparsify(net, kept, format="csr16")
+    assert [type(layer) for layer in sparse.children()] == [nn.Conv2d, nn.Flatten, nn.Linear, nn.Linear]
+    assert torch.equal(sparse.get_parameter("0.weight") != 0, kept["0.weight"])
+    assert sparse.get_parameter("2.weight") is sparse.get_parameter("3.weight")
+
+
+def test_a_single_layer() -> None:
+    layer = nn.Linear(8, 4)
+    sparse = sparsify(layer, Masks({"weight": torch.eye(4, 8) > 0}), format="csr16")
+    assert isinstance(sparse, SparseLinear) and isinstance(make_permanent(sparse), nn.Linear)
+
+
+def test_make_permanent_ends_enforcement_on_the_copy_only() -> None:
+    net, kept = network(), masks()
+    kept.enforce(net)
+    free = make_permanent(net)
+    for model, held in ((net, True), (free, False)):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        model(X).square().mean().backward()
+        optimizer.step()
+        weight = model.get_parameter("0.weight").detach()
+        assert bool((weight[~kept["0.weight"]] == 0).all()) == held

@@ -149,12 +149,18 @@ def test_the_bootstrap_spreads_like_the_repeats(generator: np.random.Generator) 
 
 def test_too_few_points_are_explained(generator: np.random.Generator) -> None:
     points = _single(generator)
+    points = points.where(points.seed == 0)
     for count, model in ((5, LAW), (4, STEEP_LIMIT), (3, CONSTANT)):
         assert simplest(points.where(np.arange(len(points)) < count)) is model
     with pytest.raises(PruneproofError, match="simplest"):
         fit(points.where(np.arange(len(points)) < 4))
     with pytest.raises(PruneproofError, match="at least 3"):
         simplest(points.where(np.arange(len(points)) < 2))
+
+
+def test_repeats_do_not_carry_more_constants(generator: np.random.Generator) -> None:
+    points = _single(generator)
+    assert simplest(points.where(np.arange(len(points)) < 12)) is STEEP_LIMIT  # four densities, three seeds
 
 
 def test_the_same_points_give_the_same_fit(generator: np.random.Generator) -> None:

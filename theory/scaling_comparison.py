@@ -48,9 +48,9 @@ def compare(points: Points, generator: np.random.Generator, models: Sequence[Mod
         >>> [each.name for each in compare(points_from_rows(rows), np.random.default_rng(0))]
         ['constant']
     """
-    possible = [model for model in models if len(joint(model, points).parameters) + 2 <= len(points)]
+    possible = [model for model in models if len(joint(model, points).parameters) + 2 <= points.places]
     if not possible:
-        raise PruneproofError("compare", required="at least 3 points", received=len(points), remedy="measure more")
+        raise PruneproofError("compare", required="at least 3 points", received=points.places, remedy="measure more")
     folds = _folds(points, generator)
     found = [Comparison(model.name, fit(points, model), held_out(points, model, folds)) for model in possible]
     return sorted(found, key=lambda each: each.fitted.criterion)
@@ -65,7 +65,7 @@ def held_out(points: Points, model: Model, folds: np.ndarray) -> float:
     deviations: list[Floats] = []
     for fold in np.unique(folds):
         rest = points.where(folds != fold)
-        if len(rest) < len(joint(model, points).parameters) + 2:
+        if rest.places < len(joint(model, rest).parameters) + 2:
             return float("nan")
         tested = points.where(folds == fold)
         deviations.append(fit(rest, model).predict(tested, extrapolate=True) / tested.error - 1)
@@ -91,15 +91,15 @@ def leave_large_out(points: Points, largest_width: float, model: Model) -> tuple
 
 
 def simplest(points: Points, models: Sequence[Model] = MODELS) -> Model:
-    """The first model that the points can carry, two points more than parameters.
+    """The first model that the points can carry: two places (network, density) more than parameters.
 
     Raises:
         PruneproofError: for fewer than three points.
     """
     for model in models:
-        if len(joint(model, points).parameters) + 2 <= len(points):
+        if len(joint(model, points).parameters) + 2 <= points.places:
             return model
-    raise PruneproofError("simplest", required="at least 3 points", received=len(points), remedy="measure more")
+    raise PruneproofError("simplest", required="at least 3 points", received=points.places, remedy="measure more")
 
 
 def _folds(points: Points, generator: np.random.Generator) -> np.ndarray:

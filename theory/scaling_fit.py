@@ -16,7 +16,7 @@ from ..errors import PruneproofError
 from .scaling_models import LAW, Model, bounds, from_search, joint, to_search
 from .scaling_points import Floats, Points
 
-STARTS = 16
+STARTS = 8
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,7 @@ def fit(points: Points, model: Model = LAW) -> FittedLaw:
     """Fit a model; exponents of depth and width are added when they vary over the points.
 
     Raises:
-        PruneproofError: if there are fewer than two points more than parameters; the message names the simplest model
-            that the points can carry.
+        PruneproofError: if there are fewer than two places (network, density) more than parameters.
 
     Example:
         >>> from pruneproof.theory.scaling_points import points_from_rows
@@ -130,10 +129,10 @@ def fit(points: Points, model: Model = LAW) -> FittedLaw:
     """
     full = joint(model, points)
     needed = len(full.parameters) + 2
-    if len(points) < needed:
+    if points.places < needed:
         required = f"at least {needed} points for {full.name} with {len(full.parameters)} parameters"
         remedy = "measure more densities, or use simplest(points)"
-        raise PruneproofError("fit", required=required, received=len(points), remedy=remedy)
+        raise PruneproofError("fit", required=required, received=points.places, remedy=remedy)
     reference = float(np.exp(np.log(points.depth).mean())), float(np.exp(np.log(points.width).mean()))
     scaled = relative_to(points, reference)
     best = min((descend(full, scaled, start) for start in _starts(full, scaled)), key=lambda found: found[1])

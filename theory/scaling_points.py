@@ -53,6 +53,11 @@ class Points:
         """The same rows with some columns exchanged."""
         return replace(self, **columns)
 
+    @property
+    def places(self) -> int:
+        """How many pairs of network and density there are: repeats with other seeds do not carry more constants."""
+        return len(set(zip(self.network.tolist(), self.density.tolist(), strict=True)))
+
     def networks(self) -> list[str]:
         """The names, smallest network first."""
         names, sizes = map(str, self.network), self.depth * self.width**2

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..claim import Figure, Row
+from ..scaling.plots import plain_decades
 from .curves import Path, path_of
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def posterior_figures(rows: list[Row]) -> list[Figure]:
             place = path.densities[level], path.column("divergence").mean(0)[level]
             axes.plot(*place, "o", markersize=10, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.5)
         axes.set_yscale("log")
+        plain_decades(axes.yaxis)
         _finish(axes, "KL(p*‖p̂), nats")
         axes.legend(frameon=False)
 

@@ -10,7 +10,7 @@ from ...theory.scaling_comparison import compare, leave_large_out
 from ...theory.scaling_fit import fit
 from ...theory.scaling_models import LAW
 from ..claim import Figure, Row
-from .plots import BLUE, INK, ORANGE, draw_networks, draw_one_curve, draw_residuals, shades
+from .plots import BLUE, INK, ORANGE, draw_networks, draw_one_curve, draw_residuals, plain_decades, shades
 from .points import task_points, weights_of
 from .settings import LARGEST_FITTED
 
@@ -63,6 +63,8 @@ def extrapolation_figures(rows: list[Row]) -> list[Figure]:
             ends = [points.error.min(), points.error.max()]
             axes.plot(ends, ends, color=INK, linewidth=0.8)
             axes.set(xscale="log", yscale="log", xlabel="measured error", ylabel="predicted error", title=task)
+            plain_decades(axes.xaxis)
+            plain_decades(axes.yaxis)
             axes.legend(frameon=False, fontsize=7)
 
     caption = (
@@ -89,6 +91,7 @@ def smallest_figures(rows: list[Row]) -> list[Figure]:
             axes.plot(size, target, "D", color=INK, markersize=5)
             axes.axhline(target, color=INK, linewidth=0.5, linestyle=":")
         axes.set(xscale="log", yscale="log", xlabel="surviving weights", ylabel="error")
+        plain_decades(axes.yaxis)
         axes.legend(frameon=False, fontsize=7)
 
     caption = (
@@ -109,7 +112,8 @@ def comparison_figures(rows: list[Row]) -> list[Figure]:
             axes.barh(place + 0.2, [found.fitted.spread for found in order], 0.38, color=BLUE, label="fitted")
             axes.barh(place - 0.2, [found.held_out for found in order], 0.38, color=ORANGE, label="held out")
             axes.set_yticks(place, [found.name for found in order])
-            axes.set(xscale="log", xlabel="relative deviation", title=task)
+            axes.set(xlabel="relative deviation", title=task)
+            axes.grid(visible=False, axis="y")
             axes.legend(frameon=False, fontsize=7)
 
     caption = (

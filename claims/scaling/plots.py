@@ -11,9 +11,12 @@ from ...theory.scaling_points import Points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 INK = "#000000"
-BLUE, ORANGE = "#0072b2", "#d55e00"
+BLUE, GREEN, YELLOW, ORANGE = "#0072b2", "#009e73", "#e69f00", "#d55e00"  # of the report's palette
+INVARIANT = r"$m = (l/l_0)^\varphi\,(w/w_0)^\psi\,d$"
+RISE = r"$\ln(\varepsilon/\varepsilon_{np})\;/\;\ln(\varepsilon_\uparrow/\varepsilon_{np})$"
 
 
 def draw_networks(axes: Axes, fitted: FittedLaw, points: Points | None = None) -> None:
@@ -31,6 +34,7 @@ def draw_networks(axes: Axes, fitted: FittedLaw, points: Points | None = None) -
         axes.plot(mine.density, mine.error, "o", color=colour, markersize=3)
         axes.plot(*_line(fitted, mine), color=colour, linewidth=1.2, label=name)
     axes.set(xscale="log", yscale="log", xlabel="density (kept share of the weights)", ylabel="error")
+    plain_decades(axes.yaxis)
     axes.invert_xaxis()
     if len(names) <= 12:
         axes.legend(frameon=False, fontsize=7, ncols=1 + len(names) // 7, loc="upper left")
@@ -48,7 +52,7 @@ def draw_one_curve(axes: Axes, fitted: FittedLaw) -> None:
     curve = np.exp(fitted.model.log_error(dict(fitted.parameters), relative_to(points, fitted.reference)))
     order = np.argsort(invariant)
     axes.plot(invariant[order], (np.log(curve / points.dense_error) / rise)[order], color=INK, linewidth=1)
-    axes.set(xscale="log", xlabel="invariant m = (l/l₀)^φ (w/w₀)^ψ d", ylabel="ln(ε/ε_np) / ln(ε↑/ε_np)")
+    axes.set(xscale="log", xlabel=f"invariant {INVARIANT}", ylabel=RISE)
     axes.invert_xaxis()
 
 
@@ -57,16 +61,26 @@ def draw_residuals(axes: Axes, fitted: FittedLaw) -> None:
     axes.axhspan(-fitted.spread, fitted.spread, color=BLUE, alpha=0.12, linewidth=0)
     axes.axhline(0, color=INK, linewidth=0.7)
     axes.plot(fitted.invariant(fitted.points), fitted.deviation, "o", color=BLUE, markersize=3)
-    axes.set(xscale="log", xlabel="invariant m", ylabel="ε̂/ε − 1")
+    axes.set(xscale="log", xlabel=f"invariant {INVARIANT}", ylabel="ε̂/ε − 1")
     axes.set_title(f"σ = {fitted.spread:.1%}, μ = {fitted.mean:+.1%}", fontsize=9)
     axes.invert_xaxis()
 
 
 def shades(count: int) -> list[str]:
     """Colours from blue (small networks) to orange (large ones)."""
-    ends = [np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) for colour in (BLUE, ORANGE)]
-    places = np.linspace(0, 1, count) if count > 1 else np.zeros(1)
-    return ["#" + "".join(f"{int(part):02x}" for part in (1 - t) * ends[0] + t * ends[1]) for t in places]
+    stops = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (BLUE, GREEN, YELLOW, ORANGE)])
+    places = np.linspace(0, len(stops) - 1, count) if count > 1 else np.zeros(1)
+    parts = [np.interp(places, np.arange(len(stops)), stops[:, part]) for part in range(3)]
+    return [f"#{round(red):02x}{round(green):02x}{round(blue):02x}" for red, green, blue in zip(*parts, strict=True)]
+
+
+def plain_decades(axis: Axis) -> None:
+    """Plain numbers at 1, 2, 3, 5, 7 of every decade of a logarithmic axis of errors."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _line(fitted: FittedLaw, mine: Points) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,11 @@ import numpy as np
 from ...theory.scaling_points import Points, points_from_rows
 from ..claim import Row
 
+LIMIT = 1e-4
+
 
 def task_points(rows: list[Row], task: str) -> Points:
-    """Points of one task; the smallest error is half of one test example, so that its logarithm exists.
+    """Points of one task; an error of exactly 0 or 1 would have no place on the curve and is moved inside by `LIMIT`.
 
     Example:
         >>> row = {"task": "digits", "width": 8, "depth": 1, "density": 1.0, "kept": 90}
@@ -27,7 +29,7 @@ def task_points(rows: list[Row], task: str) -> Points:
                 "width": width,
                 "depth": depth,
                 "density": density,
-                "error": max(float(np.mean(values)), 1e-4),
+                "error": float(np.clip(np.mean(values), LIMIT, 1 - LIMIT)),
             }
             for (width, depth, density), values in errors.items()
         ]

@@ -1,0 +1,190 @@
+"""What `pruneproof fit` says of a table: the law or the simplest curve, its rivals, extrapolation, the network."""
+
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import PruneproofError
+from ...theory.scaling_comparison import Comparison, compare, leave_large_out, simplest
+from ...theory.scaling_fit import FittedLaw, fit
+from ...theory.scaling_intervals import Interval, profile_intervals
+from ...theory.scaling_models import LAW
+from ...theory.scaling_points import read_points
+from ...theory.smallest_network import Candidate, recommend
+
+POOR_EXTRAPOLATION = 0.10  # above this deviation on the larger networks, predictions for others are warned against
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """The answer to one table.
+
+    Arguments:
+        fitted: the law, or the simplest curve the points carry.
+        intervals: 95 % profile intervals.
+        comparison: all curves, best AICc first.
+        extrapolation: root mean square deviation on the widest networks, predicted from the others, or None.
+        candidates: networks at the density that meets the target, smallest first; empty without a target.
+        target: the allowed error, or None.
+    """
+
+    fitted: FittedLaw
+    intervals: dict[str, Interval]
+    comparison: list[Comparison]
+    extrapolation: float | None
+    candidates: list[Candidate]
+    target: float | None
+
+
+def fit_report(path: Path, target: float | None, generator: np.random.Generator) -> FitReport:
+    """Read, fit, compare and recommend.
+
+    Arguments:
+        path: CSV of results.
+        target: allowed error in (0, 1), or None.
+        generator: of the folds and the bootstrap.
+
+    Raises:
+        PruneproofError: for a table that cannot be fitted, a target outside (0, 1), or a target when the points do not
+            carry the law.
+    """
+    if target is not None and not 0 < target < 1:
+        remedy = "give the share of wrong examples, e.g. 0.05"
+        raise PruneproofError("fit", required="a target error in (0, 1)", received=target, remedy=remedy)
+    points = read_points(path)
+    model = simplest(points)
+    if target is not None and model is not LAW:
+        required = "enough densities for the scaling law to answer a target"
+        received = f"{points.places}, which carry a {model.name}"
+        raise PruneproofError(
+            "fit", required=required, received=received, remedy="measure more, or drop --target-error"
+        )
+    fitted = fit(points, model)
+    candidates = [] if target is None else recommend(fitted, target, generator)
+    return FitReport(
+        fitted, profile_intervals(fitted), compare(points, generator), _extrapolation(fitted), candidates, target
+    )
+
+
+def _extrapolation(fitted: FittedLaw) -> float | None:
+    """Deviation on the widest networks; the rest must still carry the law."""
+    points = fitted.points
+    rest = points.where(points.width < points.width.max())
+    if not len(rest) or fitted.model.name != LAW.name or simplest(rest) is not LAW:
+        return None
+    _, deviation = leave_large_out(points, float(rest.width.max()), LAW)
+    return float(np.sqrt(np.mean(deviation**2)))
+
+
+def as_text(report: FitReport) -> str:
+    """The report for people."""
+    parts = [_heading(report), _constants(report), _curves(report), _larger(report), _recommendation(report)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _heading(report: FitReport) -> str:
+    fitted = report.fitted
+    shapes = f"{len(fitted.points)} points, {len(fitted.points.networks())} network(s)"
+    text = f"{fitted.model.name}: {shapes}, σ = {fitted.spread:.2%}, μ = {fitted.mean:+.2%} of the error"
+    if fitted.model.name != LAW.name:
+        text += "\ntoo few points for the scaling law: this is the simplest curve that they carry"
+    depth, width = fitted.reference
+    if {"phi", "psi"} & set(fitted.parameters):
+        text += f"\ndepth and width are relative to {depth:.4g} and {width:.4g}, their geometric means"
+    return text
+
+
+def _constants(report: FitReport) -> str:
+    lines = ["constant       value  95 % interval"]
+    for name, value in report.fitted.parameters.items():
+        lines.append(f"{name:<11} {value:>8.4g}  {report.intervals[name]}")
+    return "\n".join(lines)
+
+
+def _curves(report: FitReport) -> str:
+    lines = ["curve                    σ  held out      AICc"]
+    for each in report.comparison:
+        held_out, criterion = _shown(each.held_out, ".2%"), _shown(each.fitted.criterion, ".1f")
+        lines.append(f"{each.name:<18} {each.fitted.spread:>7.2%} {held_out:>9} {criterion:>9}")
+    tested = [each for each in report.comparison if isfinite(each.held_out)]
+    best = min(tested, key=lambda each: each.held_out, default=None)
+    if best is not None and best.name != report.fitted.model.name:
+        lines.append(f"note: {best.name} predicts held-out points better than the {report.fitted.model.name}")
+    return "\n".join(lines)
+
+
+def _shown(value: float, form: str) -> str:
+    return format(value, form) if isfinite(value) else "–"
+
+
+def _larger(report: FitReport) -> str:
+    if report.extrapolation is None:
+        return "extrapolation: cannot be tested (networks of two widths and enough points are needed)"
+    text = f"extrapolation: the widest networks deviate by {report.extrapolation:.2%} from a fit to the others"
+    if report.extrapolation > POOR_EXTRAPOLATION:
+        text += "\nwarning: do not use this fit for networks larger than those measured"
+    return text
+
+
+def _recommendation(report: FitReport) -> str:
+    if report.target is None:
+        return ""
+    lines = [f"target error {report.target:g}:", "network        density  95 % interval      relative size"]
+    for each in report.candidates:
+        if each.feasibility == "feasible":
+            interval = f"{each.interval[0]:.4f} … {each.interval[1]:.4f}"
+            beyond = "  (beyond the measured densities)" if each.extrapolated else ""
+            lines.append(f"{each.network:<12} {each.density:>9.4f}  {interval:<18} {each.size:>12.4g}{beyond}")
+        else:
+            lines.append(f"{each.network:<12} {each.feasibility}")
+    feasible = [each for each in report.candidates if each.feasibility == "feasible"]
+    if feasible:
+        lines.append(f"smallest: train {feasible[0].network} and prune it to density {feasible[0].density:.4f}")
+    else:
+        lines.append("no measured network reaches the target by pruning")
+    return "\n".join(lines)
+
+
+def as_json(report: FitReport) -> dict[str, Any]:
+    """The report for programs; open interval ends and infeasible densities are null."""
+    fitted = report.fitted
+    return {
+        "model": fitted.model.name,
+        "points": len(fitted.points),
+        "sigma": fitted.spread,
+        "mu": fitted.mean,
+        "reference": {"depth": fitted.reference[0], "width": fitted.reference[1]},
+        "constants": {
+            name: {
+                "value": value,
+                "low": _finite(report.intervals[name].low),
+                "high": _finite(report.intervals[name].high),
+                "identified": report.intervals[name].identified,
+            }
+            for name, value in fitted.parameters.items()
+        },
+        "comparison": [
+            {
+                "curve": each.name,
+                "sigma": each.fitted.spread,
+                "held_out": _finite(each.held_out),
+                "aicc": _finite(each.fitted.criterion),
+            }
+            for each in report.comparison
+        ],
+        "extrapolation": report.extrapolation,
+        "target_error": report.target,
+        "candidates": [_candidate(each) for each in report.candidates],
+    }
+
+
+def _candidate(each: Candidate) -> dict[str, Any]:
+    fields = asdict(each) | {"interval": [_finite(end) for end in each.interval]}
+    return fields | {"density": _finite(each.density), "size": _finite(each.size)}
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None

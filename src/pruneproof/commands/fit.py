@@ -1,0 +1,62 @@
+"""Fit the scaling law to your own results and name the smallest network for a target error."""
+
+import json as json_text
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from ..claims.extras import require
+from ..claims.scaling.fit_report import FitReport, as_json, as_text, fit_report
+
+
+def main(
+    results: Annotated[Path, tyro.conf.Positional],
+    target_error: float | None = None,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+    plot: Path | None = None,
+    seed: int = 0,
+) -> int:
+    """Fit the scaling law of pruned networks to a table of results.
+
+    The CSV needs the columns network, width, depth, density, error, and may have dense_error, seed, samples. Printed:
+    the constants with 95 % intervals (or "not identified"), every competing curve by AICc and on held-out points, how
+    well the smaller networks predict the larger ones, and for a target error the smallest network. With too few points
+    for the law, the simplest curve that they carry.
+
+    Example: pruneproof fit results.csv --target-error 0.06 --plot fit.svg
+
+    Args:
+        results: the CSV file.
+        target_error: allowed error in (0, 1), the share of wrong examples.
+        json: print one JSON object instead of the table.
+        plot: file for the three pictures (.svg, .png, .pdf).
+        seed: of the folds and of the bootstrap.
+    """
+    if plot is not None:
+        require("fit", "matplotlib")
+    report = fit_report(results, target_error, np.random.default_rng(seed))
+    print(json_text.dumps(as_json(report), indent=2) if json else as_text(report))
+    if plot is not None:
+        _draw(report, plot)
+        print(f"pictures: {plot}", file=sys.stderr)
+    return 0
+
+
+def _draw(report: FitReport, path: Path) -> None:
+    """Error per network; for the law also everything on one curve, and what it leaves."""
+    from matplotlib.figure import Figure
+
+    from ..claims.scaling.plots import draw_networks, draw_one_curve, draw_residuals
+
+    fitted = report.fitted
+    rising = "p" in fitted.parameters
+    figure = Figure(figsize=(12 if rising else 4, 3.6), layout="constrained")
+    panels: Any = figure.subplots(1, 3 if rising else 1, squeeze=False)[0]
+    draw_networks(panels[0], fitted)
+    if rising:
+        draw_one_curve(panels[1], fitted)
+        draw_residuals(panels[2], fitted)
+    figure.savefig(path)

@@ -1,0 +1,63 @@
+"""`pruneproof fit` answers a table of results in words and in JSON, and explains what it cannot answer."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pruneproof.cli import main
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Three widths that follow the law with 2 % noise."""
+    generator = np.random.default_rng(0)
+    lines = ["network,width,depth,density,error,dense_error"]
+    for width in (16, 32, 64):
+        dense = 0.4 / width**0.5
+        for density in 0.75 ** np.arange(20):
+            share = (density * width / 16) ** 2
+            error = dense * ((share + 0.01 * (0.7 / dense) ** 1.6) / (share + 0.01)) ** 0.625
+            lines.append(f"w{width},{width},2,{density},{error * (1 + 0.02 * generator.standard_normal())},{dense}")
+    file = tmp_path / "results.csv"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return file
+
+
+def test_the_table_names_the_network(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", str(results), "--target-error", "0.15"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("scaling law: 60 points, 3 network(s)")
+    assert "smallest: train w" in text
+    assert "extrapolation: the widest networks deviate by" in text
+
+
+def test_json_holds_the_same_answer(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "fit.svg"
+    assert main(["fit", str(results), "--target-error", "0.15", "--json", "--plot", str(picture)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["constants"]["psi"]["value"] == pytest.approx(1, abs=0.1)
+    assert answer["candidates"][0]["feasibility"] == "feasible"
+    assert answer["comparison"][0]["curve"] == "scaling law"
+    assert picture.read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_an_unreachable_target_is_said_to_be_so(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", str(results), "--target-error", "0.01"]) == 0
+    assert "no measured network reaches the target" in capsys.readouterr().out
+
+
+def test_few_points_get_the_simplest_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "few.csv"
+    file.write_text("network,width,depth,density,error\na,8,1,1,0.1\na,8,1,0.5,0.11\na,8,1,0.1,0.3\n", encoding="utf-8")
+    assert main(["fit", str(file)]) == 0
+    assert "the simplest curve that they carry" in capsys.readouterr().out
+    assert main(["fit", str(file), "--target-error", "0.2"]) == 2
+    assert "drop --target-error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["0", "1", "-0.1", "nan"])
+def test_bad_targets_are_refused(results: Path, target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", str(results), f"--target-error={target}"]) == 2
+    assert "target error in (0, 1)" in capsys.readouterr().err

@@ -19,7 +19,12 @@ Measured = dict[str, Any]  # name → number, text, or [estimate, low, high]
 
 
 class Scale(StrEnum):
-    """How much is run: `quick` in minutes, `standard` as the criteria name it, `full` for hours or a GPU."""
+    """How much is run: `quick` in minutes, `standard` as the criteria name it, `full` for hours or a GPU.
+
+    Example:
+        >>> Scale("quick") is Scale.QUICK
+        True
+    """
 
     QUICK = "quick"
     STANDARD = "standard"
@@ -27,7 +32,12 @@ class Scale(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What the rows say about a statement; only a theorem can be `violated`."""
+    """What the rows say about a statement; only a theorem can be `violated`.
+
+    Example:
+        >>> str(Verdict.NOT_REPRODUCED)
+        'not reproduced at this scale'
+    """
 
     HOLDS = "holds"
     VIOLATED = "violated"
@@ -47,6 +57,10 @@ class Paper:
         authors: the authors as one text.
         year: year of the version that was read.
         arxiv: arXiv number, or an empty text.
+
+    Example:
+        >>> Paper("mine", "On something", "A. Body", 2026).key
+        'mine'
     """
 
     key: str
@@ -64,6 +78,10 @@ class Figure:
         title: a few words; also the picture's name for those who do not see it.
         caption: what is drawn and what to see in it; TeX between `$…$` is allowed.
         draw: draws on the matplotlib figure it is given and returns nothing.
+
+    Example:
+        >>> Figure("Loss", "Loss against $k$.", lambda figure: None).title
+        'Loss'
     """
 
     title: str
@@ -81,6 +99,10 @@ class Outcome:
         seeds: the seeds that the figures come from.
         scope: on which networks, data, densities the verdict was reached; the power that was missing if inconclusive.
         table: rows of a small table printed in the report, all with the same keys.
+
+    Example:
+        >>> Outcome(Verdict.HOLDS, {"slope": [1.9, 1.7, 2.1]}, seeds=(0, 1, 2), scope="on digits").measured["slope"]
+        [1.9, 1.7, 2.1]
     """
 
     verdict: Verdict

@@ -33,6 +33,11 @@ def processes(workers: int | None = None) -> Generator[Executor]:
 
     Arguments:
         workers: number of processes, by default one per core.
+
+    Example:
+        >>> with processes(1) as executor:
+        ...     executor.submit(abs, -3).result()
+        3
     """
     others = set(multiprocessing.active_children())
     with _environment(SERIAL):

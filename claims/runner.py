@@ -29,6 +29,12 @@ class Result:
         missing: how many of them have no rows, because they raised.
         failures: what they raised in this run, the first of them word by word.
         broken: what the criterion itself raised, or an empty text.
+
+    Example:
+        >>> from pruneproof.claims.label_noise import CLAIMS
+        >>> outcome = Outcome(Verdict.INCONCLUSIVE, {}, (), "nothing was run")
+        >>> Result(CLAIMS[0], outcome, Scale.QUICK, cells=0, missing=0).outcome.verdict.value
+        'inconclusive'
     """
 
     claim: Claim
@@ -63,6 +69,16 @@ def run(
 
     Returns one result per claim, in their order.
     Raises `PruneproofError` if the store's rows were gathered under another criterion, or when a worker died.
+
+    Example:
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> def agreed(rows):
+        ...     return Outcome(Verdict.HOLDS, {"largest": max(row["x"] for row in rows)}, (), "two cells")
+        >>> claim = Claim("X1", "x is small", "nobody", "no x above 3", dict, paper="x", judge=agreed,
+        ...               grid=lambda scale, seeds: [{"x": 1}, {"x": 3}])
+        >>> with Store(":memory:") as store, ThreadPoolExecutor(1) as executor:
+        ...     run([claim], Scale.QUICK, store, executor)[0].outcome.measured
+        {'largest': 3}
     """
     asked = {claim.id: [task(claim.measure, cell) for cell in claim.grid(scale, seeds)] for claim in claims}
     for claim in claims:
@@ -88,6 +104,13 @@ def judge(claim: Claim, store: Store, failures: tuple[Failure, ...] = ()) -> Res
         failures: what its cells raised in this run, to be told with the result.
 
     Raises `PruneproofError` if the store does not know the claim, or knows it with another criterion.
+
+    Example:
+        >>> from pruneproof.claims.label_noise import CLAIMS
+        >>> with Store(":memory:") as store:
+        ...     judge(CLAIMS[0], store)
+        Traceback (most recent call last):
+        pruneproof.errors.PruneproofError: judge: needs a claim that was run; received LN1; run it with verify
     """
     recorded = store.claims().get(claim.id)
     if recorded is None:

@@ -124,7 +124,7 @@ CORENET_CONFIDENCE = Bound(
     source="CoreNet (Baykal et al., ICLR 2019), as remembered; constants unchecked",
     status="shape",
     symbols={neurons: "η, number of neurons", widest: "η*, the widest layer", delta: "δ"},
-    assumptions=(),
+    assumptions=(Assumption("there are neurons", sympy.And(sympy.Ge(neurons, 1), sympy.Ge(widest, 1))),),
     expr=sympy.sqrt(sympy.log(neurons * widest))
     * (1 + sympy.sqrt(sympy.log(neurons * widest)) * sympy.log(8 * neurons * widest / delta)),
     sense="==",

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import sympy
 from flint import arb, ctx, fmpq
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sympy import Interval, Rational, cos, exp, log, oo, sin, sqrt, tanh
 
 from pruneproof.errors import PruneproofError
 from pruneproof.theory import leaves
+from pruneproof.theory.balls import enclose
 from pruneproof.theory.certificate import certificate, verify
 from pruneproof.theory.certify import Proof, prove
 from pruneproof.theory.intervals import Undefined, evaluate, interval
@@ -96,7 +97,7 @@ def test_contradictory_conditions_prove_nothing() -> None:
 
 def test_a_declared_sign_must_hold_on_the_box() -> None:
     """√(u²) is simplified to u for a positive symbol: on a box with negative numbers that is another formula."""
-    with pytest.raises(PruneproofError, match="positive|declares"):
+    with pytest.raises(PruneproofError, match="positive"):
         prove(u < 5, {u: (-1, 1)})
     n = sympy.Symbol("n", integer=True)
     with pytest.raises(PruneproofError, match="integer"):
@@ -124,19 +125,18 @@ def test_a_jet_that_is_only_nearly_zero_does_not_touch() -> None:
     assert _refuted_at(tiny) == {"x": fmpq(0)}
 
 
-@given(
-    st.sampled_from(
-        [
-            exp(-x) * y + sin(x * y),
-            log(3 + x) / (4 + y),
-            tanh(x - y) + x**3,
-            sqrt(5 + x * y) * cos(x),
-            (2 + x) ** (y / 3),
-        ]
-    ),
-    st.tuples(*[st.fractions(-1, 1, max_denominator=64)] * 4),
-    st.tuples(st.fractions(0, 1, max_denominator=16), st.fractions(0, 1, max_denominator=16)),
-)
+SMOOTH = [
+    exp(-x) * y + sin(x * y),
+    log(3 + x) / (4 + y),
+    tanh(x - y) + x**3,
+    sqrt(5 + x * y) * cos(x),
+    (2 + x) ** (y / 3),
+]
+UNIT = st.fractions(0, 1, max_denominator=32)
+
+
+@settings(max_examples=50)
+@given(st.sampled_from(SMOOTH), st.tuples(*[st.fractions(-1, 1, max_denominator=64)] * 4), st.tuples(UNIT, UNIT))
 def test_every_enclosure_of_a_box_contains_the_values_in_it(
     formula: sympy.Expr, corners: tuple[Fraction, ...], inside: tuple[Fraction, Fraction]
 ) -> None:
@@ -147,9 +147,9 @@ def test_every_enclosure_of_a_box_contains_the_values_in_it(
     box = (Side(_fmpq(a), _fmpq(b)), Side(_fmpq(c), _fmpq(d)))
     point = (_fmpq(a + inside[0] * (b - a)), _fmpq(c + inside[1] * (d - c)))
     with ctx.workprec(128):
-        value = leaves.at_point(gap, point)
+        value = enclose(gap.formula, dict(zip(gap.symbols, point, strict=True)))
         whole, mean = leaves.natural(gap, box), leaves.mean_value(gap, box)
-        assert isinstance(value, arb) and isinstance(whole, arb) and mean is not None
+        assert isinstance(whole, arb) and mean is not None
         assert whole.overlaps(value) or not whole.is_finite()
         assert mean.overlaps(value) or not mean.is_finite()
         low = leaves.by_interval(gap, box)
@@ -164,11 +164,8 @@ def _range(low: Fraction, high: Fraction) -> tuple[sympy.Expr, sympy.Expr]:
     return Rational(low.numerator, low.denominator), Rational(high.numerator, high.denominator)
 
 
-@given(
-    st.fractions(-4, 4, max_denominator=32),
-    st.fractions(0, 3, max_denominator=32),
-    st.fractions(0, 1, max_denominator=32),
-)
+@settings(max_examples=50)
+@given(st.fractions(-4, 4, max_denominator=32), st.fractions(0, 3, max_denominator=32), UNIT)
 def test_infinite_intervals_contain_the_values_in_them(low: Fraction, width: Fraction, share: Fraction) -> None:
     for formula in (1 / x, log(x), x * log(2 + x**2), sqrt(x) / (1 + x), exp(-x) * x**2, sympy.Max(x, 1 / (1 + x**2))):
         for high in (_fmpq(low + width), arb.pos_inf()):
@@ -189,7 +186,7 @@ def test_random_false_inequalities_are_never_proved() -> None:
     for _ in range(40):
         coefficients = generator.integers(-5, 6, size=5)
         polynomial = sum((int(c) * x**power for power, c in enumerate(coefficients)), sympy.S.Zero)
-        lowest = min(polynomial.subs(x, Rational(step, 16)) for step in range(33))
+        lowest = sympy.Min(*[polynomial.subs(x, Rational(step, 16)) for step in range(33)])
         claim = sympy.Gt(polynomial, lowest + Rational(1, 1000), evaluate=False)
         proof = prove(claim, {x: (0, 2)}, max_boxes=2000)
         assert proof.verdict == "refuted"

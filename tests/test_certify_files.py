@@ -48,6 +48,15 @@ def test_an_honest_certificate_is_accepted(folder: Path) -> None:
     assert check_certificate(folder / "certificate.json") == []
 
 
+def test_the_command_line_confirms_and_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "certificate.json"
+    assert main(["check", str(path)]) == 0
+    assert "confirmed" in capsys.readouterr().out
+    path.write_text(path.read_text().replace('"norm": "inf"', '"norm": "2"'))
+    assert main(["check", str(path)]) == 1
+    assert "refused" in capsys.readouterr().out
+
+
 def test_it_may_be_moved_with_its_files(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     new = tmp_path_factory.mktemp("elsewhere")
     for file in folder.glob("*.*[sn]"):
@@ -75,6 +84,7 @@ ALTERATIONS: dict[str, Callable[[dict[str, Any]], None]] = {
     "original hash": lambda c: c["original"].update(sha256="0" * 64),
     "pruned hash": lambda c: c["pruned"].update(sha256="0" * 64),
     "data hash": lambda c: c["data"].update(sha256="0" * 64),
+    "another verdict": lambda c: c.update(verdict="40 of 40 balls certified"),
     "number of inputs": lambda c: c["data"].update(inputs=41),
     "one hash for both": lambda c: c["original"].update(sha256=c["pruned"]["sha256"]),
 }

@@ -61,6 +61,7 @@ def build_certificate(
     return {
         "kind": KIND,
         "version": VERSION,
+        "verdict": f"{int(region.certified.sum())} of {len(inputs)} balls certified",
         "original": {"sha256": network_hash(original)},
         "pruned": {"sha256": network_hash(pruned)},
         "data": {"sha256": data_hash(inputs), "inputs": len(inputs)},
@@ -101,11 +102,20 @@ def check_certificate(path: Path) -> list[str]:
     Returns what is wrong with it, one line each; empty if it is sound. Raises PruneproofError if it, or a file it
     names, cannot be read.
     """
-    content = read_certificate(path)
+    return _differing(read_certificate(path), path.parent)
+
+
+def verify(content: dict[str, Any], *, folder: Path) -> str | None:
+    """The first thing that is wrong with a certificate's content, or None; files are found relative to `folder`."""
+    wrong = _differing(content, folder)
+    return f"{wrong[0]} ({len(wrong)} in all)" if wrong else None
+
+
+def _differing(content: dict[str, Any], folder: Path) -> list[str]:
     try:
-        return _recomputed(content, path.parent)
+        return _recomputed(content, folder)
     except (KeyError, TypeError, AttributeError) as error:
-        received = f"{path} ({type(error).__name__}: {error})"
+        received = f"{type(error).__name__}: {error}"
         raise PruneproofError(
             "check", required="a complete certificate", received=received, remedy="make it anew by certify"
         ) from error
@@ -152,6 +162,7 @@ def _recomputed(content: dict[str, Any], folder: Path) -> list[str]:
             wrong.append(f"{part}: fields {sorted(content[part])}, expected {sorted(fresh[part])}")
         for key, found in fresh[part].items():
             wrong += _differences(f"{part}.{key}", content[part][key], found)
+    wrong += _differences("verdict", content["verdict"], fresh["verdict"])
     if content["data"]["inputs"] != fresh["data"]["inputs"]:
         wrong.append(f"data.inputs: {content['data']['inputs']} claimed, {fresh['data']['inputs']} found")
     return wrong

@@ -6,6 +6,7 @@ name, dtype, shape and bytes of every tensor of its state and the architecture's
 """
 
 import hashlib
+import sys
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +29,8 @@ def load_network(factory: str, checkpoint: Path) -> nn.Module:
     Raises PruneproofError if either cannot be had.
     """
     module, _, name = factory.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` does: a factory may lie in the working folder
     try:
         model = getattr(import_module(module), name)()
     except (ImportError, AttributeError, ValueError, TypeError) as error:

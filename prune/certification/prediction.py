@@ -49,8 +49,8 @@ def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> 
         original, pruned: networks of one architecture, of the layers that `certify` supports.
         inputs: (batch, *item).
 
-    Source: N2 in theory/network.md. At known points `certify(…, radius=0)` is exact; this one shows what absolute values
-    cost.
+    Source: N2 in theory/network.md. At known points `certify(…, radius=0)` is exact; this one shows what absolute
+    values cost.
 
     Example:
         >>> layer, silent = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)

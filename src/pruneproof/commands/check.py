@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -11,6 +12,9 @@ from ..errors import PruneproofError
 
 CHECKERS = {  # a certificate's "kind" → module of pruneproof and function; it returns None or the reason for refusal
     "inequality": "theory.certificate:verify",
+}
+CHECKERS_OF_FILES = {  # the same for certificates about other files, which they name relative to their own folder
+    "network": "prune.certification.certificate:verify",
 }
 MAX_BYTES = 256 * 2**20
 
@@ -25,7 +29,7 @@ def main(file: Path, /) -> int:
     example: pruneproof check proof.json
 
     Args:
-        file: a certificate as written by `theory.certificate.save`.
+        file: a certificate as written by `theory.certificate.save` or `pruneproof certify`.
     """
     data = _read(file)
     verify = _checker(file, data)
@@ -54,8 +58,10 @@ def _read(file: Path) -> dict[str, object]:
 
 def _checker(file: Path, data: dict[str, object]) -> Callable[[object], str | None]:
     kind = data.get("kind")
-    if not isinstance(kind, str) or kind not in CHECKERS:
-        needed = f"a certificate of kind {', '.join(CHECKERS)}"
+    known = {**CHECKERS, **CHECKERS_OF_FILES}
+    if not isinstance(kind, str) or kind not in known:
+        needed = f"a certificate of kind {', '.join(known)}"
         raise PruneproofError("check", required=needed, received=f"{file}: kind {kind!r}", remedy="prove it again")
-    module, _, function = CHECKERS[kind].partition(":")
-    return getattr(import_module(f"pruneproof.{module}"), function)
+    module, _, name = known[kind].partition(":")
+    function = getattr(import_module(f"pruneproof.{module}"), name)
+    return partial(function, folder=file.parent) if kind in CHECKERS_OF_FILES else function

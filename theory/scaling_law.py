@@ -81,6 +81,14 @@ SINGLE = Bound(
     assumptions=(_in_range, _ordered),
     expr=real_form(),
     sense="==",
+    obligations=(
+        "scaling.real-form",
+        "scaling.density-zero",
+        "scaling.dense",
+        "scaling.monotone",
+        "scaling.between",
+        "scaling.power-law",
+    ),
 )
 
 JOINT = Bound(
@@ -92,6 +100,10 @@ JOINT = Bound(
     assumptions=(_in_range, _ordered),
     expr=real_form(_invariant),
     sense="==",
+    obligations=(
+        "scaling.real-form",
+        "scaling.monotone",
+    ),
 )
 
 STEEP = Bound(
@@ -103,6 +115,7 @@ STEEP = Bound(
     assumptions=(_in_range, _ordered),
     expr=limit_form(),
     sense="==",
+    obligations=("scaling.steep",),
 )
 
 _scaled_target = (target / dense_error) ** (2 / exponent)
@@ -115,4 +128,9 @@ SMALLEST = Bound(
     assumptions=(_ordered, _reached),
     expr=transition * sympy.sqrt((_ratio**2 - _scaled_target) / (_scaled_target - 1)),
     sense="==",
+    obligations=(
+        "scaling.smallest",
+        "scaling.target",
+        "scaling.round-trip",
+    ),
 )

@@ -7,6 +7,7 @@ from .claim import Verdict
 from .runner import Result
 from .values import plain, shown
 
+FIGURES = 4  # measured values per claim on a terminal
 COLOURS = {
     Verdict.HOLDS: "green",
     Verdict.VIOLATED: "bold red",
@@ -54,6 +55,12 @@ def print_verdicts(results: Iterable[Result]) -> None:
             Text(result.claim.id), Text(str(verdict), COLOURS[verdict]), Text(measured or result.outcome.scope)
         )
     Console().print(table)
+
+
+def _digest(result: Result) -> str:
+    measured = [f"{name} {shown(value)}" for name, value in result.outcome.measured.items()]
+    rest = [f"… {len(measured) - FIGURES} more in the report"] if len(measured) > FIGURES else []
+    return "; ".join(measured[:FIGURES] + rest) or result.outcome.scope
 
 
 def print_failures(results: Iterable[Result], stream: TextIO) -> None:

@@ -66,12 +66,16 @@ def _of(paper: Paper, results: list[Result]) -> list[Result]:
 
 def _summary(results: list[Result]) -> str:
     counts = Counter(result.outcome.verdict for result in results)
-    found = ", ".join(f"{counts[verdict]} {escape(str(verdict))}" for verdict in Verdict if counts[verdict])
+    found = ", ".join(f"{counts[verdict]} {_verb(verdict, counts[verdict])}" for verdict in Verdict if counts[verdict])
     theorems = sum(result.claim.theorem for result in results)
     broken = counts[Verdict.VIOLATED]
     proved = f"{broken} of {theorems} theorems violated" if broken else f"no theorem violated (of {theorems})"
     claims = f"{len(results)} claim{'s' if len(results) != 1 else ''}"
     return f"{claims}: {found or 'none run'}. <strong>{proved[0].upper()}{proved[1:]}.</strong>"
+
+
+def _verb(verdict: Verdict, number: int) -> str:
+    return "hold" if verdict is Verdict.HOLDS and number > 1 else escape(str(verdict))
 
 
 def _when(record: dict[str, Any]) -> str:

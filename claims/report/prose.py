@@ -36,7 +36,8 @@ def _alternating(parts: list[str]) -> list[bool]:
 
 
 def _plain(text: str) -> str:
-    return escape(text.replace("\\$", "$"))
+    kept = re.sub(r"(?<=\d) (?=%)", "\u00a0", text)  # a figure and its unit stay on one line
+    return escape(kept.replace("\\$", "$"))
 
 
 @lru_cache(maxsize=4096)

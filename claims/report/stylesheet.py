@@ -56,7 +56,7 @@ th, td { padding: 0.42rem 1.1rem 0.42rem 0; text-align: left; vertical-align: to
   border-bottom: 1px solid var(--rule); }
 thead th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 tbody th { font-weight: 500; }
-td.n { white-space: nowrap; }
+.n { white-space: nowrap; text-align: right; }
 td.interval { color: var(--soft); white-space: nowrap; }
 .verdicts { width: 100%; margin-top: 1rem; }
 .verdicts td:nth-child(2) { font: 1rem/1.5 var(--serif); }

@@ -16,8 +16,10 @@ def table(rows: list[Row], caption: str) -> str:
         caption: what the table shows, for everybody who cannot see where it stands.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    head = "".join(f'<th scope="col">{label(name)}</th>' for name in columns)
-    body = "".join("<tr>" + "".join(_cell(row.get(name)) for name in columns) + "</tr>" for row in rows)
+    figures = {name for name in columns if all(_is_figure(row.get(name)) for row in rows)}
+    head = "".join(f'<th scope="col"{_kind(name in figures)}>{label(name)}</th>' for name in columns)
+    lines = ("".join(_cell(row.get(name), name in figures) for name in columns) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     return _framed(f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>", caption)
 
 
@@ -34,15 +36,31 @@ def label(name: str) -> str:
 def _line(name: str, value: Any) -> str:
     head = f'<th scope="row">{label(name)}</th>'
     if not is_interval(value):
-        return f'<tr>{head}<td colspan="2">{prose(shown(value))}</td></tr>'
-    estimate, low, high = (escape(shown(part)) for part in value)
-    return f'<tr>{head}<td>{estimate}</td><td class="interval">{low} … {high}</td></tr>'
+        kind = _kind(_is_figure(value))
+        return f"<tr>{head}<td{kind}>{_text(value)}</td><td></td></tr>" if kind else _wide(head, value)
+    estimate, low, high = (_text(part) for part in value)
+    return f'<tr>{head}<td class="n">{estimate}</td><td class="interval">{low} … {high}</td></tr>'
 
 
-def _cell(value: Any) -> str:
-    figure = isinstance(value, int | float) or is_interval(value)
-    kind = ' class="n"' if figure else ""
-    return f"<td{kind}>{prose(shown(value))}</td>"
+def _wide(head: str, value: Any) -> str:
+    return f'<tr>{head}<td colspan="2">{_text(value)}</td></tr>'
+
+
+def _cell(value: Any, figure: bool) -> str:
+    return f"<td{_kind(figure)}>{_text(value)}</td>"
+
+
+def _kind(figure: bool) -> str:
+    return ' class="n"' if figure else ""
+
+
+def _is_figure(value: Any) -> bool:
+    return value is None or isinstance(value, int | float) or is_interval(value)
+
+
+def _text(value: Any) -> str:
+    """A value with a true minus sign, texts as prose."""
+    return prose(shown(value)) if isinstance(value, str) else escape(shown(value)).replace("-", "−")
 
 
 def _framed(inner: str, caption: str) -> str:

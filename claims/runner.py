@@ -67,8 +67,7 @@ def run(
         progress: is told of every cell.
         in_flight: cells submitted at a time, by default four per core.
 
-    Returns one result per claim, in their order.
-    Raises `PruneproofError` if the store's rows were gathered under another criterion, or when a worker died.
+    Returns one result per claim. Raises `PruneproofError` for rows of another criterion, or when a worker died.
 
     Example:
         >>> from concurrent.futures import ThreadPoolExecutor

@@ -50,10 +50,7 @@ def print_verdicts(results: Iterable[Result]) -> None:
     table = Table("claim", "verdict", "measured", box=box.SIMPLE_HEAD, pad_edge=False)
     for result in results:
         verdict = result.outcome.verdict
-        measured = "; ".join(f"{name} {shown(value)}" for name, value in result.outcome.measured.items())
-        table.add_row(
-            Text(result.claim.id), Text(str(verdict), COLOURS[verdict]), Text(measured or result.outcome.scope)
-        )
+        table.add_row(Text(result.claim.id), Text(str(verdict), COLOURS[verdict]), Text(_digest(result)))
     Console().print(table)
 
 

@@ -67,7 +67,8 @@ def test_steps_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     for change in ({}, {"at": 3}, {"at": 3, "restart": True, "seed": 7}):
         pruned(early(**change))
     assert calls == [
-        (0, 0, 0, False), (0, None, 0, True), (0, 3, 0, False), (3, None, 0, True), (0, 3, 7, False), (0, None, 7, True),
+        (0, 0, 0, False), (0, None, 0, True), (0, 3, 0, False),
+        (3, None, 0, True), (0, 3, 7, False), (0, None, 7, True),
     ]  # fmt: skip
     assert pruned(early())[0]["layers"] != pruned(early(seed=1))[0]["layers"]
 

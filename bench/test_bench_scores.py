@@ -55,10 +55,7 @@ def test_a_score_costs_its_passes(name: str, benchmark: Any) -> None:
     whole, one = in_turn(lambda: score(net, cross_entropy, (x, y)), lambda: passed(net, x, y))
     ratio = whole / (PASSES[name] * one)
     benchmark.extra_info.update(seconds=whole, forward_backward=one, ratio=ratio)
-    print(
-        f"\n{name}: {whole:.3f} s, {whole / one:.2f} forward–backward passes of {one:.3f} s; bar {ADDED * "
-        "PASSES[name]:.1f}"
-    )
+    print(f"\n{name}: {whole:.3f} s, {whole / one:.2f} passes of {one:.3f} s each; bar {ADDED * PASSES[name]:.1f}")
     benchmark.pedantic(score, args=(net, cross_entropy, (x, y)), rounds=1)
     assert ratio <= ADDED
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import PruneproofError
 from .replicate_gradients import ReplicateGradients
+from .replicate_graph import RecordedSteps, Step
 from .replicates import Replicates
 
 _EPOCHS = 1_000_003  # a prime above any epoch count, so that (seed, epoch) pairs get different generators
@@ -95,13 +96,14 @@ class Trainer:
         kept = None if mask is None else mask.to(self.nets.parameters.dtype)
         if kept is not None:
             self.nets.parameters.mul_(kept)
+        step = self._step(kept)
         order, ordered = torch.empty(0), -1
         for iteration in range(start, last):
-            epoch, step = divmod(iteration, self.steps_per_epoch)
+            epoch, place = divmod(iteration, self.steps_per_epoch)
             if epoch != ordered:
                 order, ordered = self._order(epoch), epoch
-            self.gradients(order[:, step * self.recipe.batch : (step + 1) * self.recipe.batch])
-            self._update(self.recipe.rate_at(epoch), kept)
+            index = order[:, place * self.recipe.batch : (place + 1) * self.recipe.batch]
+            step(index, self.recipe.rate_at(epoch))
 
     def gradients(self, index: Tensor) -> Tensor:
         """Gradients (R, P) of the mean loss over the examples `index` (R, batch); overwritten by the next call."""
@@ -115,6 +117,14 @@ class Trainer:
         """Copy parameters (R, P) into the networks and forget the momentum."""
         self.nets.parameters.copy_(parameters)
         self.velocity.zero_()
+
+    def _step(self, kept: Tensor | None) -> Step:
+        def step(index: Tensor, rate: float) -> None:
+            self.gradients(index)
+            self._update(rate, kept)
+
+        state = self.nets.parameters, self.velocity
+        return RecordedSteps(step, state) if self.velocity.is_cuda else step
 
     def _order(self, epoch: int) -> Tensor:
         rows = [_permutation(self.examples, seed, epoch) for seed in self.nets.seeds]

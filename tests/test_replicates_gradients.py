@@ -125,3 +125,19 @@ def test_misuse_is_refused_before_training(data: tuple[Tensor, Tensor], fault: s
 def test_networks_of_different_depth_are_refused() -> None:
     with pytest.raises(PruneproofError, match="equal depth"):
         initial_replicates([(8, 4, 3), (8, 4, 4, 3)], seeds=[0, 1])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="records CUDA graphs, needs a CUDA device")
+def test_recorded_steps_on_a_gpu_follow_the_cpu(data: tuple[Tensor, Tensor]) -> None:
+    """Also through a mask, a drop of the learning rate and a last batch of another size."""
+    host = _networks()
+    device = initial_replicates(SIZES, seeds=[3, 4], device="cuda", dtype=torch.float64)
+    mask = torch.rand(host.parameters.shape, generator=torch.Generator().manual_seed(2)) < 0.7
+    Trainer(host, *data, RECIPE).run(mask=mask)
+    inputs, labels = data
+    trainer = Trainer(device, inputs.cuda(), labels.cuda(), RECIPE)
+    trainer.run(0, 7, mask=mask.cuda())
+    trainer.run(7, mask=mask.cuda())
+    torch.testing.assert_close(device.parameters.cpu(), host.parameters, rtol=0, atol=1e-11)
+    assert not device.parameters.cpu()[~mask].any()

@@ -25,7 +25,8 @@ def measure_path(cell: Cell) -> list[Row]:
     """
     task = noisy_task(cell)
     widths = (task.train.inputs.shape[2], *cell["hidden"], 10 if cell["task"] == "digits" else 2)
-    nets = initial_replicates([widths] * len(cell["seeds"]), cell["seeds"], bias=cell["bias"])
+    seeds, device = cell["seeds"], cell.get("device", "cpu")
+    nets = initial_replicates([widths] * len(seeds), seeds, bias=cell["bias"], device=device)
     recipe = Recipe(cell["epochs"], cell["batch"], cell["rate"], cell["momentum"], drops=tuple(cell["drops"]))
     data = task.train.inputs, task.train.noisy
     levels = prune_iteratively(nets, data, recipe, geometric_densities(cell["share"], cell["lowest"]))
@@ -34,7 +35,7 @@ def measure_path(cell: Cell) -> list[Row]:
 
 def _rows(cell: Cell, position: int, level: Level, task: Task) -> list[Row]:
     train, validation = (_error(level, part) for part in (task.train, task.validation))
-    probabilities = level.nets.probabilities(task.test.inputs).double().numpy()
+    probabilities = _probabilities(level, task.test).double().numpy()
     return [
         {
             "seed": seed,
@@ -52,8 +53,12 @@ def _rows(cell: Cell, position: int, level: Level, task: Task) -> list[Row]:
 
 def _error(level: Level, part: Part) -> list[float]:
     """Error per seed on the noisy labels, all that a practitioner has."""
-    wrong = level.nets.probabilities(part.inputs).argmax(2) != part.noisy
+    wrong = _probabilities(level, part).argmax(2) != part.noisy
     return wrong.double().mean(1).tolist()
+
+
+def _probabilities(level: Level, part: Part) -> Tensor:
+    return level.nets.probabilities(part.inputs.to(level.nets.parameters.device)).cpu()
 
 
 def _scores(probabilities: np.ndarray, test: Part, replicate: int) -> Row:

@@ -35,16 +35,17 @@ def measure_path(cell: Cell) -> list[Row]:
     """
     task = _teacher(cell["examples"]) if cell["task"] == "teacher" else _digits()
     widths = (task.inputs.shape[1], *[cell["width"]] * cell["depth"], 10)
-    nets = initial_replicates([widths] * len(cell["seeds"]), cell["seeds"])
+    nets = initial_replicates([widths] * len(cell["seeds"]), cell["seeds"], device=cell.get("device", "cpu"))
     epochs = cell["epochs"]
     drops = (epochs // 2, epochs * 3 // 4)
     recipe = Recipe(epochs, cell["batch"], cell["rate"], cell["momentum"], drops=drops)
     start = cell["rewind_epochs"] * -(-len(task.labels) // cell["batch"])
     densities = [(1 - cell["share"]) ** level for level in range(cell["levels"] + 1)]
     levels = prune_iteratively(nets, (task.inputs, task.labels), recipe, densities, rewind_to=start)
+    test_inputs = task.test_inputs.to(nets.parameters.device)
     rows: list[Row] = []
     for level in levels:
-        wrong = level.nets.probabilities(task.test_inputs).argmax(2) != task.test_labels
+        wrong = level.nets.probabilities(test_inputs).argmax(2).cpu() != task.test_labels
         rows += [
             {"seed": seed, "density": level.density, "kept": int(kept), "error": error}
             for seed, kept, error in zip(cell["seeds"], level.kept, wrong.double().mean(1).tolist(), strict=True)

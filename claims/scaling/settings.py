@@ -6,6 +6,7 @@ the same perceptrons on 1,000 images, tested on the other 797. Pruning: 20 % a r
 """
 
 from ..claim import Cell, Scale
+from ..device import device_of
 
 SEEDS = 3
 WIDTHS = {Scale.QUICK: (64, 32, 16), Scale.STANDARD: (128, 64, 32, 16), Scale.FULL: (256, 128, 64, 32, 16, 8)}
@@ -30,4 +31,4 @@ def network_cells(scale: Scale, seeds: int | None, task: str) -> list[Cell]:
     training = _TRAINING[scale]
     own = {"task": task, "seeds": list(range(SEEDS if seeds is None else seeds))}
     shapes = sorted(((w, d) for w in WIDTHS[scale] for d in DEPTHS[scale]), key=lambda s: -s[0] * s[0] * s[1])
-    return [_RECIPE | training | own | {"width": width, "depth": depth} for width, depth in shapes]
+    return [_RECIPE | training | own | {"width": w, "depth": d} | device_of(scale) for w, d in shapes]

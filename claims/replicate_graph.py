@@ -1,4 +1,4 @@
-"""Training steps recorded as CUDA graphs and replayed: launching a step of small networks costs more than running it."""
+"""Training steps recorded as CUDA graphs and replayed: launching a step of small networks takes longer than the step."""
 
 from collections.abc import Callable, Sequence
 

@@ -33,6 +33,12 @@ class Connectivity:
     - `connected`: whether there is such a path at all.
     - `kept`: the masks that were examined.
     - `live`: of these, the weights on a path.
+
+    Example:
+        >>> net = nn.Linear(3, 2)
+        >>> path = connectivity(net, Masks({"weight": torch.eye(2, 3) > 0}), (1, 3))
+        >>> path.connected, path.cut, path.live_units
+        (True, (), {'weight': 2})
     """
 
     connected: bool

@@ -23,6 +23,11 @@ class MaskedLinear(nn.Module):
 
     - `linear`: the layer whose weight and bias are used, not copied.
     - `mask`: bool (out, in).
+
+    Example:
+        >>> layer = MaskedLinear(nn.Linear(3, 2, bias=False), torch.eye(2, 3) > 0)
+        >>> layer(torch.tensor([0.0, 0.0, 1.0])).abs().sum().item()
+        0.0
     """
 
     words: Tensor
@@ -50,6 +55,11 @@ class SparseLinear(nn.Module):
 
     - `weight`: a `SparseWeight` (out, in); its parts become buffers, so the layer moves and saves like any other.
     - `bias`: (out,) or None.
+
+    Example:
+        >>> layer = SparseLinear(SparseWeight.from_dense(torch.eye(2, 3), format="csr16"), None)
+        >>> layer(torch.tensor([1.0, 2.0, 3.0])).tolist()
+        [1.0, 2.0]
     """
 
     def __init__(self, weight: SparseWeight, bias: Tensor | None) -> None:

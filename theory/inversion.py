@@ -62,23 +62,31 @@ def crossing(
     level = balls.exact(value, where=where, name="value")
     solution = closed_form(formula, symbol, target)
     if solution is not None:
-        found = _closed(solution, formula, symbol, {**known, target: level})
+        found = _closed(solution, formula, symbol, {**known, target: level}, level)
         if found is not None:
             return found
     return _bisected(formula - target, symbol, {**known, target: level}, where)
 
 
 def _closed(
-    solution: sympy.Expr, formula: sympy.Expr, symbol: sympy.Symbol, known: Mapping[sympy.Symbol, object]
+    solution: sympy.Expr,
+    formula: sympy.Expr,
+    symbol: sympy.Symbol,
+    known: Mapping[sympy.Symbol, object],
+    level: fmpq | arb,
 ) -> arb | None:
-    """The closed form as a ball, if it is defined and of the sign its symbol declares."""
-    used = {name: number for name, number in known.items() if name in solution.free_symbols}
+    """The closed form as a ball, if it is defined, of the sign its symbol declares and not an extraneous root."""
     try:
-        found = balls.enclose(solution, used)
+        found = balls.enclose(solution, _used(known, solution))
         balls.respect(symbol, found, where="solve")
+        reached = balls.enclose(formula, _used({**known, symbol: found}, formula))
     except PruneproofError:
         return None
-    return found
+    return found if reached.overlaps(arb(level)) else None  # squaring may have lost a sign
+
+
+def _used(known: Mapping[sympy.Symbol, object], formula: sympy.Expr) -> dict[sympy.Symbol, object]:
+    return {name: number for name, number in known.items() if name in formula.free_symbols}
 
 
 def _bisected(gap: sympy.Expr, symbol: sympy.Symbol, known: Mapping[sympy.Symbol, object], where: str) -> arb:

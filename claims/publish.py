@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from ..errors import PruneproofError
+from .claim import Claim
 from .folder import replace_file
 from .papers import KEYS, Chapter, chapters
 from .record import read_record
@@ -29,11 +31,23 @@ def publish(store: Store, known: tuple[Chapter, ...], folder: Path, results: lis
     recorded = store.claims()
     claims = [claim for chapter in complete for claim in chapter.claims if claim.id in recorded]
     for name in sorted(recorded.keys() - {claim.id for claim in claims}):
-        print(f"not in the report: {name} of {recorded[name]['paper']} (name its module with --paper)", file=sys.stderr)
-    told = [judged.get(claim.id) or judge(claim, store) for claim in claims]
+        _leave_out(name, f"of {recorded[name]['paper']}: name its module with --paper")
+    told = [result for claim in claims if (result := judged.get(claim.id) or _judged(claim, store))]
     path = folder / PAGE
     replace_file(path, page(complete, told, store, read_record(folder)))
     return path
+
+
+def _judged(claim: Claim, store: Store) -> Result | None:
+    try:
+        return judge(claim, store)
+    except PruneproofError as error:  # rows of an earlier run, gathered under another criterion
+        _leave_out(claim.id, str(error))
+        return None
+
+
+def _leave_out(name: str, why: str) -> None:
+    print(f"not in the report: {name} ({why})", file=sys.stderr)
 
 
 def _complete(store: Store, known: tuple[Chapter, ...]) -> tuple[Chapter, ...]:

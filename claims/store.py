@@ -149,7 +149,7 @@ class Store:
         """Turn what SQLite says about the file into one line with a remedy."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, json.JSONDecodeError) as error:
             remedy = _REMEDIES.get(str(error), "check the file and its folder, or pass --out with another folder")
             received = f"{self.path}: {error}"
             raise PruneproofError(
@@ -161,4 +161,5 @@ _REMEDIES = {
     "database or disk is full": "free some space and run again with --resume; finished cells are kept",
     "database is locked": "wait for the other run to end, or pass --out with another folder",
     "file is not a database": "move the file away, or pass --out with another folder; it was left as it is",
+    "database disk image is malformed": "the file is damaged: restore a copy, or start anew with another --out",
 }

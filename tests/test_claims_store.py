@@ -98,6 +98,18 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, co
     assert path.read_bytes() == content
 
 
+def test_a_damaged_file_is_one_line(tmp_path: Path, threads: Executor) -> None:
+    path = tmp_path / "results.sqlite"
+    with Store(path) as store:
+        run([claim(range(400))], Scale.QUICK, store, threads)
+        store.add([(Task("zz", "m", "{}"), "[{")])
+        with pytest.raises(PruneproofError, match="Expecting property name"):
+            list(store.cells())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(PruneproofError, match="damaged: restore a copy"), Store(path) as store:
+        list(store.cells())
+
+
 def test_a_new_run_keeps_the_old_one_beside_it(tmp_path: Path, threads: Executor) -> None:
     for _ in range(3):
         with results_folder(tmp_path, resume=False) as store:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,22 @@ def test_report_is_made_again_from_the_rows(folder: Path, capsys: pytest.Capture
     assert main(["report", "--paper", "own_paper"]) == 0
     assert page.read_text() == before
     assert main(["report"]) == 0  # without the module the rows have nobody to judge them
-    assert "not in the report: OK of own" in capsys.readouterr().err
+    assert "not in the report: OK (of own: name its module with --paper)" in capsys.readouterr().err
+
+
+def test_rows_of_another_criterion_are_refused_by_resume_and_left_out_by_report(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify("--claim", "OK", "THEOREM") == 1
+    with sqlite3.connect(folder / "report" / "results.sqlite") as connection:
+        connection.execute("UPDATE claims SET record = json_set(record, '$.criterion', 'harder') WHERE id = 'OK'")
+    connection.close()
+    assert verify("--claim", "OK", "--resume") == 2
+    assert "fixed before the run" in capsys.readouterr().err
+    assert main(["report", "--paper", "own_paper"]) == 0
+    assert "not in the report: OK (claim OK: needs the criterion" in capsys.readouterr().err
+    page = (folder / "report" / "index.html").read_text()
+    assert 'id="OK"' not in page and 'id="THEOREM"' in page
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,13 @@ def test_commands_and_their_options_exist(command: str) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("command", [line for line in _commands() if line.startswith("pruneproof bound ")])
+def test_bounds_evaluate(command: str) -> None:
+    arguments = command.split()[1:]
+    ran = subprocess.run([sys.executable, "-m", "pruneproof.cli", *arguments], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = [word for line in _commands() if line.startswith("make ") for word in line.split()[1:2]]

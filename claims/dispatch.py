@@ -118,6 +118,6 @@ def _death(suspects: list[Task]) -> PruneproofError:
     return PruneproofError(
         "worker",
         required="processes that live (one was killed or ran out of memory)",
-        received=f"a death while these cells were running: {cells}{more}",
+        received=f"a death while these cells were under way: {cells}{more}",
         remedy="run again with --resume (finished cells are kept), with fewer --workers if memory is short",
     )

@@ -21,10 +21,11 @@ class Record:
 
     Arguments:
         folder: the output folder.
+        resume: whether the run continues an earlier one, whose time is then not in the duration.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, resume: bool) -> None:
+        self._folder, self._resume = folder, resume
         self._start = time.monotonic()
         self._started = datetime.now(UTC)
 
@@ -33,7 +34,7 @@ class Record:
         seconds = time.monotonic() - self._start
         record = {
             "started": self._started.strftime("%Y-%m-%d %H:%M UTC"),
-            "duration": f"{int(seconds // 60)} min {seconds % 60:.0f} s",
+            "duration": f"{int(seconds // 60)} min {seconds % 60:.0f} s{' after resuming' if self._resume else ''}",
             "seconds": round(seconds, 1),
             "command": shlex.join(["pruneproof", *sys.argv[1:]]),
             "environment": environment(),

@@ -55,7 +55,7 @@ def _kind(figure: bool) -> str:
 
 
 def _is_figure(value: Any) -> bool:
-    return value is None or isinstance(value, int | float) or is_interval(value)
+    return value is None or is_interval(value) or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _text(value: Any) -> str:

@@ -46,7 +46,7 @@ def main(
         raise PruneproofError("--workers", required="at least 1", received=workers, remedy="pass a positive number")
     grid = read_grid(file)
     measures = frozenset((grid.measure.partition(":")[0],))
-    record = Record(out)
+    record = Record(out, resume=resume)
     try:
         with (
             executor_for(scheduler, workers, measures) as pool,

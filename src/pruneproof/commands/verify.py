@@ -64,7 +64,7 @@ def main(
     require("verify", "matplotlib")
     known = chapters(paper)
     claims = chosen(known, claim)
-    record = Record(out)
+    record = Record(out, resume=resume)
     try:
         with (
             results_folder(out, resume=resume) as store,

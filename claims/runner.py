@@ -82,7 +82,8 @@ def run(
     asked = {claim.id: [task(claim.measure, cell) for cell in claim.grid(scale, seeds)] for claim in claims}
     for claim in claims:
         _ask(store, claim, scale, asked[claim.id])
-    tasks = {one.key: one for some in asked.values() for one in some}
+    fewest_first = sorted(asked.values(), key=len)  # few cells are long ones; the short ones then fill the end
+    tasks = {one.key: one for some in fewest_first for one in some}
     progress = progress or Progress()
     progress.begin(len(tasks))
     failures = execute(tasks.values(), store, executor, in_flight=in_flight or 4 * cores(), progress=progress)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...errors import PruneproofError
 from ..parameters import prunable
@@ -50,10 +51,9 @@ class Objective:
 
     def curvature(self, weights: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """The Hessian of the pooled loss times its gradient, by double backward."""
-        if len(self._parts()) > 1:
-            fixed = self.gradient(weights)
+        with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
+            fixed = self.gradient(weights) if len(self._parts()) > 1 else None
             return self._accumulate(weights, lambda value: _hessian_product(value, weights, fixed))
-        return self._accumulate(weights, lambda value: _hessian_product(value, weights, None))
 
     def _accumulate(
         self, weights: dict[str, Tensor], derivative: Callable[[Tensor], tuple[Tensor, ...]]

@@ -226,3 +226,9 @@ def test_the_greedy_bounds_hold_on_a_plain_simulation() -> None:
             twin = max(twin, float(losses.min()) - G1.bound(k=k, loss=0, V=V / 4))
     assert slack >= 0
     assert twin > 0  # V/4 for V is refuted
+
+
+def test_a_closed_form_is_used_where_there_is_one() -> None:
+    """Far outside the range that bisection searches (2**±256), only the closed form can answer."""
+    solution = T1_INVERSE.solve("V", value=sympy.Integer(10) ** 100, L_t=sympy.Integer(10) ** 50)
+    assert abs(float(solution) / 2e150 - 1) < 1e-12

@@ -1,6 +1,7 @@
 """Planted shortcuts that would make a prover unsound are caught: each is tried here on purpose."""
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,3 +192,35 @@ def test_random_false_inequalities_are_never_proved() -> None:
         proof = prove(claim, {x: (0, 2)}, max_boxes=2000)
         assert proof.verdict == "refuted"
         assert proof.value is not None and proof.value <= 0
+
+
+def _proved(claim: sympy.Basic, box: dict[sympy.Symbol, object], **options: Any) -> bool:
+    """Whether `prove` says proved; undecided and refused for a pole both count as no."""
+    try:
+        return prove(claim, box, max_boxes=300, **options).verdict == "proved"
+    except PruneproofError as error:
+        assert "pole" in str(error) or "defined" in str(error)
+        return False
+
+
+def test_a_pole_inside_the_box_is_never_stepped_over() -> None:
+    """1/(x-c)² is positive wherever it is defined; at x = c, inside the box, it is not."""
+    box: dict[sympy.Symbol, object] = {x: (0, Rational(1, 2))}
+    for pole in (Rational(1, 5), Rational(1, 4), Rational(1, 3)):
+        for squared in ((x - pole) ** -2, ((x - pole) ** 2) ** -1, 1 / sympy.Abs(x - pole), -log((x - pole) ** 2)):
+            assert not _proved(sympy.Gt(squared, Rational(-1, 100), evaluate=False), box, touch=[pole])
+            assert not _proved(sympy.Gt(squared, Rational(-1, 100), evaluate=False), box)
+    removable = (u**2 - 25) / (u - 5) > 1
+    assert not _proved(removable, {u: Interval(1, oo)}, tail={u: 4})
+    cut = certificate(prove(x > -1, {x: (0, 1)}))
+    hidden: list[object] = [[0, "1/4"], "interval", "interval"]
+    square = ["^", ["+", "x", ["q", "-1/4"]], ["q", "-2"]]
+    assert verify({**cut, "inequality": [">", square, ["q", "0"]], "steps": hidden}) is not None
+    assert verify({**cut, "inequality": [">", square, ["q", "0"]], "steps": ["interval"]}) is not None
+
+
+def test_a_hostile_power_is_refused_before_it_is_computed() -> None:
+    cut = certificate(prove(x > -1, {x: (0, 1)}))
+    tower: object = ["^", ["^", ["q", "9"], ["q", "999"]], ["q", "9999999"]]
+    with pytest.raises(PruneproofError, match="moderate size"):
+        verify({**cut, "inequality": [">", tower, "x"]})

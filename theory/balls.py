@@ -194,6 +194,8 @@ def respect(symbol: sympy.Symbol, number: fmpq | arb, *, where: str) -> None:
             "nonnegative": number >= 0,
             "nonpositive": number <= 0,
             "nonzero": number > 0 or number < 0,
+            "zero": number == 0,
+            "imaginary": False,
             "integer": integral,
         }.items()
         if getattr(symbol, f"is_{property_}") and not holds

@@ -13,6 +13,7 @@ from ..errors import PruneproofError
 Tree = str | list["Tree"]
 
 MAX_DEPTH = 200
+MAX_BITS = 10_000
 
 _NODES: dict[str, type[sympy.Basic]] = {
     "+": sympy.Add,
@@ -73,12 +74,24 @@ def from_tree(tree: object, symbols: dict[str, sympy.Symbol], *, depth: int = 0)
             "from_tree", required=f"one of {', '.join(_NODES)}", received=name, remedy="save it again"
         )
     arguments = [from_tree(part, symbols, depth=depth + 1) for part in parts]
+    if name == "^" and _too_large(arguments):
+        received = f"a power with exponent {str(arguments[1])[:20]}"
+        raise PruneproofError("from_tree", required="numbers of moderate size", received=received, remedy="simplify it")
     return cast(sympy.Expr, _NODES[cast(str, name)](*arguments))
+
+
+def _too_large(arguments: list[sympy.Expr]) -> bool:
+    """Would sympy multiply out a power that fills the memory? (A certificate may come from anyone.)"""
+    if len(arguments) != 2 or not all(isinstance(part, sympy.Rational) for part in arguments):
+        return False
+    base, exponent = (cast(sympy.Rational, part) for part in arguments)
+    bits = max(int(base.p).bit_length(), int(base.q).bit_length())
+    return abs(exponent) * bits > MAX_BITS
 
 
 def rational(text: object) -> sympy.Rational:
     """Read an exact rational from text such as "-3/4"."""
-    digits = text.removeprefix("-").split("/") if isinstance(text, str) else []
+    digits = text.removeprefix("-").split("/") if isinstance(text, str) and len(text) < MAX_BITS // 4 else []
     if not 1 <= len(digits) <= 2 or not all(part.isascii() and part.isdigit() for part in digits):
         raise PruneproofError("rational", required='a rational such as "-3/4"', received=text, remedy="write p/q")
     if len(digits) == 2 and int(digits[1]) == 0:

@@ -4,6 +4,9 @@ A ball cannot hold [4, ∞) and its rounded radius reaches past the end of [0, 1
 1/[0, 1/4] = [4, ∞], log [0, 1] = [-∞, 0] and √[0, 1] = [0, 1]. Every operation is monotone on pieces; each end is
 computed by Arb and rounded outward. What is undefined (∞ - ∞, a division by an interval with zero inside, log of a
 negative number) raises `Undefined`.
+
+A pole is only admitted where no point of the box lies on it: at an open end of a symbol, in a divisor or argument of a
+logarithm that is linear in that symbol alone, so that it vanishes nowhere else.
 """
 
 from collections.abc import Callable
@@ -26,26 +29,31 @@ class Undefined(ArithmeticError):
 
 @dataclass(frozen=True)
 class Interval:
-    """All reals between `low` and `high`, both exact; -∞ and +∞ stand for "unbounded"."""
+    """All reals between `low` and `high`, both exact; -∞ and +∞ stand for "unbounded".
+
+    The range of a symbol also knows which of its ends are open; results of operations count as closed.
+    """
 
     low: arb
     high: arb
+    low_open: bool = False
+    high_open: bool = False
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:  # NaN too
             raise Undefined(f"[{self.low}, {self.high}]")
 
 
-def interval(low: fmpq | arb, high: fmpq | arb) -> Interval:
+def interval(low: fmpq | arb, high: fmpq | arb, *, low_open: bool = False, high_open: bool = False) -> Interval:
     """The interval between two numbers, widened to exact ends where they are not representable."""
-    return Interval(arb(low).lower(), arb(high).upper())
+    return Interval(arb(low).lower(), arb(high).upper(), low_open, high_open)
 
 
 def evaluate(expression: sympy.Expr, values: dict[sympy.Symbol, Interval]) -> Interval:
     """The range of a formula over the intervals of its symbols, enclosed node by node.
 
     >>> x = sympy.Symbol("x")
-    >>> evaluate(sympy.log(1 + 1 / x), {x: interval(fmpq(0), fmpq(1))}).high
+    >>> evaluate(sympy.log(1 + 1 / x), {x: interval(fmpq(0), fmpq(1), low_open=True)}).high
     [+/- inf]
     """
     if isinstance(expression, sympy.Symbol):
@@ -56,11 +64,27 @@ def evaluate(expression: sympy.Expr, values: dict[sympy.Symbol, Interval]) -> In
     if expression in _CONSTANTS:
         return interval(_CONSTANTS[expression](), _CONSTANTS[expression]())
     arguments = [evaluate(cast(sympy.Expr, part), values) for part in expression.args]
+    if isinstance(expression, sympy.log) or (isinstance(expression, sympy.Pow) and not arguments[1].low > 0):
+        _refuse_pole(expression.args[0], arguments[0], values)
     if isinstance(expression, sympy.Pow):
         return _power(arguments[0], arguments[1], expression.args[1])
     if expression.func not in _FUNCTIONS:
         raise Undefined(f"no interval rule for {expression.func}")
     return _FUNCTIONS[expression.func](*arguments)
+
+
+def _refuse_pole(vanishing: sympy.Expr, found: Interval, values: dict[sympy.Symbol, Interval]) -> None:
+    """Raise unless the formula is nowhere zero, or zero at an open end of its only symbol and linear in it."""
+    if found.low > 0 or found.high < 0:
+        return
+    [symbol, *others] = [*vanishing.free_symbols, None]
+    slope = sympy.diff(vanishing, symbol) if isinstance(symbol, sympy.Symbol) else sympy.S.Zero
+    if others != [None] or not isinstance(slope, sympy.Rational) or slope == 0:
+        raise Undefined(f"a pole where {vanishing} vanishes")
+    side = values[cast(sympy.Symbol, symbol)]
+    rising, at_low = bool(slope > 0), found.low == 0
+    if not (at_low or found.high == 0) or not (side.low_open if rising == at_low else side.high_open):
+        raise Undefined(f"a pole where {vanishing} vanishes")
 
 
 def _add(left: Interval, right: Interval) -> Interval:

@@ -11,7 +11,7 @@
 "Positive" is "not negative" for an inequality with ≥. All work is done at the precision of flint that the caller sets.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,8 +106,13 @@ def by_interval(gap: Gap, box: Box) -> arb | None:
 
 
 def _intervals(gap: Gap, box: Box) -> dict[sympy.Symbol, Interval]:
-    ends = [interval(side.low, INFINITY if side.high is None else side.high) for side in box]
-    return dict(zip(gap.symbols, ends, strict=True))
+    return dict(zip(gap.symbols, map(_interval, box), strict=True))
+
+
+def _interval(side: Side) -> Interval:
+    if side.high is None:
+        return interval(side.low, INFINITY, low_open=side.low_open, high_open=True)
+    return interval(side.low, side.high, low_open=side.low_open, high_open=side.high_open)
 
 
 def exact_jet(gap: Gap, point: fmpq) -> list[fmpq] | None:
@@ -161,17 +166,39 @@ def _at_start(gap: Gap, box: Box, index: int, order: int) -> bool:
 
 
 def _beyond(gap: Gap, box: Box, index: int, order: int) -> bool:
-    symbol, inverse = gap.symbols[index], sympy.Symbol("v", real=True)
     if box[index].low <= 0:
         return False
-    derivative = sympy.diff(gap.formula, symbol, order)
-    ranges = {name: ends for name, ends in _intervals(gap, box).items() if name != symbol}
-    ranges[inverse] = interval(fmpq(0), 1 / box[index].low)
+    symbol = gap.symbols[index]
+    derivative = cast(sympy.Expr, sympy.diff(gap.formula, symbol, order))
     try:
-        low = evaluate(at_infinity(derivative, symbol, inverse), ranges).low
+        if not all(_nonzero(part, gap, box, index, positive) for part, positive in _must_not_vanish(gap.formula)):
+            return False
+        low = _at_infinity(derivative, gap, box, index).low
     except Undefined:
         return False
     return low > 0 or (low >= 0 and (order > 0 or not gap.strict))
+
+
+def _must_not_vanish(formula: sympy.Expr) -> Iterator[tuple[sympy.Expr, bool]]:
+    """Every divisor (False), argument of a logarithm and radicand (True: it must be positive)."""
+    for part in sympy.preorder_traversal(formula):
+        if isinstance(part, sympy.log):
+            yield part.args[0], True
+        if isinstance(part, sympy.Pow) and not (part.args[1].is_integer and part.args[1].is_positive):
+            yield part.args[0], not part.args[1].is_integer
+
+
+def _nonzero(part: sympy.Expr, gap: Gap, box: Box, index: int, positive: bool) -> bool:
+    found = _at_infinity(part, gap, box, index)
+    return found.low > 0 or (found.high < 0 and not positive)
+
+
+def _at_infinity(formula: sympy.Expr, gap: Gap, box: Box, index: int) -> Interval:
+    """The range of a formula over the box, by the inverse of its infinite side."""
+    symbol, inverse = gap.symbols[index], sympy.Symbol("v", real=True)
+    ranges = {name: ends for name, ends in _intervals(gap, box).items() if name != symbol}
+    ranges[inverse] = interval(fmpq(0), 1 / box[index].low, low_open=True)
+    return evaluate(at_infinity(formula, symbol, inverse), ranges)
 
 
 def excluded(condition: Gap, box: Box) -> bool:

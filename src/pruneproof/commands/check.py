@@ -26,7 +26,7 @@ def main(file: Path, /) -> int:
 
     Exit status: 0 if the certificate shows what it says, 1 if not, 2 if the file is no certificate.
 
-    example: pruneproof check proof.json
+    Example: pruneproof check proof.json
 
     Args:
         file: a certificate as written by `theory.certificate.save` or `pruneproof certify`.

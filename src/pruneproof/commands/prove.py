@@ -1,6 +1,6 @@
 """Check every step of every proof by machine, and that its false twin is refused."""
 
-import json
+import json as json_text
 from typing import Annotated
 
 import tyro
@@ -13,17 +13,17 @@ from ..theory.obligations.chain import page
 def main(
     *,
     theorem: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Check every step of every proof by machine, and that its false twin is refused.
 
     Exit status 1 if a step is not proved or a twin not refuted.
 
-    example: pruneproof prove --theorem G1
+    Example: pruneproof prove --theorem G1
 
     Args:
         theorem: check one theorem and print its page: assumptions, steps, twins, what rests on trust.
-        as_json: print a list of objects: id, theorem, statement, level, verdict, boxes, seconds, twin, twin_verdict,
+        json: print a list of objects: id, theorem, statement, level, verdict, boxes, seconds, twin, twin_verdict,
             witness, trust.
     """
     chosen = obligations(theorem)
@@ -31,8 +31,8 @@ def main(
         known = ", ".join(dict.fromkeys(step.theorem for step in obligations()))
         raise PruneproofError("prove", required=f"one of {known}", received=theorem, remedy="check the name")
     results = [discharge(step) for step in chosen]
-    if as_json:
-        print(json.dumps([result.row() for result in results], ensure_ascii=False, indent=1))
+    if json:
+        print(json_text.dumps([result.row() for result in results], ensure_ascii=False, indent=1))
     elif theorem:
         print(page(theorem, results), end="")
     else:

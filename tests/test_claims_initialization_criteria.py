@@ -92,6 +92,18 @@ def test_noise_beyond_the_seeds_is_inconclusive_and_names_the_missing_power(id: 
     assert outcome.verdict == Verdict.INCONCLUSIVE and "below" in outcome.scope
 
 
+@pytest.mark.parametrize("id", ["AI1", "AI3", "AI5"])
+def test_other_networks_and_densities_are_shown_and_not_judged(id: str) -> None:
+    rows = rows_for(BY_ID[id], {})
+    large = [{**row, "network": "resnet20", "accuracy": 0.1} for row in rows]
+    outcome, alone = BY_ID[id].judge(rows + large), BY_ID[id].judge(rows)
+    assert (outcome.verdict, outcome.measured) == (alone.verdict, alone.measured)
+    places = [(row["network"], row["density"]) for row in outcome.table]
+    assert places[0] == ("cnn", "5%") and set(places) == {
+        (network, density) for network in ("cnn", "resnet20") for density in ("2%", "5%", "10%", "20%")
+    }
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 @pytest.mark.parametrize("id", BY_ID)
 def test_few_seeds_are_judged_without_a_crash_and_one_seed_never_holds(id: str, seeds: int) -> None:

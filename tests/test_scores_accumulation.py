@@ -59,6 +59,24 @@ def test_chunks_see_named_and_several_inputs() -> None:
     assert all(close(score, pooled[name]) for name, score in named.items())
 
 
+def test_chunks_without_targets_or_with_named_ones() -> None:
+    net, x = nn.Linear(5, 2).double(), torch.randn(12, 5, dtype=F64)
+
+    def energy(output: Tensor, targets: None) -> Tensor:
+        return (output**4).mean()
+
+    def weighted(output: Tensor, targets: dict[str, Tensor]) -> Tensor:
+        return (output * targets["t"]).pow(2).mean()
+
+    named = {"t": torch.randn(12, 2, dtype=F64)}
+    seen = list[int]()
+    net.register_forward_pre_hook(lambda layer, inputs: seen.append(len(inputs[0])))
+    for loss, targets in ((energy, None), (weighted, named)):
+        pooled = scores.grasp(net, loss, (x, targets), temperature=1.0)["weight"]
+        assert close(scores.grasp(net, loss, (x, targets), temperature=1.0, chunk=5)["weight"], pooled)
+    assert seen == [12, *[5, 5, 2] * 2] * 2  # gradient, then curvature
+
+
 @pytest.mark.parametrize("loss", [lambda o, y: cross_entropy(o, y, reduction="sum"), lambda o, y: (o**2).mean() ** 2])
 def test_a_loss_that_is_not_a_mean_is_refused(loss) -> None:  # pyright: ignore[reportMissingParameterType]
     net, batch = nn.Linear(4, 3), (torch.randn(12, 4), torch.arange(12) % 3)

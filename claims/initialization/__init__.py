@@ -2,7 +2,7 @@
 
 In the paper's order: `settings` and `networks` (where), `variants` (methods, controls, inversions), `measure` and
 `perceptrons` (one cell), `grid` (which cells), `methods`, `ablations` and `scope` (the claims), `pairs` (the
-statistics).
+statistics), `tables` and `figures` (what is shown).
 """
 
 from ..claim import Paper

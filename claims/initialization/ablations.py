@@ -8,6 +8,7 @@ from .figures import curves
 from .grid import DENSITY, ablation_cells, late_cells, pruned
 from .methods import NETWORK, SOURCE
 from .pairs import above, accuracies, below, difference, estimate, verdict
+from .tables import accuracy_table
 from .variants import ABLATED
 
 MARGIN = 2.5  # points of accuracy that an ablation may cost
@@ -27,7 +28,7 @@ def judge_preserved(rows: Sequence[Row], ablation: str) -> Outcome:
     open_ = [deltas[m].detectable for m, test in zip(ABLATED, asserted, strict=True) if test is None]
     scope = f"On {NETWORK}" + (f"; undecided: differences below {max(open_):.1f} points" if open_ else "")
     scope += "." if sensitive else f"; the random control is not shown to be {CONTROL:.0f} points worse."
-    return Outcome(reached, measured, deltas[ABLATED[0]].seeds, scope, _table(rows, ("none", ablation)))
+    return Outcome(reached, measured, deltas[ABLATED[0]].seeds, scope, accuracy_table(rows, ("none", ablation)))
 
 
 def judge_inverted(rows: Sequence[Row]) -> Outcome:
@@ -36,7 +37,7 @@ def judge_inverted(rows: Sequence[Row]) -> Outcome:
     tests = [below(levels[m], DESTROYED) for m in ABLATED]
     measured = {f"{m}, inverted": level.interval for m, level in levels.items() if level.seeds}
     scope = f"On {NETWORK}."
-    return Outcome(verdict(tests), measured, levels[ABLATED[0]].seeds, scope, _table(rows, ("none", "invert")))
+    return Outcome(verdict(tests), measured, levels[ABLATED[0]].seeds, scope, accuracy_table(rows, ("none", "invert")))
 
 
 def judge_tickets(rows: Sequence[Row]) -> Outcome:
@@ -55,14 +56,6 @@ def _level(rows: Sequence[Row], method: str, ablation: str = "none") -> dict[int
 
 def _late(rows: Sequence[Row], variant: str) -> dict[int, float]:
     return accuracies(rows, kind="late", network="cnn", density=DENSITY, variant=variant)
-
-
-def _table(rows: Sequence[Row], ablations: Sequence[str]) -> list[Row]:
-    return [
-        {"method": method} | {ablation: estimate(_level(rows, method, ablation)).interval[0] for ablation in ablations}
-        for method in (*ABLATED, "grasp")
-        if _level(rows, method)
-    ]
 
 
 def _preserves(id: str, ablation: str, deed: str) -> Claim:

@@ -6,6 +6,7 @@ from ..claim import Claim, Outcome, Row
 from .figures import curves, densities_by_layer, later_curve
 from .grid import DENSITY, LATER_METHODS, after_cells, later_cells, method_cells, pruned
 from .pairs import Estimate, above, accuracies, below, difference, estimate, verdict
+from .tables import accuracy_table
 from .variants import CONTROLS, METHODS
 
 NETWORK = "the digits CNN (conv16–conv32–conv32, 14,288 prunable weights, 20 epochs) at 5 % density"
@@ -22,9 +23,8 @@ def judge_against_random(rows: Sequence[Row]) -> Outcome:
         for control in ("random", "random uniform")
     }
     printed = {f"{method} − random ERK": difference(levels[method], levels["random ERK"]) for method in METHODS}
-    table = [_level(name, estimate(values)) for name, values in levels.items()]
     tests = [above(delta, 0.0) for delta in deltas.values()]
-    return _outcome(tests, deltas, table, printed)
+    return _outcome(tests, deltas, accuracy_table(rows, ("none",)), printed)
 
 
 def judge_against_after(rows: Sequence[Row]) -> Outcome:

@@ -72,11 +72,11 @@ class Objective:
 
     def _parts(self) -> list[tuple[Batch, int]]:
         inputs, targets = self.batch
-        length = len(targets) if isinstance(targets, Tensor) and targets.ndim else 1
+        length = _length(inputs)
         if self.chunk is None or self.chunk >= length:
             return [(self.batch, length)]
         cuts = [slice(start, min(start + self.chunk, length)) for start in range(0, length, self.chunk)]
-        return [((_rows(inputs, cut), targets[cut]), cut.stop - cut.start) for cut in cuts]
+        return [((_rows(inputs, cut), _rows(targets, cut)), cut.stop - cut.start) for cut in cuts]
 
     def _output(self, weights: dict[str, Tensor], inputs: Inputs) -> Any:
         state = {name: tensor.detach() for name, tensor in self.model.named_parameters()}
@@ -144,7 +144,16 @@ def _hessian_product(
     return _gradients(product, weights)
 
 
-def _rows(inputs: Inputs, cut: slice) -> Inputs:
-    if isinstance(inputs, Mapping):
-        return {name: value[cut] for name, value in inputs.items()}
-    return tuple(value[cut] for value in inputs) if isinstance(inputs, tuple) else inputs[cut]
+def _length(inputs: Inputs) -> int:
+    first = next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
+    first = first[0] if isinstance(first, tuple) else first
+    return len(first) if isinstance(first, Tensor) and first.ndim else 1
+
+
+def _rows(values: Any, cut: slice) -> Any:
+    """Some examples of a tensor, of each tensor in a tuple or mapping, or of nothing."""
+    if isinstance(values, Mapping):
+        return {name: value[cut] for name, value in values.items()}
+    if isinstance(values, tuple):
+        return tuple(value[cut] for value in values)
+    return None if values is None else values[cut]

@@ -5,20 +5,19 @@ are those of the kept values and one bit per weight (`SparseWeight` in the forma
 on one forward pass of an example.
 """
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.modules.conv import _ConvTransposeNd  # pyright: ignore[reportPrivateUsage]
 
+from ..errors import PruneproofError
 from ..kernels import BitMask
 from .masks import Masks
 from .parameters import parameters_named, prunable, unwrapped
-from .scores._frozen import Inputs, call, frozen
+from .positions import count_positions
+from .scores._frozen import Inputs
+from .sparsify import MaskedLinear, SparseLinear
 
 DENSE = "no speed-up expected on dense kernels"
 
@@ -112,16 +111,40 @@ def inspect_model(
         (8320, (2048, 2048), 'dense')
     """
     plain = unwrapped(model)
-    weights: dict[str, Any] = dict(prunable(plain))
+    swapped = {n: m for n, m in plain.named_modules() if isinstance(m, MaskedLinear | SparseLinear)}
+    weights: dict[str, Any] = {} if swapped and not _has_prunable(plain) else dict(prunable(plain))
     if masks is not None:
         weights |= parameters_named(plain, {name: mask.shape for name, mask in masks.items()}, where="inspect_model")
     kept = {
-        n: (masks[n].to(w.device) if masks is not None and n in masks else w.detach() != 0) for n, w in weights.items()
+        name: masks[name].to(weight.device) if masks is not None and name in masks else weight.detach() != 0
+        for name, weight in weights.items()
     }
-    uses = {} if input_shape is None else _uses(plain, weights, input_shape)
-    layers = tuple(layer_cost(name, weight, kept[name], uses.get(name)) for name, weight in weights.items())
+    owners = {id(weight): name for name, weight in weights.items()}
+    layers = {m: owners[id(m.weight)] for m in plain.modules() if id(getattr(m, "weight", None)) in owners}
+    layers |= {layer: f"{name}.weight" for name, layer in swapped.items()}
+    uses = {} if input_shape is None else count_positions(plain, layers, input_shape)
+    costs = [layer_cost(name, weight, kept[name], uses.get(name)) for name, weight in weights.items()]
+    costs += [_swapped_cost(f"{n}.weight".lstrip("."), layer, uses.get(f"{n}.weight")) for n, layer in swapped.items()]
     stored = {id(t): t.numel() * t.element_size() for t in [*plain.parameters(), *plain.buffers()]}
-    return Inspection(layers, sum(stored.values()) - sum(layer.dense_bytes for layer in layers))
+    return Inspection(tuple(costs), sum(stored.values()) - sum(cost.dense_bytes for cost in costs))
+
+
+def _has_prunable(model: nn.Module) -> bool:
+    try:
+        return bool(prunable(model))
+    except PruneproofError:
+        return False
+
+
+def _swapped_cost(name: str, layer: MaskedLinear | SparseLinear, uses: int | None) -> LayerCost:
+    """A layer of `sparsify`: its bytes are those it holds now, its speed what its kernels were chosen for."""
+    weight = layer.dense().weight
+    cost = layer_cost(name, weight, weight != 0, uses)
+    if isinstance(layer, SparseLinear):
+        stored = layer.sparse.nbytes
+        return replace(cost, dense_bytes=stored, packed_bytes=stored, speed=f"{layer.format}: {layer.reason}")
+    stored = cost.dense_bytes + layer.words.numel() * layer.words.element_size()
+    return replace(cost, dense_bytes=stored, speed="masked kernel, for training; what it runs depends on the device")
 
 
 def layer_cost(name: str, weight: Tensor, kept: Tensor, uses: int | None) -> LayerCost:
@@ -144,36 +167,3 @@ def _pattern(rows: Tensor) -> str:
     if rows.shape[1] % 4 == 0 and bool((rows.view(len(rows), -1, 4).sum(2) <= 2).all()):
         return "2:4 pattern: faster on GPUs that support it, after sparsify"
     return DENSE
-
-
-def _uses(model: nn.Module, weights: dict[str, Any], input_shape: Sequence[int] | Inputs) -> dict[str, int]:
-    """How often each weight is multiplied in one forward pass: the positions of its layer."""
-    inputs: Any = input_shape
-    if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
-        weight = next(iter(weights.values()))
-        inputs = torch.zeros(tuple(input_shape), dtype=weight.dtype, device=weight.device)
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with frozen(model), _counting(model, weights) as uses, torch.no_grad():
-        call(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
-    return uses
-
-
-@contextmanager
-def _counting(model: nn.Module, weights: dict[str, Any]) -> Generator[dict[str, int]]:
-    names, uses = {id(weight): name for name, weight in weights.items()}, dict[str, int]()
-
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        transposed = isinstance(layer, _ConvTransposeNd)
-        signal, channels = (
-            (inputs[0], layer.in_channels) if transposed else (output, layer.get_parameter("weight").shape[0])
-        )
-        name = names[id(layer.weight)]
-        uses[name] = uses.get(name, 0) + signal.numel() // int(channels)
-
-    layers = [module for module in model.modules() if id(getattr(module, "weight", None)) in names]
-    handles = [layer.register_forward_hook(count) for layer in layers]
-    try:
-        yield uses
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file, save_model
 from torch import nn
 
 from pruneproof.cli import main
-from pruneproof.prune import Masks, inspect_model, magnitude, select
+from pruneproof.prune import Masks, inspect_model, magnitude, select, sparsify
 
 FACTORY = "torch.nn:Identity"
 NET = """
@@ -73,6 +73,23 @@ def test_no_speed_is_promised_for_unstructured_zeros() -> None:
     assert inspect_model(layer, select(scores, scope="2:4")).layers[0].speed.startswith("2:4 pattern")
     rows = Masks({"weight": torch.arange(64)[:, None].expand(64, 64) < 32})
     assert "empty rows" in inspect_model(layer, rows).layers[0].speed
+
+
+@pytest.mark.parametrize("format", ["csr16", "bits", "masked"])
+def test_a_sparsified_model_is_counted_as_it_is_stored(format: str) -> None:
+    net = network()
+    masks = magnitude(net, density=0.25)
+    plain, report = (
+        inspect_model(m, input_shape=(1, 6)) for m in (masks.apply_(net), sparsify(net, masks, format=format))
+    )
+    assert [layer.name for layer in report.layers] == ["0.weight", "2.weight"]
+    assert (report.density, report.macs) == (plain.density, plain.macs) == (0.25, (20, 80))
+    held = sparsify(net, masks, format=format)
+    tensors = {id(t): t.numel() * t.element_size() for t in [*held.parameters(), *held.buffers()]}
+    assert report.dense_bytes == sum(tensors.values())
+    assert all(layer.speed.startswith(f"{format}") for layer in report.layers)
+    (single,) = inspect_model(sparsify(net[0], Masks({"weight": masks["0.weight"]}), format=format)).layers
+    assert single.name == "weight"
 
 
 def test_inspecting_changes_nothing() -> None:

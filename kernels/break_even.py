@@ -1,7 +1,7 @@
 """Which sparse format is faster than the dense product: a table of measurements per GPU, never a guess.
 
 `break_even.json` maps a GPU's name to rows in order of preference, each saying up to how many tokens (null: any) and up
-to which stored fraction a format was faster than dense. `python bench/break_even.py` measures the GPU at hand and
+to which stored fraction a format was faster than dense. `python -m bench.break_even` measures the GPU at hand and
 rewrites its rows. A device without rows gets "dense", and the reason says that nothing was measured.
 """
 
@@ -17,7 +17,7 @@ from . import format_two_four
 from .skip import live_fraction
 
 TABLE = Path(__file__).with_name("break_even.json")
-COMMAND = "python bench/break_even.py"
+COMMAND = "python -m bench.break_even"
 
 
 @cache

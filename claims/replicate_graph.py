@@ -1,4 +1,4 @@
-"""Training steps recorded as CUDA graphs and replayed: launching a step of small networks takes longer than the step."""
+"""Training steps recorded as CUDA graphs and replayed: launching a step of small networks outlasts the step itself."""
 
 from collections.abc import Callable, Sequence
 

@@ -56,6 +56,7 @@ class Inspection:
     - `other_bytes`: all other parameters and buffers.
 
     Example:
+        >>> import torch
         >>> with torch.no_grad():
         ...     layer = nn.Linear(64, 64)
         ...     _ = layer.weight.masked_fill_(torch.arange(64) % 3 > 0, 0)

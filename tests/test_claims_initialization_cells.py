@@ -2,12 +2,16 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from pruneproof.claims.data.cifar import TEST_FILE, TRAIN_FILES
+from pruneproof.claims.data_root import VARIABLE
 from pruneproof.claims.initialization import measure, perceptrons, settings, variants
 from pruneproof.claims.initialization.grid import pruned
 from pruneproof.claims.initialization.networks import MLP_INPUT, digits_cnn, digits_mlp
@@ -160,3 +164,21 @@ def test_large_networks_have_the_published_shapes() -> None:
         assert net.eval()(torch.zeros(2, 3, 32, 32, device=device)).shape == (2, 10)
         everything = Masks({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(net).items()})
         assert connectivity(net, everything, (1, 3, 32, 32)).cut == ()
+
+
+def test_a_large_network_runs_from_cifar_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred random images in the original format, one step: the whole published path but its length."""
+    generator = np.random.default_rng(0)
+    for name in (*TRAIN_FILES, TEST_FILE):
+        records = generator.integers(0, 256, (20, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(20) % 10
+        (tmp_path / name).write_bytes(records.tobytes())
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    settings.cifar_images.cache_clear()
+    one = replace(settings.SETTINGS["resnet20"], recipe=Recipe(epochs=1, batch=128))
+    monkeypatch.setitem(settings.SETTINGS, "resnet20", one)
+    assert settings.large_networks() == (("resnet20", "vgg16") if torch.cuda.is_available() else ())
+    for ablation in ("none", "shuffle"):
+        (row,) = pruned(early(network="resnet20", ablation=ablation))
+        assert row["kept"] == 13_545 and len(row["layers"]) == 22
+    settings.cifar_images.cache_clear()

@@ -69,8 +69,9 @@ def digit_images() -> Images:
 
 @cache
 def cifar_images() -> Images:
-    """CIFAR-10 from the data root on the GPU, zero mean and unit variance per channel of the training set."""
-    train_x, train_y, test_x, test_y = (tensor.cuda() for tensor in read_cifar10())
+    """CIFAR-10 from the data root, on the GPU if there is one; zero mean and unit variance per channel."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    train_x, train_y, test_x, test_y = (tensor.to(device) for tensor in read_cifar10())
     mean, deviation = train_x.mean((0, 2, 3), keepdim=True), train_x.std((0, 2, 3), keepdim=True)
     return _channels_last((train_x - mean) / deviation, train_y, (test_x - mean) / deviation, test_y)
 

@@ -89,6 +89,14 @@ def test_pooling_and_normalisers_do_not_hide_paths() -> None:
     assert result.connected and result.live["0.weight"].flatten(1).all(1).tolist() == [True, False]
 
 
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AdaptiveMaxPool2d(1), nn.AvgPool2d(2)])
+def test_a_maximum_passes_every_live_input(pool: nn.Module) -> None:
+    """On a padded 2 × 2 image each kernel entry serves some of the four outputs, and any of them may be the maximum."""
+    net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), pool, nn.Flatten(), nn.Linear(1, 1))
+    masks = Masks({"0.weight": torch.ones(1, 1, 3, 3) > 0, "3.weight": torch.ones(1, 1) > 0})
+    assert connectivity(net, masks, (1, 1, 2, 2)).live == masks
+
+
 def test_biases_are_no_paths() -> None:
     net = network()
     nn.init.ones_(net.get_parameter("1.bias"))

@@ -1,0 +1,72 @@
+"""The criterion and the picture's numbers of PT5: does a larger dataset need more pre-training before pruning works?"""
+
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from ..claim import Outcome, Row, Verdict
+from .digits_curves import KEPT, KINDS, WIDTH
+
+TARGET = 0.10
+
+CRITERION = (
+    "A run's threshold t* is the first checkpoint at which the pruned network misclassifies at most 10 % of its training "
+    "images. For each kind of labels a line is fitted to log(1 + t*) against log m over all sizes and seeds. Holds if the "
+    "95 % interval of the slope lies above 0 for both kinds; not reproduced if a slope is at most 0; else inconclusive, "
+    "also if fewer than three quarters of the runs of a kind reach the target."
+)
+
+
+def threshold(row: Row, subject: str = "pruned") -> int | None:
+    """The first checkpoint with an error of at most the target."""
+    return next((t for t, error in zip(row["t"], row[f"{subject} error"], strict=True) if error <= TARGET), None)
+
+
+def slope(rows: list[Row], subject: str = "pruned") -> list[float] | None:
+    """[estimate, low, high] of d log(1 + t*)/d log m, or None if too few runs reach the target."""
+    points = [(row["m"], threshold(row, subject)) for row in rows]
+    reached = [(m, t) for m, t in points if t is not None]
+    if len(reached) < 0.75 * len(points) or len({m for m, _ in reached}) < 3:
+        return None
+    sizes, times = np.array(reached, dtype=np.float64).T
+    line: Any = stats.linregress(np.log(sizes), np.log1p(times))
+    half = float(stats.t.ppf(0.975, len(reached) - 2)) * line.stderr
+    return [float(line.slope), float(line.slope - half), float(line.slope + half)]
+
+
+def judge(rows: list[Row]) -> Outcome:
+    """Fit both kinds of labels; dense slopes are printed beside the pruned ones."""
+    by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in KINDS}
+    slopes = {kind: slope(some) for kind, some in by_kind.items()}
+    dense = {kind: slope(some, "dense") for kind, some in by_kind.items()}
+    return Outcome(
+        verdict(list(slopes.values())),
+        {f"slope of log(1 + t*) in log m, pruned, {kind}": value or "not reached" for kind, value in slopes.items()}
+        | {f"the same, dense, {kind}": value or "not reached" for kind, value in dense.items()},
+        tuple(sorted({row["seed"] for row in rows})),
+        f"digits, m = {sorted({row['m'] for row in rows})}, two-layer tanh perceptron of {WIDTH} hidden units pruned to "
+        f"k = {KEPT}, SGD with batches of 32; iterations are gradient steps; MNIST, which the paper uses, is not bundled",
+        [_line(row) for row in sorted(rows, key=lambda row: (row["kind"], row["m"], row["seed"]))],
+    )
+
+
+def verdict(slopes: list[list[float] | None]) -> Verdict:
+    """The criterion, given the slope of each kind."""
+    known = [value for value in slopes if value is not None]
+    if any(value[0] <= 0 for value in known):
+        return Verdict.NOT_REPRODUCED
+    complete = len(known) == len(slopes) and all(value[1] > 0 for value in known)
+    return Verdict.HOLDS if complete else Verdict.INCONCLUSIVE
+
+
+def _line(row: Row) -> Row:
+    return {
+        "labels": row["kind"],
+        "m": row["m"],
+        "seed": row["seed"],
+        "t*, pruned": threshold(row),
+        "t*, dense": threshold(row, "dense"),
+        "last training error, pruned": row["pruned error"][-1],
+        "last training error, dense": row["dense error"][-1],
+    }

@@ -116,6 +116,12 @@ def test_few_seeds_are_judged_without_a_crash_and_one_seed_never_holds(id: str, 
 
 
 @pytest.mark.parametrize("id", BY_ID)
+def test_missing_rows_decide_nothing(id: str) -> None:
+    """Cells that raised have no rows: no verdict is reached without them, and nothing crashes."""
+    assert BY_ID[id].judge([]).verdict == Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("id", BY_ID)
 @pytest.mark.parametrize("scale", Scale)
 def test_cells_are_distinct_and_the_figures_draw(id: str, scale: Scale) -> None:
     from matplotlib.figure import Figure as Canvas

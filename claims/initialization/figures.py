@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 LABELS = {"snip": "SNIP", "grasp": "GraSP", "grasp_abs": "abs(GraSP)", "synflow": "SynFlow", "magnitude": "magnitude"}
+COLOURS = dict(zip(LABELS, ("C0", "C1", "C4", "C2", "C3"), strict=True)) | dict.fromkeys(CONTROLS, "C5")
+STYLES = {"random uniform": ":", "random ERK": "-."}
 _BAND = "bars and ribbons: one standard error over seeds"
 
 
@@ -45,7 +47,9 @@ def densities_by_layer(rows: Sequence[Row]) -> Figure:
             chosen = [r["layers"] for r in rows if r.get("method") == name and r["density"] == DENSITY]
             shares = [sum(layers[key] for layers in chosen) / len(chosen) for key in chosen[0]]
             positions = [layer + 0.8 * (place - len(names) / 2) / len(names) for layer in range(len(shares))]
-            axes.bar(positions, shares, width=0.8 / len(names), label=LABELS.get(name, name))
+            hatch = "//" if name in STYLES and STYLES[name] == ":" else None
+            label = LABELS.get(name, name)
+            axes.bar(positions, shares, width=0.8 / len(names), label=label, color=COLOURS[name], hatch=hatch)
         axes.set_xticks(range(4), ["conv16", "conv32", "conv32", "linear"])
         axes.set_yscale("log")
         axes.set_ylabel("density of the layer")
@@ -60,11 +64,11 @@ def later_curve(rows: Sequence[Row]) -> Figure:
     def draw(canvas: "Canvas") -> None:
         axes = canvas.add_subplot()
         steps = sorted({int(row["at"]) for row in rows})
-        for place, name in enumerate(LATER_METHODS):
+        for name in LATER_METHODS:
             levels = [estimate(_early(rows, name, DENSITY, at=at)) for at in steps]
-            _errorbar(axes, steps, levels, label=LABELS[name], marker="o", color=f"C{place}")
+            _errorbar(axes, steps, levels, label=LABELS[name], marker="o", color=COLOURS[name])
             again = [estimate(_early(rows, name, DENSITY, at=at, restart=True)) for at in steps[1:]]
-            _errorbar(axes, steps[1:], again, marker="o", color=f"C{place}", linestyle="--", markerfacecolor="none")
+            _errorbar(axes, steps[1:], again, marker="o", color=COLOURS[name], linestyle="--", markerfacecolor="none")
         axes.set_xlabel("step at which the network is pruned, of 200")
         axes.set_ylabel("test accuracy, %")
         axes.legend()
@@ -97,15 +101,15 @@ def live_units(rows: Sequence[Row]) -> Figure:
 def _lines(
     axes: "Axes", names: Sequence[str], variants: Sequence[str], densities: Sequence[float], rows: Sequence[Row]
 ) -> None:
-    for place, name in enumerate(names):
+    for name in names:
         for variant in variants:
             levels = [estimate(_early(rows, name, density, variant)) for density in densities]
-            line = "-" if variant == "none" else "--"
+            line = STYLES.get(name, "-") if variant == "none" else "--"
             label = LABELS.get(name, name) if variant == "none" else None
             means, errors = [level.mean for level in levels], [level.error for level in levels]
-            axes.plot(densities, means, line, color=f"C{place % 6}", label=label)
+            axes.plot(densities, means, line, color=COLOURS[name], label=label)
             low, high = zip(*((m - e, m + e) for m, e in zip(means, errors, strict=True)), strict=True)
-            axes.fill_between(densities, low, high, color=f"C{place % 6}", alpha=0.2, linewidth=0)
+            axes.fill_between(densities, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
     axes.set_xscale("log")
     axes.set_xticks(densities, [f"{density:.0%}" for density in densities])
     axes.minorticks_off()
@@ -147,4 +151,4 @@ def _early(
 
 def _units(rows: Sequence[Row], method: str, variant: str) -> float:
     units = [next(iter(r["live"].values())) for r in rows if (r["method"], r["variant"]) == (method, variant)]
-    return sum(units) / len(units)
+    return sum(units) / max(len(units), 1)

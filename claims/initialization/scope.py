@@ -24,8 +24,9 @@ def judge_scope(rows: Sequence[Row]) -> Outcome:
     measured |= {f"{m}: {WITHIN} − original": delta.interval for m, delta in within.items()}
     for method in BROKEN:
         for variant in ("none", "shuffle"):
-            units = _first_layer(rows, method, variant)
-            measured[f"{method}, {variant}: live units of 100 in the first layer"] = round(sum(units) / len(units), 1)
+            if units := _first_layer(rows, method, variant):
+                mean = round(sum(units) / len(units), 1)
+                measured[f"{method}, {variant}: live units of 100 in the first layer"] = mean
     table = [
         {"method": method} | {variant: estimate(_level(rows, method, variant)).interval[0] for variant in VARIANTS}
         for method in METHODS

@@ -94,15 +94,18 @@ def _chunks(tensor: Tensor) -> Iterator[Tensor]:
 
 def _keys(chunk: Tensor, dtype: torch.dtype) -> Tensor:
     """Integers in the order of the floats; adding zero first turns minus zero into zero."""
-    bits = chunk.to(dtype).add(0.0).view(_KEY_DTYPE[dtype])
-    flip = torch.iinfo(bits.dtype).max
-    return bits ^ ((bits >> (torch.iinfo(bits.dtype).bits - 1)) & flip)
+    return _flipped(chunk.to(dtype).add(0.0).view(_KEY_DTYPE[dtype]))
 
 
 def _float(key: int, dtype: torch.dtype) -> Tensor:
-    """The float whose key this is: the map of `_keys` is its own inverse."""
-    bits = torch.tensor([key], dtype=_KEY_DTYPE[dtype])
-    return (bits ^ ((bits >> (torch.iinfo(bits.dtype).bits - 1)) & torch.iinfo(bits.dtype).max)).view(dtype)[0]
+    """The float whose key this is."""
+    return _flipped(torch.tensor([key], dtype=_KEY_DTYPE[dtype])).view(dtype)[0]
+
+
+def _flipped(bits: Tensor) -> Tensor:
+    """The lower bits of negative numbers inverted; twice is the identity."""
+    kind = torch.iinfo(bits.dtype)
+    return bits ^ ((bits >> (kind.bits - 1)) & kind.max)
 
 
 def _kth_largest(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> tuple[Tensor, int]:

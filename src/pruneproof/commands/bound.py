@@ -75,6 +75,7 @@ def _describe(bound: Bound, values: dict[str, Fraction]) -> dict[str, Any]:
         "statement": bound.statement,
         "source": bound.source,
         "status": bound.status,
+        "weakest_link": bound.weakest_link(),
         "symbols": {symbol.name: meaning for symbol, meaning in bound.symbols.items()},
         "sense": bound.sense,
         "latex": bound.latex(),
@@ -94,7 +95,9 @@ def _print(told: dict[str, Any]) -> None:
 
     console = Console(highlight=False)
     console.print(Text.assemble((told["name"], "bold"), f"  {told['statement']}"))
-    console.print(Text(f"{told['source']} ({told['status']})", "dim"))
+    console.print(
+        Text(f"{told['source']} ({told['status']}); weakest link of the proof: {told['weakest_link']}", "dim")
+    )
     if "value" in told:
         console.print(Text.assemble("\nmeasured quantity ", told["sense"], " ", (repr(told["value"]), "bold")))
         console.print(Text(f"enclosure {told['enclosure']}"))
@@ -120,14 +123,17 @@ def _mark(holds: bool | None) -> tuple[str, str]:
 def _list_all(as_json: bool) -> None:
     if as_json:
         fields = ("name", "statement", "source", "status", "sense")
-        print(json_text.dumps([{name: getattr(one, name) for name in fields} for one in bounds()], indent=2))
+        rows = [
+            {name: getattr(one, name) for name in fields} | {"weakest_link": one.weakest_link()} for one in bounds()
+        ]
+        print(json_text.dumps(rows, indent=2))
         return
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("bound", "statement", "status", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("bound", "statement", "status", "weakest link", box=box.SIMPLE_HEAD, pad_edge=False)
     for one in bounds():
-        table.add_row(Text(one.name), Text(one.statement), Text(one.status))
+        table.add_row(Text(one.name), Text(one.statement), Text(one.status), Text(one.weakest_link()))
     Console().print(table)

@@ -15,7 +15,7 @@ from .settings import SETTINGS, Setting
 from .variants import masks_of
 
 ABLATIONS = ("shuffle", "reinitialize", "invert")
-_SHUFFLE, _REDRAW, _CONTROL = 7001, 7002, 7003  # offsets between the seeds of independent draws
+_SHUFFLE, _REDRAW, _CONTROL = 7001, 7002, 7003  # added to a seed, so that its draws differ
 
 
 def pruned_early(cell: Mapping[str, Any]) -> list[Row]:

@@ -46,10 +46,7 @@ def grasp(
         >>> grasp(layer, square, (torch.ones(1, 1), None), temperature=1.0)
         {'weight': tensor([[36.]])}
     """
-    objective = Objective("grasp", unwrapped(model), loss, batch, temperature, batch_norm, chunk, readout)
-    with evaluated(objective) as weights:
-        curvature = objective.curvature(weights)
-    return {name: weight.detach() * h for (name, weight), h in zip(weights.items(), curvature, strict=True)}
+    return _signed(Objective("grasp", unwrapped(model), loss, batch, temperature, batch_norm, chunk, readout))
 
 
 def grasp_abs(
@@ -75,5 +72,11 @@ def grasp_abs(
         >>> bool(grasp_abs(layer, cube, (torch.ones(1, 1), None))["weight"] >= 0)
         True
     """
-    signed = grasp(model, loss, batch, temperature=temperature, batch_norm=batch_norm, chunk=chunk, readout=readout)
-    return {name: score.abs() for name, score in signed.items()}
+    objective = Objective("grasp_abs", unwrapped(model), loss, batch, temperature, batch_norm, chunk, readout)
+    return {name: score.abs() for name, score in _signed(objective).items()}
+
+
+def _signed(objective: Objective) -> dict[str, Tensor]:
+    with evaluated(objective) as weights:
+        curvature = objective.curvature(weights)
+    return {name: weight.detach() * h for (name, weight), h in zip(weights.items(), curvature, strict=True)}

@@ -1,5 +1,7 @@
 """Every law of `pruneproof.testing` is refused by an implementation that breaks it, and that breaks no other."""
 
+import doctest
+import importlib
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -9,6 +11,7 @@ import sympy
 import torch
 from torch import Tensor, nn
 
+from pruneproof import testing
 from pruneproof.prune import Masks, prunable, scores, select
 from pruneproof.testing import Law, LawBroken, bound_laws, kernel_laws, method_laws, samples, score_laws
 from pruneproof.testing.samples import Batch
@@ -356,3 +359,14 @@ def test_permuted_samples_compute_the_same_function() -> None:
         assert not all(
             torch.equal(a, b) for a, b in zip(sample.model.parameters(), moved.model.parameters(), strict=True)
         )
+
+
+@pytest.mark.parametrize("name", ["bounds", "kernels", "law", "methods", "purity", "samples", "scores"])
+def test_examples_run(name: str) -> None:
+    module = importlib.import_module(f"pruneproof.testing.{name}")
+    assert doctest.testmod(module, optionflags=doctest.IGNORE_EXCEPTION_DETAIL).failed == 0
+
+
+def test_every_public_name_has_an_example() -> None:
+    public = [value for name, value in vars(testing).items() if callable(value) and not name.startswith("_")]
+    assert len(public) == 8 and all(">>>" in (value.__doc__ or "") for value in public)

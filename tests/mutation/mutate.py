@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mutants import Mutant, mutants
-from trial import SURVIVED, outcome, start
+from trial import SURVIVED, TIMED_OUT, outcome, start
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -91,7 +91,9 @@ def _report(module: str, results: list[tuple[Mutant, str]], known: dict[str, str
     survivors = [mutant for mutant, shown in results if shown == SURVIVED]
     unexplained = [mutant for mutant in survivors if known.get(mutant.key, UNEXPLAINED) == UNEXPLAINED]
     share = 1 - len(survivors) / len(results) if results else 1.0
-    print(f"{module}: {len(results) - len(survivors)} of {len(results)} killed ({share:.1%})", flush=True)
+    endless = sum(shown == TIMED_OUT for _, shown in results)
+    summary = f"{len(results) - len(survivors)} of {len(results)} killed ({share:.1%}), {endless} of them by the clock"
+    print(f"{module}: {summary}", flush=True)
     for mutant in unexplained:
         print(f"  line {mutant.line}: {mutant.before}\n       became {mutant.after}   [{mutant.operator}]")
     judged = len(results) - len(survivors) + len(unexplained)

@@ -74,13 +74,24 @@ def prune_iteratively(
         [[16, 16], [8, 8]]
     """
     _check(densities, score, retraining)
-    work = nets.over(nets.parameters.clone())
-    trainer = Trainer(work, *data, recipe)
+    trainer = Trainer(nets.over(nets.parameters.clone()), *data, recipe)
     if not 0 <= rewind_to < trainer.iterations:
         required = f"a rewinding point in 0 … {trainer.iterations - 1}"
         raise PruneproofError("prune_iteratively", required=required, received=rewind_to, remedy="count iterations")
+    return _levels(trainer, nets, data, densities, score, retraining, rewind_to)
+
+
+def _levels(
+    trainer: Trainer,
+    nets: Replicates,
+    data: tuple[Tensor, Tensor],
+    densities: Sequence[float],
+    score: Score,
+    retraining: Retraining,
+    rewind_to: int,
+) -> Iterator[Level]:
     trainer.run(0, rewind_to)
-    early = work.parameters.clone()
+    early = trainer.nets.parameters.clone()
     trainer.run(rewind_to)
     prunable = nets.prunable
     mask = torch.ones_like(prunable)

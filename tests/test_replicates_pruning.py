@@ -88,9 +88,9 @@ def test_densities_that_do_not_decrease_are_refused(
     nets: Replicates, data: tuple[Tensor, Tensor], densities: list[float]
 ) -> None:
     with pytest.raises(PruneproofError, match="strictly decreasing"):
-        next(prune_iteratively(nets, data, RECIPE, densities))
+        prune_iteratively(nets, data, RECIPE, densities)
 
 
 def test_a_rewinding_point_outside_the_schedule_is_refused(nets: Replicates, data: tuple[Tensor, Tensor]) -> None:
     with pytest.raises(PruneproofError, match="rewinding point"):
-        next(prune_iteratively(nets, data, RECIPE, [1.0], rewind_to=16))
+        prune_iteratively(nets, data, RECIPE, [1.0], rewind_to=16)

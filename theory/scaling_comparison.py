@@ -77,6 +77,16 @@ def leave_large_out(points: Points, largest_width: float, model: Model) -> tuple
 
     Raises:
         PruneproofError: if the width does not split the points.
+
+    Example:
+        >>> from pruneproof.theory.scaling_models import CONSTANT
+        >>> from pruneproof.theory.scaling_points import points_from_rows
+        >>> rows = [
+        ...     {"network": w, "width": w, "depth": 1, "density": d, "error": w * 0.01, "dense_error": 0.01}
+        ...     for w in (8, 16) for d in (1, 0.5, 0.1)
+        ... ]
+        >>> leave_large_out(points_from_rows(rows), 8, CONSTANT)[1].round(6).tolist()
+        [-0.5, -0.5, -0.5]
     """
     small = points.width <= largest_width
     if small.all() or not small.any():
@@ -94,7 +104,16 @@ def simplest(points: Points, models: Sequence[Model] = MODELS) -> Model:
     """The first model that the points can carry: two places (network, density) more than parameters.
 
     Raises:
-        PruneproofError: for fewer than three points.
+        PruneproofError: for fewer than three places.
+
+    Example:
+        >>> from pruneproof.theory.scaling_points import points_from_rows
+        >>> rows = [
+        ...     {"network": "a", "width": 1, "depth": 1, "density": d, "error": e}
+        ...     for d, e in ((1, 0.1), (0.5, 0.11), (0.2, 0.15), (0.1, 0.3))
+        ... ]
+        >>> simplest(points_from_rows(rows)).name
+        'limit γ → ∞'
     """
     for model in models:
         if len(joint(model, points).parameters) + 2 <= points.places:

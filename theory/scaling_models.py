@@ -93,7 +93,7 @@ def bounds(model: Model, points: Points) -> tuple[Floats, Floats]:
         "p": (np.log(points.density.min()) - 5, np.log(points.density.max()) + 3),
         "gamma": (np.log(0.05), np.log(50.0)),
         "q": (np.log(0.2), np.log(50.0)),
-        "upper_error": (np.log(points.error.min()), 0.0),
+        "upper_error": (np.log(points.error.min()) - 1, 0.0),
         "phi": (-4.0, 6.0),
         "psi": (-4.0, 6.0),
     }

@@ -84,6 +84,18 @@ def recommend(
 
     Raises:
         PruneproofError: if another model was fitted, or for a target outside (0, 1).
+
+    Example:
+        >>> from pruneproof.theory.scaling_fit import fit
+        >>> from pruneproof.theory.scaling_points import points_from_rows
+        >>> rows = [
+        ...     {"network": "a", "width": 1, "depth": 1, "density": d, "dense_error": 0.05,
+        ...      "error": 0.05 * ((d**2 + 0.01 * 16) / (d**2 + 0.01)) ** 0.5}
+        ...     for d in np.geomspace(1, 0.005, 20)
+        ... ]
+        >>> best = recommend(fit(points_from_rows(rows)), 0.1, np.random.default_rng(0), repeats=5)[0]
+        >>> best.feasibility, round(best.density, 4)
+        ('feasible', 0.2)
     """
     if fitted.model.name != LAW.name:
         remedy = "fit the scaling law; it needs more points"

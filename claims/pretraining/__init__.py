@@ -30,8 +30,10 @@ PAPER = Paper(
 
 PT1 = Claim(
     "PT1",
-    r"Greedy selection with replacement obeys, for every $k$: $\sqrt{\ell(u_k)} \le \sqrt{\ell(\bar s)} + \sqrt{V/(2k)}$ and "
-    r"$\ell(u_k) \le \ell(\bar s) + V H_k/(2k)$ (G1); $\ell(u_k) \le W^2/(2k^2)$ for a target inside the hull of the neurons (G2); "
+    r"Greedy selection with replacement obeys, for every $k$: $\sqrt{\ell(u_k)} \le \sqrt{\ell(\bar s)} + "
+    r"\sqrt{V/(2k)}$ and "
+    r"$\ell(u_k) \le \ell(\bar s) + V H_k/(2k)$ (G1); $\ell(u_k) \le W^2/(2k^2)$ for a target inside the hull of "
+    r"the neurons (G2); "
     r"and with line search $\|u_k - s\|^2 \le (1 - \gamma^2/D^2)^k \|u_0 - s\|^2$ (G3).",
     "derived: G1, G2, G3 in theory/greedy.md; the selection rule is that of Ye et al., arXiv 2003.01794",
     selection_bounds.CRITERION,
@@ -41,13 +43,15 @@ PT1 = Claim(
     judge=selection_bounds.judge,
     figures=figures.selection_losses,
     theorem=True,
-    says_not="That the bounds are tight, or that they cover selection without replacement, which the released code uses.",
+    says_not="That the bounds are tight, or that they cover selection without replacement, as in the released code.",
 )
 
 PT2 = Claim(
     "PT2",
-    r"Gradient descent of the dense network converges at least at the rate $\|r_t\| \le (1 - \eta\lambda_0/16)^t \|r_0\|$ and moves "
-    r"at most $8\|r_0\|/\sqrt{\lambda_0}$ if $N \ge 256 M^2 \|X\|^2 \|r_0\|^2/\lambda_0^2$ and $\eta \le 1/(B^2\|X\|^2)$.",
+    r"Gradient descent of the dense network converges at least at the rate $\|r_t\| \le (1 - \eta\lambda_0/16)^t "
+    r"\|r_0\|$ and moves "
+    r"at most $8\|r_0\|/\sqrt{\lambda_0}$ if $N \ge 256 M^2 \|X\|^2 \|r_0\|^2/\lambda_0^2$ and $\eta \le "
+    r"1/(B^2\|X\|^2)$.",
     "derived: P1 in theory/pretraining.md",
     descent_rate.CRITERION,
     descent_rate.measure,
@@ -61,8 +65,10 @@ PT2 = Claim(
 
 PT3 = Claim(
     "PT3",
-    r"A network pruned after $t$ iterations has $\ell(u_k) \le (q^t\sqrt{L_0} + \sqrt{V_t/(2k)})^2$, hence $\ell(u_k) \le 2V_t/k$ from "
-    r"$t^* = \lceil \log(2kL_0/V_t)/(2\log(1/q)) \rceil$ on (T1); a rate in $k^{-2}$ from a threshold independent of $k$ on (T2); and "
+    r"A network pruned after $t$ iterations has $\ell(u_k) \le (q^t\sqrt{L_0} + \sqrt{V_t/(2k)})^2$, hence "
+    r"$\ell(u_k) \le 2V_t/k$ from "
+    r"$t^* = \lceil \log(2kL_0/V_t)/(2\log(1/q)) \rceil$ on (T1); a rate in $k^{-2}$ from a threshold independent "
+    r"of $k$ on (T2); and "
     r"no training example is lost from $t = (\log m + \log 8L_0)/(2\log(1/q))$ on, if $k > 4mV_t$ (T3).",
     "derived: T1, T2, T3 in theory/pretraining.md",
     threshold_bounds_verdict.CRITERION,
@@ -72,7 +78,7 @@ PT3 = Claim(
     judge=threshold_bounds_verdict.judge,
     figures=threshold_figures.predicted_and_measured,
     theorem=True,
-    says_not="That so much pre-training is needed: the thresholds are sufficient, and untrained networks often do already.",
+    says_not="That so much pre-training is needed: the thresholds suffice, and untrained networks often do already.",
 )
 
 PT4 = Claim(
@@ -105,7 +111,8 @@ PT5 = Claim(
 
 PT6 = Claim(
     "PT6",
-    r"The loss of $n$ neurons selected greedily from a wide pre-trained network falls as about $n^{-2}$, that of a network of "
+    r"The loss of $n$ neurons selected greedily from a wide pre-trained network falls as about $n^{-2}$, that of a "
+    r"network of "
     r"$n$ neurons trained directly as about $n^{-1}$.",
     "published: the authors' released curve has slopes -1.91 and -0.83 and a crossing near n = 220 to 320",
     direct_training.CRITERION,
@@ -114,7 +121,7 @@ PT6 = Claim(
     grid=direct_training.grid,
     judge=direct_training.judge,
     figures=figures.direct_losses,
-    says_not="Which of the two is better at equal cost: the wide network was trained for the same number of steps, not flops.",
+    says_not="Which of the two is better at equal cost: the wide network had the same number of steps, not of flops.",
 )
 
 CLAIMS = (PT1, PT2, PT3, PT4, PT5, PT6)

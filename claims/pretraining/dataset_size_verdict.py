@@ -1,8 +1,9 @@
 """The criterion of PT4: in how many series is the threshold of the pruned network logarithmic in the dataset size?
 
-A series is one family of data, kind of labels, scaling, target and pruned size, over dataset sizes and seeds. Only sizes at
-which pre-training is needed at all enter a fit: where an untrained network already contains a good one the threshold is 0,
-and a pilot showed that such zeros let a logarithm cut off at 0 win by its kink, whatever the growth beyond it.
+A series is one family of data, kind of labels, scaling, target and pruned size, over dataset sizes and seeds. Only
+sizes at which pre-training is needed at all enter a fit: where an untrained network already contains a good one the
+threshold is 0, and a pilot showed that such zeros let a logarithm cut off at 0 win by its kink, whatever the growth
+beyond it.
 """
 
 from collections import defaultdict
@@ -15,10 +16,14 @@ AHEAD = 2.0  # a difference of AIC below this tells nothing
 SIZES_NEEDED = 6
 
 CRITERION = (
-    "A series (family, labels, scaling, target, k) enters if in at least 6 dataset sizes every seed reached the target and "
-    "none reached it before training; only these sizes are fitted. It supports the claim if the logarithm has the lowest AIC of the three "
-    "fits by at least 2 and the 95 % interval of b lies above 0; it contradicts the claim if another fit is lower by at "
-    "least 2, or b's interval is not above 0; else it is undecided. Holds if at least half of all entered series of the "
+    "A series (family, labels, scaling, target, k) enters if in at least 6 dataset sizes every seed reached the "
+    "target and "
+    "none reached it before training; only these sizes are fitted. It supports the claim if the logarithm has the "
+    "lowest AIC of the three "
+    "fits by at least 2 and the 95 % interval of b lies above 0; it contradicts the claim if another fit is lower "
+    "by at "
+    "least 2, or b's interval is not above 0; else it is undecided. Holds if at least half of all entered series of "
+    "the "
     "pruned network support it; not reproduced if more than half contradict it; else inconclusive. Dense series are "
     "printed beside them."
 )

@@ -1,11 +1,12 @@
 """Gradient descent of the two-layer network of the paper, watched at every iteration on its own training data.
 
-f(x) = (s/N) Σ a_r tanh(w_r·x), a_r = ±1 fixed, w_r trained on ½‖r‖², r = f(X) − y. The strength s is the scaling: √N gives
-the factor 1/√N of P1 (`ntk`), a constant gives the mean of N neurons (`mean`). The step is a fraction of N/(s²‖X‖²): for
-s = √N that is the largest step P1 admits, and for every s the first step contracts alike. Neuron r's outputs, whose plain average is the
-dense network, are Φ_r = s·a_r·tanh(X w_r)/√m.
+f(x) = (s/N) Σ a_r tanh(w_r·x), a_r = ±1 fixed, w_r trained on ½‖r‖², r = f(X) − y. The strength s is the scaling: √N
+gives the factor 1/√N of P1 (`ntk`), a constant gives the mean of N neurons (`mean`). The step is a fraction of
+N/(s²‖X‖²): for s = √N that is the largest step P1 admits, and for every s the first step contracts alike. Neuron r's
+outputs, whose plain average is the dense network, are Φ_r = s·a_r·tanh(X w_r)/√m.
 
-Only pre-activations Z = XWᵀ are kept: Z ← Z − step·(s/N)·X Xᵀ(r aᵀ ∘ tanh′(Z)). Cost: O(m·min(d, group)·N) an iteration.
+Only pre-activations Z = XWᵀ are kept: Z ← Z − step·(s/N)·X Xᵀ(r aᵀ ∘ tanh′(Z)). Cost: O(m·min(d, group)·N) an
+iteration.
 """
 
 from collections.abc import Iterator
@@ -38,7 +39,8 @@ class Network:
 
 @dataclass(frozen=True)
 class Moment:
-    """The network after t iterations: hidden activations (m, N) and residual f(X) − y (m,); overwritten by the next iteration."""
+    """The network after t iterations: hidden activations (m, N) and residual f(X) − y (m,); overwritten by the next
+    iteration."""
 
     t: int
     hidden: Tensor

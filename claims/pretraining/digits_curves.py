@@ -1,8 +1,8 @@
 """The measurement of PT5: training error of the dense and of the pruned network against pre-training iterations.
 
-A two-layer perceptron on the real digits, f(x) = (1/N) Σ v_r tanh(w_r·x̃) with both layers trained by stochastic gradient
-descent on half the mean squared error, x̃ the image with a constant input. Labels are −1 and +1 (binarised), or one +1
-among nine −1 (ten classes). At every checkpoint k of the N hidden units are chosen greedily and averaged.
+A two-layer perceptron on the real digits, f(x) = (1/N) Σ v_r tanh(w_r·x̃) with both layers trained by stochastic
+gradient descent on half the mean squared error, x̃ the image with a constant input. Labels are −1 and +1 (binarised),
+or one +1 among nine −1 (ten classes). At every checkpoint k of the N hidden units are chosen greedily and averaged.
 """
 
 from math import sqrt

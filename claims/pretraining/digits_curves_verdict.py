@@ -11,9 +11,12 @@ from .digits_curves import KEPT, KINDS, WIDTH
 TARGET = 0.10
 
 CRITERION = (
-    "A run's threshold t* is the first checkpoint at which the pruned network misclassifies at most 10 % of its training "
-    "images. For each kind of labels a line is fitted to log(1 + t*) against log m over all sizes and seeds. Holds if the "
-    "95 % interval of the slope lies above 0 for both kinds; not reproduced if a slope is at most 0; else inconclusive, "
+    "A run's threshold t* is the first checkpoint at which the pruned network misclassifies at most 10 % of its "
+    "training "
+    "images. For each kind of labels a line is fitted to log(1 + t*) against log m over all sizes and seeds. Holds "
+    "if the "
+    "95 % interval of the slope lies above 0 for both kinds; not reproduced if a slope is at most 0; else "
+    "inconclusive, "
     "also if fewer than three quarters of the runs of a kind reach the target."
 )
 
@@ -45,8 +48,10 @@ def judge(rows: list[Row]) -> Outcome:
         {f"slope of log(1 + t*) in log m, pruned, {kind}": value or "not reached" for kind, value in slopes.items()}
         | {f"the same, dense, {kind}": value or "not reached" for kind, value in dense.items()},
         tuple(sorted({row["seed"] for row in rows})),
-        f"digits, m = {sorted({row['m'] for row in rows})}, two-layer tanh perceptron of {WIDTH} hidden units pruned to "
-        f"k = {KEPT}, SGD with batches of 32; iterations are gradient steps; MNIST, which the paper uses, is not bundled",
+        f"digits, m = {sorted({row['m'] for row in rows})}, two-layer tanh perceptron of {WIDTH} hidden units "
+        f"pruned to "
+        f"k = {KEPT}, SGD with batches of 32; iterations are gradient steps; MNIST, which the paper uses, is not "
+        f"bundled",
         [_line(row) for row in sorted(rows, key=lambda row: (row["kind"], row["m"], row["seed"]))],
     )
 

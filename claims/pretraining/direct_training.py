@@ -1,11 +1,12 @@
-"""The measurement of PT6: n neurons selected from a wide pre-trained network, against a network of n neurons trained directly.
+"""The measurement of PT6: n neurons selected from a wide pre-trained network, against a network of n neurons trained
+directly.
 
-A toy regression: inputs in R^10, targets from a teacher of 50 tanh neurons. All networks are f(x) = (1/N) Σ v_r tanh(w_r·x),
-both layers trained by the same number of stochastic gradient steps at the same rate per neuron, so that a wide and a small
-network differ in width only. One greedy path from the wide network serves every n.
+A toy regression: inputs in R^10, targets from a teacher of 50 tanh neurons. All networks are f(x) = (1/N) Σ v_r
+tanh(w_r·x), both layers trained by the same number of stochastic gradient steps at the same rate per neuron, so that a
+wide and a small network differ in width only. One greedy path from the wide network serves every n.
 
-Stochastic steps matter: a pilot showed that full gradient steps on few examples let even the small networks interpolate,
-and then no selection can beat them. That control is measured too and printed, outside the criterion.
+Stochastic steps matter: a pilot showed that full gradient steps on few examples let even the small networks
+interpolate, and then no selection can beat them. That control is measured too and printed, outside the criterion.
 """
 
 from math import sqrt
@@ -40,7 +41,8 @@ class Recipe(NamedTuple):
 CRITERION = (
     "Lines are fitted to log loss against log n, n = 90 … 990, over all seeds, for the selected and for the directly "
     "trained networks. Holds if the selected networks' slope is below the directly trained ones' with 95 % intervals "
-    "apart, the 95 % interval of the first meets [-2.5, -1.5] and that of the second meets [-1.5, -0.5]. Not reproduced "
+    "apart, the 95 % interval of the first meets [-2.5, -1.5] and that of the second meets [-1.5, -0.5]. Not "
+    "reproduced "
     "if the intervals are apart the other way, or a slope's interval misses its range; else inconclusive."
 )
 

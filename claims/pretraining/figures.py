@@ -35,8 +35,10 @@ def selection_losses(rows: list[Row]) -> list[Figure]:
         canvas.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
 
     caption = (
-        "Loss of the greedy path on digits features after 300 iterations, solid, and every bound that applies, dashed. Above "
-        "the grey line a bound is vacuous: no neuron at all does as well. With 2 images the target lies inside the hull "
+        "Loss of the greedy path on digits features after 300 iterations, solid, and every bound that applies, "
+        "dashed. Above "
+        "the grey line a bound is vacuous: no neuron at all does as well. With 2 images the target lies inside the "
+        "hull "
         "and G2, G3 apply; with 200 only G1 does. Losses at the rounding error of float64 are cut off."
     )
     return [Figure("Loss against k with every bound", caption, draw)]
@@ -96,7 +98,8 @@ def digits_errors(rows: list[Row]) -> list[Figure]:
         canvas.legend(handles, labels, loc="outside lower center", ncols=len(sizes) + 1, fontsize="small")
 
     caption = (
-        "Training error of the pruned (left) and of the dense network (right) after so many iterations of pre-training, one "
+        "Training error of the pruned (left) and of the dense network (right) after so many iterations of "
+        "pre-training, one "
         "curve per dataset size m, mean over seeds. The dashed line is the target of the criterion, 10 %."
     )
     return [Figure("Training error against pre-training iterations", caption, draw)]

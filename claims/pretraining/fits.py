@@ -34,7 +34,8 @@ def fit_all(m: Sequence[float], kappa: Sequence[float], threshold: Sequence[floa
 
     **Arguments**
 
-    - `m`, `kappa`, `threshold`: one entry per run: dataset size, condition number, measured threshold, above 0 iterations.
+    - `m`, `kappa`, `threshold`: one entry per run: dataset size, condition number, measured threshold, above 0
+    iterations.
 
     Example:
         >>> sizes = [10.0, 20.0, 40.0, 80.0, 160.0]

@@ -27,7 +27,8 @@ SIZES = sorted({round(10 ** (i / 8)) for i in range(25)})
 ROUNDING = 2.0**-44  # times the largest squared length: what float64 leaves uncertain in a loss from inner products
 
 CRITERION = (
-    "For every network and every k up to 1000, the measured loss is at most G1 (both forms) and, where the margin of the "
+    "For every network and every k up to 1000, the measured loss is at most G1 (both forms) and, where the margin "
+    "of the "
     "target is certified positive, G2 (equal weights) and G3 (line search). The allowance is 2^-44 times the largest "
     "squared length, the rounding of a loss computed in float64. One excess violates the theorem."
 )

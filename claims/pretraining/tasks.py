@@ -1,8 +1,10 @@
-"""The controlled tasks: data whose conditioning worsens as they grow, data whose conditioning does not; two kinds of labels.
+"""The controlled tasks: data whose conditioning worsens as they grow, data whose conditioning does not; two kinds of
+labels.
 
 - `generic`: random directions in R⁴⁰. With m examples ‖X‖² ≈ m/40, so κ grows in proportion to m.
-- `conditioned`: groups of eight examples, each group in eight directions of its own, X = U·diag(s) within a group with U
-  orthogonal and the squares s² evenly spread over [0.1, 1]. The spectrum of the data, and with it κ, is the same at any m.
+- `conditioned`: groups of eight examples, each group in eight directions of its own, X = U·diag(s) within a group with
+U orthogonal and the squares s² evenly spread over [0.1, 1]. The spectrum of the data, and with it κ, is the same at
+any m.
 
 Every example has ‖x‖ ≤ 1, as P1 asks. Labels are ±1: `random` coin flips, or the signs of a `teacher` of ten neurons.
 """

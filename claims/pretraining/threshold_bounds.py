@@ -1,8 +1,8 @@
 """The measurement of PT3: thresholds of pre-training as T1, T2 and T3 predict them, against those that are seen.
 
-The theorems need a contraction q with ‖r_t‖ ≤ q^t·‖r_0‖. Where the network is wide enough it is P1's 1 − ηλ₀/16; else it is
-the smallest q that the run itself obeyed, max_t (‖r_t‖/‖r_0‖)^(1/t): then the descent is measured and the theorem's step
-from descent to pruned network is what is tested.
+The theorems need a contraction q with ‖r_t‖ ≤ q^t·‖r_0‖. Where the network is wide enough it is P1's 1 − ηλ₀/16; else
+it is the smallest q that the run itself obeyed, max_t (‖r_t‖/‖r_0‖)^(1/t): then the descent is measured and the
+theorem's step from descent to pruned network is what is tested.
 """
 
 from dataclasses import dataclass

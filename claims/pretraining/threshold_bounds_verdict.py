@@ -5,8 +5,10 @@ from statistics import median
 from ..claim import Outcome, Row, Verdict
 
 CRITERION = (
-    "At every checkpoint of every run and every k: the pruned loss is at most T1's bound; from T1's threshold on it is at "
-    "most 2V/k; from T2's threshold on (neurons spanning the outputs, margin certified positive) at most T2's bound; from "
+    "At every checkpoint of every run and every k: the pruned loss is at most T1's bound; from T1's threshold on it "
+    "is at "
+    "most 2V/k; from T2's threshold on (neurons spanning the outputs, margin certified positive) at most T2's "
+    "bound; from "
     "T3's threshold on, for k > 4mV, no example is misclassified. Losses are allowed 2^-44 times the largest squared "
     "length for rounding. One exception violates the theorem."
 )

@@ -85,7 +85,8 @@ def _family(groups: dict[Any, list[Row]], rows: list[Row], family: str, target: 
 
     described = "grows with m" if family == "generic" else "stays fixed as m grows"
     caption = (
-        f"First iteration with {TARGET_NAME[target]}; the conditioning of these data {described}. Points: seeds. Lines, where "
+        f"First iteration with {TARGET_NAME[target]}; the conditioning of these data {described}. Points: seeds. "
+        f"Lines, where "
         "a series enters: solid a + b·log m, dashed a·m^p, dotted a·κ(m), in the colour of the series."
     )
     return Figure(f"Threshold against dataset size: {family} data, {TARGET_NAME[target]}", caption, draw)

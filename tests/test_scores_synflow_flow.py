@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -31,6 +31,7 @@ def convolutional(seed: int, bias: bool = False) -> nn.Module:
     )  # fmt: skip
 
 
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31))
 def test_layer_sums_are_equal_without_biases(seed: int) -> None:
     assert equal_sums(scores.synflow(convolutional(seed), (1, 3, 8, 8)))

@@ -42,9 +42,11 @@ def main(
 
 def _show(results: list[Discharge]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("id", "level", "boxes", "seconds", "verdict", "false twin", "twin's verdict", box=None)
+    table = Table(
+        Column("id", no_wrap=True), "level", "boxes", "seconds", "verdict", "false twin", "twin's verdict", box=None
+    )
     for result in results:
         step, boxes = result.obligation, str(result.boxes or "")
         row = (step.id, step.level, boxes, f"{result.seconds:.3f}", result.verdict, step.twin.text, result.twin_verdict)

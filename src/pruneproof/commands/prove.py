@@ -49,8 +49,8 @@ def _show(results: list[Discharge]) -> None:
     )
     for result in results:
         step, boxes = result.obligation, str(result.boxes or "")
-        row = (step.id, step.level, boxes, f"{result.seconds:.3f}", result.verdict, step.twin.text, result.twin_verdict)
-        table.add_row(*row, style=None if result.sound else "bold red")
+        row = (step.level, boxes, f"{result.seconds:.3f}", result.verdict, result.twin_verdict)
+        table.add_row(step.id, step.theorem, *row, style=None if result.sound else "bold red")
     sound, seconds = sum(result.sound for result in results), sum(result.seconds for result in results)
     console = Console()
     console.print(table)

@@ -93,6 +93,7 @@ _SYNONYMS = (
     (r"\\lt(?![a-zA-Z])", "<"),
     (r"\\gt(?![a-zA-Z])", ">"),
     (r"(?<=[a-zA-Z0-9)\]}])\s*\\(log|ln|exp|max|min)(?![a-zA-Z])", r"\\,\\\1"),  # the space that TeX would set
+    (r"\^\{?\\prime(?![a-zA-Z])\}?|'", "\u2032"),  # the sign that is raised already; mathtext would raise it twice
     (r"\\([lg])e(?![a-zA-Z])", r"\\\1eq"),
 )
 

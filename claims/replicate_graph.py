@@ -30,7 +30,7 @@ class RecordedSteps:
         graph.replay()
 
     def _record(self, index: Tensor, rate: float) -> tuple[Tensor, torch.cuda.CUDAGraph]:
-        """Run once on a side stream (libraries allocate their workspaces on first use), undo it, then capture."""
+        """Run once on a side stream (libraries allocate their workspaces on first use), undo it, then capture there."""
         before = [tensor.clone() for tensor in self._state]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -40,6 +40,6 @@ class RecordedSteps:
         for tensor, old in zip(self._state, before, strict=True):
             tensor.copy_(old)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=side):
             self._step(index, rate)
         return index, graph

@@ -7,9 +7,10 @@ from .size import DIFFICULTY, SIZE
 
 PAPER = Paper(
     key="label_noise",
-    title="Lottery tickets and sparse double descent under label noise",
-    authors="Arora et al.; He, Xie, Zhu, Qin",
+    title="Quantifying lottery tickets under label noise: accuracy, calibration, and complexity",
+    authors="Arora, Irto, Goldt, Sanguinetti; the double descent after He, Xie, Zhu, Qin (ICML 2022)",
     year=2023,
+    arxiv="2306.12190",
 )
 
 CLAIMS = (DESCENT, SIZE, DIFFICULTY, POSTERIOR, CALIBRATION, DISTANCE)

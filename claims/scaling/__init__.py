@@ -10,6 +10,7 @@ PAPER = Paper(
     title="On the predictability of pruning across scales",
     authors="Rosenfeld, Frankle, Carbin, Shavit",
     year=2021,
+    arxiv="2006.10621",
 )
 
 CLAIMS = (ALGEBRA, FIT, EXTRAPOLATE, SMALLEST, CHOICE)

@@ -132,7 +132,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
          "draws": sum(r["trials"] for r in rows if r["variant"] == v)}
         for v in VARIANTS
     ]  # fmt: skip
-    scope = f"one half-row per layer of digits perceptrons, and the block instance; {len(sampled)} tests, α = {ALPHA:g} each"
+    scope = f"half-rows of digits perceptrons, the block instance; {len(sampled)} tests, α = {ALPHA:g} each"
     return Outcome(verdict, measured, tuple(sorted({int(r["seed"]) for r in rows})), scope, table)
 
 

@@ -64,11 +64,12 @@ def main(
     require("verify", "matplotlib")
     known = chapters(paper)
     claims = chosen(known, claim)
+    measures = frozenset(one.measure.__module__ for one in claims)
     record = Record(out, resume=resume)
     try:
         with (
+            executor_for(scheduler, workers, measures) as pool,  # first: a cluster is refused before anything is touched
             results_folder(out, resume=resume) as store,
-            executor_for(scheduler, workers) as pool,
             progress_for() as seen,
         ):
             results = run(claims, scale, store, pool.executor, seeds=seeds, progress=seen, in_flight=pool.in_flight)

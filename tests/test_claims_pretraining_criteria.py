@@ -143,7 +143,7 @@ def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
 
 def _curve(kind: str, m: int, seed: int, threshold: int) -> Row:
     times = [0, *range(1, 100)]
-    error = [0.5 if t < threshold else 0.05 for t in times]
+    error = [0.5 if t < threshold else 0.01 for t in times]
     return {"kind": kind, "m": m, "seed": seed, "t": times, "pruned error": error, "dense error": error}
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..claim import Figure, Row
 from .digits_curves import KEPT, KINDS
+from .digits_curves_verdict import TARGETS
 from .direct_training import CONTROL, SIZES, slope
 from .selection_bounds import IMAGES
 
@@ -22,6 +23,7 @@ def selection_losses(rows: list[Row]) -> list[Figure]:
     first = [row for row in rows if row["seed"] == min(row["seed"] for row in rows) and row["iterations"]]
 
     def draw(canvas: "Canvas") -> None:
+        canvas.set_size_inches(7.2, 5.6)
         panels: Any = canvas.subplots(2, 2, sharex=True, squeeze=False)
         for axes, row in zip(panels.flat, first, strict=False):
             _loss_panel(axes, row)
@@ -61,6 +63,7 @@ def descent_rates(rows: list[Row]) -> list[Figure]:
     first = [row for row in rows if row["seed"] == min(row["seed"] for row in rows)]
 
     def draw(canvas: "Canvas") -> None:
+        canvas.set_size_inches(8.4, 3.2)
         panels: Any = canvas.subplots(1, len(first), sharex=True, sharey=True, squeeze=False)
         for axes, row in zip(panels.flat, first, strict=True):
             axes.semilogy(row["t"], np.array(row["residual"]) / row["residual"][0], color="C0", label="measured")
@@ -84,6 +87,7 @@ def digits_errors(rows: list[Row]) -> list[Figure]:
     sizes = sorted({row["m"] for row in rows})
 
     def draw(canvas: "Canvas") -> None:
+        canvas.set_size_inches(7.2, 5.6)
         panels: Any = canvas.subplots(2, 2, sharex=True, sharey="row", squeeze=False)
         for line, kind in enumerate(KINDS):
             for axes, subject in zip(panels[line], ("pruned", "dense"), strict=True):
@@ -100,7 +104,7 @@ def digits_errors(rows: list[Row]) -> list[Figure]:
     caption = (
         "Training error of the pruned (left) and of the dense network (right) after so many iterations of "
         "pre-training, one "
-        "curve per dataset size m, mean over seeds. The dashed line is the target of the criterion, 10 %."
+        "curve per dataset size m, mean over seeds. The dashed line is the target of the criterion."
     )
     return [Figure("Training error against pre-training iterations", caption, draw)]
 
@@ -113,9 +117,9 @@ def _error_panel(axes: "Axes", rows: list[Row], sizes: list[int], subject: str) 
         curves = [row[f"{subject} error"] for row in rows if row["m"] == m]
         times = next(row["t"] for row in rows if row["m"] == m)
         axes.plot(times, np.mean(curves, axis=0), color=color, label=f"m = {m}")
-    axes.axhline(0.1, color="grey", linestyle="--", linewidth=0.8)
+    axes.axhline(TARGETS[rows[0]["kind"]], color="grey", linestyle="--", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=1)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 0.6 if rows[0]["kind"] == "binarised" else 1)
 
 
 def direct_losses(rows: list[Row]) -> list[Figure]:

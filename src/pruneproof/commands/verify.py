@@ -68,7 +68,7 @@ def main(
     record = Record(out, resume=resume)
     try:
         with (
-            executor_for(scheduler, workers, measures) as pool,  # first: a cluster is refused before anything is touched
+            executor_for(scheduler, workers, measures) as pool,  # refuses before anything is touched
             results_folder(out, resume=resume) as store,
             progress_for() as seen,
         ):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pruneproof.claims import cluster
+from pruneproof.cli import main
 from pruneproof.errors import PruneproofError
 
 pytest.importorskip("distributed", reason="needs pruneproof[cluster]")
@@ -128,6 +129,19 @@ def test_a_scheduler_that_is_down_is_refused(address: str, monkeypatch: pytest.M
     monkeypatch.setattr(cluster, "PATIENCE", 1)
     with pytest.raises(PruneproofError, match="a scheduler that answers"), cluster.executor_for(address):
         pass
+
+
+@pytest.mark.parametrize("command", [["sweep", "sweep.toml"], ["verify", "--paper", "label_noise"]])
+def test_a_scheduler_that_is_down_leaves_everything_untouched(
+    folder: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    assert main([*command, "--out", "out", "--scheduler", "tcp://127.0.0.1:1"]) == 2
+    error = capsys.readouterr().err
+    assert "needs a scheduler that answers" in error and error.count("\n") == 1
+    assert not (folder / "out").exists()
 
 
 def test_workers_with_other_code_are_refused_before_any_work(folder: Path, scheduler: str) -> None:

@@ -48,10 +48,11 @@ def _apply(name: str, block: Block, budget: float, log: float, seed: int) -> tup
     return epsilon, ((block.weight * factors) @ block.points.T - sums).abs() / sums
 
 
+@pytest.mark.alpha(4 * ALPHA)
 @pytest.mark.parametrize("name", ["poisson", "rand", "hybrid"])
 @pytest.mark.parametrize("delta", [0.3, 0.05])
-def test_failures_are_as_rare_as_promised(name: str, delta: float) -> None:
-    for seed in range(2):
+def test_failures_are_as_rare_as_promised(name: str, delta: float, salted: Callable[..., int]) -> None:
+    for seed in (salted("frequency", name, delta, run) for run in range(2)):
         epsilon, relative = _apply(name, _relu_row(4000, seed), 64.0, math.log(2 / delta), seed)
         for point in (0, 7):  # fixed before the draw
             failures = int((relative[:, point] > epsilon).sum())
@@ -116,16 +117,19 @@ def _drawn(name: str, seed: int = 0) -> Callable[[Block, Ranking, Tensor], Tenso
     return lambda block, order, budget: draws.FACTORS[name](block, order, budget, torch.zeros(()), law)
 
 
-def test_rand_has_the_exact_law() -> None:
-    assert _rand_law_holds(_drawn("rand"))
+@pytest.mark.alpha(ALPHA)
+def test_rand_has_the_exact_law(salted: Callable[..., int]) -> None:
+    assert _rand_law_holds(_drawn("rand", salted("exact law", "rand")))
 
 
-def test_rand_with_a_single_draw_is_unbiased() -> None:
-    assert _rand_law_holds(_drawn("rand"), m=1)
+@pytest.mark.alpha(ALPHA)
+def test_rand_with_a_single_draw_is_unbiased(salted: Callable[..., int]) -> None:
+    assert _rand_law_holds(_drawn("rand", salted("exact law", "single")), m=1)
 
 
-def test_poisson_has_the_exact_law() -> None:
-    assert _poisson_law_holds(_drawn("poisson"))
+@pytest.mark.alpha(ALPHA)
+def test_poisson_has_the_exact_law(salted: Callable[..., int]) -> None:
+    assert _poisson_law_holds(_drawn("poisson", salted("exact law", "poisson")))
 
 
 def _fewer_draws(divisor: int) -> Callable[[Block, Ranking, Tensor], Tensor]:
@@ -175,21 +179,22 @@ def test_the_exact_law_kills(mutant: str) -> None:
 # ---- mutants of the bound
 
 
-def _count_failures(m: int, epsilon: float, delta: float) -> bool:
+def _count_failures(m: int, epsilon: float, delta: float, seed: int) -> bool:
     """Whether m draws on the block instance k = 20 pass the exact test, by the exact law of ẑ."""
-    counts = np.random.default_rng(1).binomial(m, 1 / 20, size=400_000)
+    counts = np.random.default_rng(seed).binomial(m, 1 / 20, size=400_000)
     return not falsified(int((abs(counts * 20 / m - 1) > epsilon).sum()), len(counts), delta, ALPHA)
 
 
-def test_s1_size_is_enough_on_the_block_instance() -> None:
+@pytest.mark.alpha(ALPHA)
+def test_s1_size_is_enough_on_the_block_instance(salted: Callable[..., int]) -> None:
     m = math.ceil(20 * 6.2 / 0.03 * math.log(2 / 1e-4))
-    assert _count_failures(m, 0.1, 1e-4)
+    assert _count_failures(m, 0.1, 1e-4, salted("block instance"))
 
 
 @pytest.mark.parametrize("divisor", [2, 4, 8])
 def test_fewer_draws_than_s1_size_are_refused(divisor: int) -> None:
     m = math.ceil(20 * 6.2 / 0.03 * math.log(2 / 1e-4))
-    assert not _count_failures(m // divisor, 0.1, 1e-4)
+    assert not _count_failures(m // divisor, 0.1, 1e-4, seed=1)
 
 
 def test_mean_in_place_of_max_is_refused() -> None:

@@ -1,7 +1,7 @@
 """The tests of probabilistic guarantees have the false-alarm rates they state, and the power to refuse a false one."""
 
 from collections.abc import Callable
-from math import log
+from math import exp, log
 
 import numpy as np
 import pytest
@@ -51,6 +51,17 @@ def test_tail_and_interval_agree_with_the_distribution(trials: int, data: st.Dat
     if failures < trials:
         assert 1 - tail(failures + 1, trials, high) == pytest.approx(0.005, rel=1e-6)
     assert tail(failures, trials, 0.3) == pytest.approx(binom.sf(failures - 1, trials, 0.3), rel=1e-9, abs=1e-300)
+
+
+def test_the_interval_ends_at_zero_and_one() -> None:
+    assert clopper_pearson(0, 7)[0] == 0.0
+    assert clopper_pearson(7, 7)[1] == 1.0
+
+
+def test_an_e_process_survives_extreme_counts() -> None:
+    assert not EProcess(0.99, failures=0, trials=1000).falsified  # its prior has no mass left above 0.99
+    assert EProcess(0.99, failures=0, trials=1000).wealth == 0.0
+    assert EProcess(0.01, failures=1000, trials=1000).wealth == exp(700.0)  # cut there, before it overflows
 
 
 def test_zero_failures_certify_from_the_closed_form_on() -> None:

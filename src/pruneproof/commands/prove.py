@@ -44,13 +44,13 @@ def _show(results: list[Discharge]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(
-        Column("id", no_wrap=True), "level", "boxes", "seconds", "verdict", "false twin", "twin's verdict", box=None
-    )
+    columns = ("theorem", "level", "boxes", "seconds", "verdict", "false twin")
+    columns = ("level", "boxes", "seconds", "verdict", "false twin")
+    table = Table(Column("id", no_wrap=True), *columns, box=None)
     for result in results:
         step, boxes = result.obligation, str(result.boxes or "")
         row = (step.level, boxes, f"{result.seconds:.3f}", result.verdict, result.twin_verdict)
-        table.add_row(step.id, step.theorem, *row, style=None if result.sound else "bold red")
+        table.add_row(step.id, *row, style=None if result.sound else "bold red")
     sound, seconds = sum(result.sound for result in results), sum(result.seconds for result in results)
     console = Console()
     console.print(table)

@@ -213,7 +213,9 @@ def test_refuses_layer_counts_that_do_not_fit(count: dict[str, int], message: st
         select({"a": torch.ones(4), "b": torch.ones(4)}, count=count, scope="layer")
 
 
-@pytest.mark.parametrize("arguments", [{"scope": "global"}, {"scope": "erk"}, {"scope": "layer", "density": 0.5}])
+@pytest.mark.parametrize(
+    "arguments", [{"scope": "global"}, {"scope": "erk"}, {"scope": "rows"}, {"scope": "layer", "density": 0.5}]
+)
 def test_counts_by_layer_need_the_layer_scope_alone(arguments: dict[str, str]) -> None:
     with pytest.raises(PruneproofError, match="alone with counts by layer"):
         select({"w": torch.ones(4)}, count={"w": 2}, **arguments)  # pyright: ignore[reportArgumentType]

@@ -7,7 +7,7 @@ from collections import Counter
 from html import escape
 from typing import Any
 
-from ..claim import Paper, Verdict
+from ..claim import Paper, Scale, Verdict
 from ..papers import KEYS, Chapter
 from ..runner import Result
 from ..store import Store
@@ -46,7 +46,7 @@ def page(chapters: tuple[Chapter, ...], results: list[Result], store: Store, rec
 <p class="mark">pruneproof</p>
 <h1>What the papers say, held against measurement</h1>
 <p class="lead">{_summary(results)}</p>
-<p class="when">{_when(record)}</p>
+<p class="when">{_when(results, record)}</p>
 </header>
 <main>
 <section id="verdicts"><h2>Verdicts</h2>{_verdicts(told)}{_legend()}</section>
@@ -78,8 +78,10 @@ def _verb(verdict: Verdict, number: int) -> str:
     return "hold" if verdict is Verdict.HOLDS and number > 1 else escape(str(verdict))
 
 
-def _when(record: dict[str, Any]) -> str:
-    parts = [record.get("started", ""), record.get("duration", ""), record.get("environment", {}).get("source", "")]
+def _when(results: list[Result], record: dict[str, Any]) -> str:
+    scales = " and ".join(f"scale {scale}" for scale in Scale if any(result.scale is scale for result in results))
+    source = record.get("environment", {}).get("source", "")
+    parts = [scales, record.get("started", ""), record.get("duration", ""), source and f"source {source}"]
     return escape(" · ".join(part for part in parts if part))
 
 

@@ -10,7 +10,7 @@ interpolate, and then no selection can beat them. That control is measured too a
 """
 
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -98,7 +98,7 @@ def _loss(neurons: Tensor, target: Tensor) -> float:
 def slope(rows: list[Row]) -> list[float]:
     """[estimate, low, high] of d log loss/d log n."""
     sizes, losses = np.array([(row["n"], row["loss"]) for row in rows], dtype=np.float64).T
-    line = stats.linregress(np.log(sizes), np.log(np.maximum(losses, np.finfo(np.float64).tiny)))
+    line: Any = stats.linregress(np.log(sizes), np.log(np.maximum(losses, np.finfo(np.float64).tiny)))
     half = float(stats.t.ppf(0.975, len(rows) - 2)) * float(line.stderr)
     return [float(line.slope), float(line.slope) - half, float(line.slope) + half]
 

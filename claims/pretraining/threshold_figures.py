@@ -20,12 +20,13 @@ SUBJECTS = {"dense": "C7", "k=64": "C0", "k=128": "C1", "k=m": "C2"}
 def predicted_and_measured(rows: list[Row]) -> list[Figure]:
     """PT3: T1's threshold against k, predicted and measured, one panel per scaling, one colour per dataset size."""
     first = [row for row in rows if row["seed"] == min(row["seed"] for row in rows) and row["labels"] == "random"]
+    sizes = sorted({row["m"] for row in first})
 
     def draw(canvas: "Canvas") -> None:
         canvas.set_size_inches(7.2, 3.4)
         panels: Any = canvas.subplots(1, 2, sharex=True, sharey=True, squeeze=False)
         for axes, scaling in zip(panels[0], ("ntk", "mean"), strict=True):
-            _threshold_panel(axes, [row for row in first if row["scaling"] == scaling])
+            _threshold_panel(axes, [row for row in first if row["scaling"] == scaling], sizes)
             axes.set_title(f"scaling {'1/√N' if scaling == 'ntk' else '1/N'}", fontsize="small")
         panels[0, 0].set_ylabel("threshold of T1, iterations")
         panels[0, 0].legend(fontsize="x-small")
@@ -38,8 +39,8 @@ def predicted_and_measured(rows: list[Row]) -> list[Figure]:
     return [Figure("Predicted and measured thresholds of pre-training", caption, draw)]
 
 
-def _threshold_panel(axes: "Axes", rows: list[Row]) -> None:
-    for i, m in enumerate(sorted({row["m"] for row in rows})):
+def _threshold_panel(axes: "Axes", rows: list[Row], sizes: list[int]) -> None:
+    for i, m in enumerate(sizes):
         some = [row for row in rows if row["m"] == m]
         k = [row["k"] for row in some]
         axes.plot(k, [row["predicted T1"] for row in some], color=f"C{i}", label=f"m = {m}, predicted")
@@ -48,7 +49,7 @@ def _threshold_panel(axes: "Axes", rows: list[Row]) -> None:
         axes.plot([k for k, _ in vacuous], [t for _, t in vacuous], "o", color=f"C{i}", fillstyle="none")
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=1)
-    axes.set_ylim(bottom=-0.3)
+    axes.set_ylim(-0.3, 1000)
     axes.set_xlabel("k, neurons selected")
 
 

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .machine_code import MachineCode, compile_body
+from .machine_code import TARGETS, MachineCode, compile_body
+
+EVERYWHERE = tuple(TARGETS)
+FLOAT32_CORES = ("gfx942",)  # NVIDIA's tensor cores have no full float32 product
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Body:
         unaligned: arguments that need not be multiples of 16.
         warps, stages: as in the launch.
         unit: elements or non-zeros per turn of the longest loop (of the whole body where it has none).
-        product: whether a tensor-core instruction must occur.
+        product: the targets where a tensor-core instruction must occur; elsewhere none may.
     """
 
     name: str
@@ -36,7 +39,7 @@ class Body:
     warps: int
     stages: int
     unit: int
-    product: bool
+    product: tuple[str, ...]
 
     def compile(self, target: str) -> MachineCode:
         """The machine code for a target of `machine_code.TARGETS`."""
@@ -65,29 +68,34 @@ def _types(pointers: str, integers: str) -> dict[str, str]:
 def _masked() -> tuple[Body, ...]:
     from .masked_triton import apply_mask_kernel, masked_forward_kernel, weight_gradient_kernel
 
-    strides = "M N K x_stride w_stride words_stride y_stride y_part"
+    op, integers = "masked_linear", "M N K x_stride w_stride words_stride y_stride y_part"
     pointers = "x_ptr:{0} w_ptr:{1} words_ptr:i32 bias_ptr:{0} y_ptr:{2} tiles_ptr:i32 starts_ptr:i32"
-    plain = {"tiles_ptr": None, "starts_ptr": None, "bias_ptr": None, "BIAS": False, "SKIP": False}
-    common = {"UPCAST": False, "WHOLE": True, "PRECISION": "ieee"}
-    decode = {"BM": 16, "BN": 64, "BK": 128, "SPLIT": 4, "PAIRS": True} | plain | common
-    skip = {"BM": 64, "BN": 64, "BK": 64, "SPLIT": 1, "PAIRS": True, "BIAS": True, "SKIP": True} | common
-    single = {"BM": 16, "BN": 64, "BK": 128, "SPLIT": 4, "PAIRS": False} | plain | common
-    pairs = _types(pointers.format("bf16", "i32", "fp32"), strides)
-    op, forward, loose = "masked_linear", masked_forward_kernel, ("M",)
-    gradient = _types(
-        "dy_ptr:bf16 x_ptr:bf16 words_ptr:i32 dw_ptr:bf16", "M N K dy_stride x_stride words_stride dw_stride"
-    )
-    tile = {"BM": 64, "BN": 128, "BK": 128, "UPCAST": False, "PRECISION": "ieee"}
+    pairs = _types(pointers.format("bf16", "i32", "fp32"), integers)
+    skipped = _types(pointers.format("bf16", "i32", "bf16"), integers)
+    single = _types(pointers.format("bf16", "bf16", "bf16"), integers)
+    floats = _types(pointers.format("fp32", "fp32", "fp32"), integers)
+    plain = {"tiles_ptr": None, "starts_ptr": None, "bias_ptr": None, "BIAS": False, "SKIP": False, "SPLIT": 4}
+    common = {"UPCAST": False, "WHOLE": True, "PRECISION": "ieee", "BN": 64, "PAIRS": True}
+    few, many = (common | plain | {"BM": tokens, "BK": 128} for tokens in (16, 64))
+    alone = common | plain | {"BM": 64, "BK": 32, "PAIRS": False}
+    skip = common | {"BM": 64, "BK": 64, "SPLIT": 1, "BIAS": True, "SKIP": True}
+    odd = ("M", "K", "x_stride", "w_stride")
+    gradient = "dy_ptr:{0} x_ptr:{0} words_ptr:i32 dw_ptr:{0}", "M N K dy_stride x_stride words_stride dw_stride"
+    wide, narrow = (_types(gradient[0].format(kind), gradient[1]) for kind in ("bf16", "fp32"))
+    tile, small = ({"BM": m, "BN": n, "BK": n, "UPCAST": False, "PRECISION": "ieee"} for m, n in ((64, 128), (32, 64)))
     apply = _types("w_ptr:bf16 words_ptr:i32 out_ptr:bf16", "N K w_stride words_stride out_stride")
-    tf32 = single | {"PRECISION": "tf32"}
-    floats = _types(pointers.format("fp32", "fp32", "fp32"), strides)
-    skipped = _types(pointers.format("bf16", "i32", "bf16"), strides)
+    forward, dw = masked_forward_kernel, weight_gradient_kernel
+    tf32, ragged = alone | {"PRECISION": "tf32"}, alone | {"WHOLE": False}
     return (
-        Body("masked_forward", op, forward, pairs, decode, loose, 4, 3, 64 * 128, True),
-        Body("masked_forward_tf32", op, forward, floats, tf32, loose, 4, 3, 64 * 128, True),
-        Body("masked_forward_skip", op, forward, skipped, skip, loose, 4, 3, 64 * 64, True),
-        Body("weight_gradient", op, weight_gradient_kernel, gradient, tile, ("M",), 8, 3, 128 * 128, True),
-        Body("apply_mask", op, apply_mask_kernel, apply, {"BN": 16, "BK": 128}, (), 4, 3, 16 * 128, False),
+        Body("masked_forward", op, forward, pairs, few, ("M",), 4, 3, 64 * 128, EVERYWHERE),
+        Body("masked_forward_64", op, forward, pairs, many, ("M",), 4, 3, 64 * 128, EVERYWHERE),
+        Body("masked_forward_odd", op, forward, single, ragged, odd, 4, 3, 64 * 32, EVERYWHERE),
+        Body("masked_forward_skip", op, forward, skipped, skip, ("M",), 4, 3, 64 * 64, EVERYWHERE),
+        Body("masked_forward_tf32", op, forward, floats, tf32, ("M",), 4, 3, 64 * 32, EVERYWHERE),
+        Body("masked_forward_ieee", op, forward, floats, alone, ("M",), 4, 3, 64 * 32, FLOAT32_CORES),
+        Body("weight_gradient", op, dw, wide, tile, ("M",), 8, 3, 128 * 128, EVERYWHERE),
+        Body("weight_gradient_ieee", op, dw, narrow, small, ("M",), 8, 3, 64 * 64, FLOAT32_CORES),
+        Body("apply_mask", op, apply_mask_kernel, apply, {"BN": 16, "BK": 128}, (), 4, 3, 16 * 128, ()),
     )
 
 
@@ -104,12 +112,17 @@ def _sparse() -> tuple[Body, ...]:
         "x_ptr:bf16 values_ptr:bf16 columns_ptr:i32 starts_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N K x_stride y_stride"
     )
     two = _types("x_ptr:bf16 values_ptr:bf16 places_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N K words x_stride y_stride")
+    floats = {name: kind.replace("bf16", "fp32") for name, kind in bsr.items()}
+    few, large = {"BM": 16, "BN": 64, "BK": 128} | dot, {"BM": 64, "SIZE": 128} | dot
     return (
-        Body("csr16_1", op, csr16_kernel, csr, one, loose, 4, 3, 4 * 256, False),
-        Body("csr16_4", op, csr16_kernel, csr, four, loose, 4, 3, 4 * 256, False),
-        Body("bsr64", op, bsr_kernel, bsr, {"BM": 16, "SIZE": 64} | dot, loose, 4, 3, 64 * 64, True),
-        Body("bsr128", op, bsr_kernel, bsr, {"BM": 64, "SIZE": 128} | dot, loose, 8, 3, 128 * 128, True),
-        Body("two_four", op, two_four_kernel, two, {"BM": 16, "BN": 64, "BK": 128} | dot, loose, 4, 3, 64 * 128, True),
+        Body("csr16_1", op, csr16_kernel, csr, one, loose, 4, 3, 4 * 256, ()),
+        Body("csr16_4", op, csr16_kernel, csr, four, loose, 4, 3, 4 * 256, ()),
+        Body("bsr64", op, bsr_kernel, bsr, {"BM": 16, "SIZE": 64} | dot, loose, 4, 3, 64 * 64, EVERYWHERE),
+        Body("bsr128", op, bsr_kernel, bsr, large, loose, 8, 3, 128 * 128, EVERYWHERE),
+        Body(
+            "bsr128_ieee", op, bsr_kernel, floats, {"BM": 64, "SIZE": 128} | dot, loose, 8, 3, 128 * 128, FLOAT32_CORES
+        ),
+        Body("two_four", op, two_four_kernel, two, few, loose, 4, 3, 64 * 128, EVERYWHERE),
     )
 
 
@@ -128,10 +141,10 @@ def _greedy() -> tuple[Body, ...]:
     exact = _types("features_ptr:fp32 r_ptr:fp64 half_ptr:fp64 lower_ptr:fp64 limit_ptr:fp64 out_ptr:fp64", "M stride")
     walk = {"BN": 512, "GRID": 132, "REPLACEMENT": True}
     return (
-        Body("greedy_gram", op, greedy_gram_kernel, gram, walk, ("N", "K", "gram_part"), 4, 3, 512, False),
-        Body("screen_int8", op, screen_kernel, int8, tile, ("N",), 4, 3, 4 * 512, False),
-        Body("screen_bf16", op, screen_kernel, bf16, tile, ("N",), 4, 3, 4 * 512, False),
-        Body("rescore", op, rescore_kernel, exact, {"BM": 1024}, (), 4, 3, 1024, False),
+        Body("greedy_gram", op, greedy_gram_kernel, gram, walk, ("N", "K", "gram_part"), 4, 3, 512, ()),
+        Body("screen_int8", op, screen_kernel, int8, tile, ("N",), 4, 3, 4 * 512, ()),
+        Body("screen_bf16", op, screen_kernel, bf16, tile, ("N",), 4, 3, 4 * 512, ()),
+        Body("rescore", op, rescore_kernel, exact, {"BM": 1024}, (), 4, 3, 1024, ()),
     )
 
 
@@ -142,6 +155,5 @@ def _sensitivity() -> Body:
         "w_ptr:fp32 points_ptr:fp32 plus_ptr:fp32 minus_ptr:fp32 s_ptr:fp32", "P N K points_stride sums_stride"
     )
     tile, loose = {"BN": TILE, "BK": TILE, "STEP": STEP}, ("P",)
-    return Body(
-        "sensitivities", "sensitivities", sensitivity_kernel, types, tile, loose, 8, 3, TILE * TILE * STEP, False
-    )
+    unit = TILE * TILE * STEP
+    return Body("sensitivities", "sensitivities", sensitivity_kernel, types, tile, loose, 8, 3, unit, ())

@@ -29,9 +29,9 @@ def fused_forward(
     if tokens * out == 0:
         return x.new_empty(tokens, out)
     skip = tiles is not None
-    bm, bn, bk = (_tokens(tokens), ROWS, COLUMNS) if skip else (_tokens(tokens), 64, 128)
-    split = 1 if skip else _split(-(-out // bn) * -(-tokens // bm), -(-columns // bk), x.device)
     pairs = _pairable(weight)
+    bm, bn, bk = _tokens(tokens), ROWS, COLUMNS if skip else 128 if pairs else 32  # wider, single weights would spill
+    split = 1 if skip else _split(-(-out // bn) * -(-tokens // bm), -(-columns // bk), x.device)
     whole = columns % bk == 0 and out % bn == 0
     y = x.new_empty(split, tokens, out, dtype=x.dtype if split == 1 else torch.float32)
     masked_forward_kernel[(-(-out // bn), -(-tokens // bm), split)](
@@ -87,9 +87,9 @@ def weight_gradient(dy: Tensor, x: Tensor, words: Tensor, precision: str) -> Ten
 
 def resolve(precision: str) -> str:
     """The float32 precision of a Triton product; "default" follows torch's setting."""
-    if precision != "default":
-        return precision
-    return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    if precision == "default":
+        return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    return "ieee" if precision == "tf32x3" and torch.version.hip else precision  # AMD has no tf32x3; ieee is no worse
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _pairable(weight: Tensor) -> bool:
 
 
 def _tokens(tokens: int) -> int:
-    return 16 if tokens <= 16 else 32 if tokens <= 32 else 64
+    return 16 if tokens <= 16 else 64
 
 
 def _split(programs: int, steps: int, device: torch.device) -> int:

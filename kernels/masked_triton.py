@@ -79,7 +79,10 @@ def masked_forward_kernel(
         k = (tl.load(tiles_ptr + t) if SKIP else t) * BK
         column = k + tl.arange(0, BK)
         w = _masked_tile(w_ptr, words_ptr, n, k, N, K, w_stride, words_stride, BK, PAIRS, WHOLE, x_ptr.dtype.element_ty)
-        x = tl.load(x_row + column[:, None], mask=(m[None, :] < M) & (WHOLE or column[:, None] < K), other=0.0)
+        here = m[None, :] < M
+        if not WHOLE:
+            here &= column[:, None] < K
+        x = tl.load(x_row + column[:, None], mask=here, other=0.0)
         if UPCAST:
             w, x = w.to(tl.float32), x.to(tl.float32)
         acc = tl.dot(w, x, acc, input_precision=PRECISION)

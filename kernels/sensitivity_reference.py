@@ -43,10 +43,11 @@ def scaled_half(weight: Tensor, sign: int) -> Tensor:
     return half.div_(torch.where(top > 0, top, 1))
 
 
-def reciprocal_sums(half: Tensor, points: Tensor) -> Tensor:
-    """(out, points): 1/z, or 0 where z is below the smallest normal number."""
+def reciprocal_sums(half: Tensor, points: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """(out, points): 1/z in `dtype`, or 0 where z is below that type's smallest normal number."""
     sums = half @ points.T
-    return torch.where(sums >= torch.finfo(sums.dtype).tiny, 1 / sums, 0)
+    dtype = dtype or sums.dtype
+    return torch.where(sums >= torch.finfo(dtype).tiny, 1 / sums, 0).to(dtype)
 
 
 def largest_products(left: Tensor, right: Tensor) -> Tensor:

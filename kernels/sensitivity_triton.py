@@ -8,6 +8,7 @@ one maximum. See sensitivity.md.
 
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -54,7 +55,8 @@ def sensitivities_triton(weight: Tensor, inputs: Tensor) -> Tensor:
     (out, columns), count = scaled.shape, len(points)
     if result.numel() == 0:
         return result.to(weight.dtype)
-    plus, minus = (whole_tiles(reciprocal_sums(half.double(), points.double()).T.float()) for half in halves)
+    sums = (reciprocal_sums(half.double(), points.double(), torch.float32) for half in halves)
+    plus, minus = (whole_tiles(each.T) for each in sums)
     points = whole_tiles(points)
     sensitivity_kernel[(-(-out // TILE), -(-columns // TILE))](
         scaled, points, plus, minus, result, count, out, columns, points.stride(0), plus.stride(0), BN=TILE, BK=TILE,

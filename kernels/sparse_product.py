@@ -42,16 +42,23 @@ def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None = None) -
 
 def plan(x: Tensor, weight: SparseWeight, bias: Tensor | None = None) -> Choice:
     """What `sparse_linear` would run."""
+    return _plan(x, weight.format, weight.reason)
+
+
+def _plan(x: Tensor, format: str, why: str) -> Choice:
     base = choose(OP, x)
-    if base.backend == "reference" or weight.format == "dense":
-        return Choice(OP, "reference", "dense product", f"{base.reason}; format {weight.format}: {weight.reason}")
-    return Choice(OP, base.backend, weight.format, f"{base.reason}; {weight.reason}")
+    if base.backend == "reference" or format == "dense":
+        return Choice(OP, "reference", "dense product", f"{base.reason}; format {format}: {why}")
+    if format == "2:4" and x.dtype == torch.float32:
+        reason = "Triton 3.7.1 lowers this float32 product to TF32 on sm_100 whatever precision is asked for"
+        return Choice(OP, "reference", "dense product", reason)
+    return Choice(OP, base.backend, format, f"{base.reason}; format {format}: {why}")
 
 
 @torch.library.custom_op("pruneproof::sparse_linear", mutates_args=())
 def sparse_product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
     """X (tokens, in) times the transpose of the weight that `parts` hold in `format`, plus bias."""
-    if format == "dense" or choose(OP, x).backend == "reference":
+    if _plan(x, format, "").backend == "reference":
         return linear(x, FORMATS[format].unpack(parts, out, x.shape[1]), bias)
     from .sparse_launch import launch
 

@@ -1,4 +1,4 @@
-"""Every operation on a GPU: within its bound of float64, exact on whole numbers, bit-identical twice, bad input refused.
+"""Every operation on a GPU: within its bound of float64, exact on whole numbers, repeatable, bad input refused.
 
 The selection for `compute-sanitizer --tool memcheck|racecheck python -m pytest -m gpu tests/test_kernels_gpu.py`, with
 PYTORCH_NO_CUDA_MEMORY_CACHING=1 so that overruns are not hidden by the allocator.
@@ -16,7 +16,7 @@ from pruneproof.kernels.registry import Op, operations
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(
-        not torch.cuda.is_available(), reason="no CUDA device: Triton bodies are tested in the interpreter"
+        not torch.cuda.is_available(), reason="no CUDA device: the interpreter tests the bodies"
     ),
 ]
 CASES = [(op, dtype) for op in operations() for dtype in op.dtypes]

@@ -146,6 +146,7 @@ def test_solving_undoes_evaluating(bound: Bound, symbol: str) -> None:
     level = bound.enclose(**values)
     original = values.pop(symbol)
     solution = bound.solve(symbol, value=level.mid(), **values)
+    assert solution.rel_accuracy_bits() > 60
     again = bound.enclose(**values, **{symbol: solution.mid()})
     # a ball of 2**-64 relative width, or 128 halvings, through formulas of small condition number
     assert abs(float(again) / float(level) - 1) < 1e-12
@@ -167,6 +168,7 @@ def test_closed_forms_are_found_where_the_symbol_occurs_once() -> None:
         assert solved is not None
         assert sympy.simplify(solved.subs(c, formula) - b) == 0
     assert closed_form(b + b**2, b, c) is None
+    assert closed_form(a, b, c) is None
     assert closed_form(sympy.Max(b, a), b, c) is None
 
 

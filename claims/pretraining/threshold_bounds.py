@@ -23,7 +23,7 @@ from .tasks import LABELS, task
 SIZES = (16, 64, 256, 1024, 4096)  # k
 SHAPES = ((8, 512), (16, 512), (32, 512), (4, 24_576))  # m, N; the last is wide enough for P1
 SEEDS = {Scale.QUICK: 1, Scale.STANDARD: 5, Scale.FULL: 50}
-ITERATIONS, RATIO, NARROW = 250, 1.5, 1000
+ITERATIONS, RATIO, NARROW = 250, 2.0, 1000
 ROUNDING = 2.0**-44  # times the largest squared length: rounding of a loss from inner products
 
 

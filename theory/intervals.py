@@ -17,9 +17,6 @@ from typing import cast
 import sympy
 from flint import arb, fmpq
 
-from .elementary import ceiling as rounded_up
-from .elementary import floor as rounded_down
-
 INFINITY = arb.pos_inf()
 
 
@@ -177,6 +174,4 @@ _FUNCTIONS: dict[object, Callable[..., Interval]] = {
     sympy.tanh: _monotone(lambda end: end.tanh()),
     sympy.atan: _monotone(lambda end: end.atan()),
     sympy.erf: _monotone(lambda end: end.erf()),
-    sympy.ceiling: _monotone(rounded_up),
-    sympy.floor: _monotone(rounded_down),
 }

@@ -8,8 +8,8 @@ from scipy import stats
 from ..claim import Outcome, Row, Verdict
 from .digits_curves import KEPT, KINDS, WIDTH
 
-# In a pilot with 10 % for both kinds, every untrained network pruned to k met the binarised target: nothing to
-pre-train. TARGETS = {"binarised": 0.02, "ten classes": 0.10}
+# In a pilot with 10 % for both kinds every untrained network, pruned, met the binarised target: nothing to pre-train.
+TARGETS = {"binarised": 0.02, "ten classes": 0.10}
 
 CRITERION = (
     "A run's threshold t* is the first checkpoint at which the pruned network misclassifies at most 2 % (binarised) or "

@@ -59,9 +59,12 @@ def executor_for(
     with _client(scheduler) as client:
         _check_workers(client, scheduler, measures)
         _prepare_workers(client)
-        with client.get_executor(pure=False) as executor:
-            threads = cast("dict[str, int]", client.nthreads())  # a coroutine only on an asynchronous client
+        threads = cast("dict[str, int]", client.nthreads())  # a coroutine only on an asynchronous client
+        executor = client.get_executor(pure=False)
+        try:
             yield Pool(executor, 4 * sum(threads.values()))
+        finally:
+            executor.shutdown(wait=False)  # drops what an interrupted run has not finished
 
 
 def about(modules: frozenset[str]) -> dict[str, str]:

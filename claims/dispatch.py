@@ -63,14 +63,14 @@ class _Dispatch:
 
     def _submit(self, task: Task, in_flight: int) -> None:
         if task.key in self._store:
-            self._progress.known()
+            self._progress.known(task.measure)
             return
         while len(self._pending) >= in_flight:
             self._collect()
         self._pending[self._executor.submit(compute, task.measure, task.cell)] = task
 
     def _collect(self) -> None:
-        finished: list[tuple[Task, str]] = []
+        finished: list[tuple[Task, Answer]] = []
         died: list[Task] = []
         for future in wait(self._pending, return_when=FIRST_COMPLETED).done:
             task = self._pending.pop(future)
@@ -78,28 +78,29 @@ class _Dispatch:
             if answer is None:
                 died.append(task)
             elif answer.error:
-                self._fail(Failure(task, answer.error, answer.trace))
+                self._fail(Failure(task, answer.error, answer.trace), answer.seconds)
             else:
-                finished.append((task, answer.rows))
+                finished.append((task, answer))
         self._keep(finished)
         if died:
             raise _death([*died, *self._pending.values()])
 
-    def _keep(self, finished: list[tuple[Task, str]]) -> None:
+    def _keep(self, finished: list[tuple[Task, Answer]]) -> None:
         if finished:
-            self._store.add(finished)
-        for _ in finished:
-            self._progress.computed()
+            self._store.add((task, answer.rows) for task, answer in finished)
+        for task, answer in finished:
+            self._progress.computed(task.measure, answer.seconds)
 
-    def _fail(self, failure: Failure) -> None:
-        self._progress.failed(failure.task, failure.error)
+    def _fail(self, failure: Failure, seconds: float) -> None:
+        self._progress.failed(failure.task, failure.error, seconds)
         if len(self._failures) < KEPT:
             self._failures.append(failure)
 
     def _harvest(self) -> None:
-        answers = [(task, _answer(future)) for future, task in self._pending.items() if not future.cancel()]
+        """Keep what is done; dropping the rest is the executor's: a stopped pool trips over futures cancelled here."""
+        answers = [(task, _answer(future)) for future, task in self._pending.items() if future.done()]
         with suppress(PruneproofError):  # the store itself may be what failed; that error is already on its way
-            self._keep([(task, answer.rows) for task, answer in answers if answer and not answer.error])
+            self._keep([(task, answer) for task, answer in answers if answer and not answer.error])
 
 
 def _answer(future: Future[Answer]) -> Answer | None:

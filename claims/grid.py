@@ -49,6 +49,11 @@ class Grid:
     def __len__(self) -> int:
         return math.prod(map(len, self.axes.values()))
 
+    @property
+    def name(self) -> str:
+        """The measure as its tasks name it: by where it is defined, not by where the file found it."""
+        return task(find(self.measure), next(self.cells())).measure
+
     def cells(self) -> Iterator[dict[str, Any]]:
         """The parameters of every cell."""
         for values in product(*self.axes.values()):

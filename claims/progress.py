@@ -5,10 +5,12 @@ Everything goes to standard error, so that standard output stays machine-readabl
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TextIO
 
 from .cell import Task
+from .pace import Pace
 
 INTERVAL = 10.0  # seconds between two plain lines
 
@@ -16,13 +18,13 @@ INTERVAL = 10.0  # seconds between two plain lines
 class Progress:
     """Counts cells and shows nothing; the base of what shows something.
 
-    Cells that the store already held count as done but not for the pace, or a resumed run would promise too much.
-
     Example:
         >>> progress = Progress()
-        >>> progress.begin(4)
-        >>> progress.known(), progress.computed(), progress.done, progress.total
-        (None, None, 2, 4)
+        >>> progress.begin({"module:function": 4})
+        >>> progress.known("module:function")
+        >>> progress.computed("module:function", 0.5)
+        >>> progress.done, progress.total
+        (2, 4)
     """
 
     def __enter__(self) -> "Progress":
@@ -31,33 +33,32 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         pass
 
-    def begin(self, total: int) -> None:
-        """Start counting towards `total` cells."""
-        self.total, self.done, self.fresh, self.failures = total, 0, 0, 0
+    def begin(self, waiting: Mapping[str, int]) -> None:
+        """Start counting towards all cells of some measures (measure → number of cells)."""
+        self.total, self.done, self.failures = sum(waiting.values()), 0, 0
         self.started = time.monotonic()
+        self._pace = Pace(waiting)
 
-    def known(self) -> None:
+    def known(self, measure: str) -> None:
         """One cell was found in the store."""
-        self.done += 1
-        self.show()
+        self._pace.known(measure)
+        self._count()
 
-    def computed(self) -> None:
-        """One cell was computed and stored."""
-        self.fresh += 1
-        self.known()
+    def computed(self, measure: str, seconds: float) -> None:
+        """One cell was computed, in so many seconds, and stored."""
+        self._pace.computed(measure, seconds)
+        self._count()
 
-    def failed(self, task: Task, error: str) -> None:
-        """One cell raised."""
+    def failed(self, task: Task, error: str, seconds: float) -> None:
+        """One cell raised, after so many seconds."""
         self.failures += 1
         self.write(f"failed: {task.measure} {task.cell}: {error}")
-        self.computed()
+        self.computed(task.measure, seconds)
 
     def left(self) -> str:
-        """The time left at the pace so far, or nothing while there is no pace."""
-        if not self.fresh:
-            return ""
-        seconds = (time.monotonic() - self.started) / self.fresh * (self.total - self.done)
-        return f"{int(seconds // 60)}:{int(seconds % 60):02d} left"
+        """The time left, or nothing while there is no pace."""
+        seconds = self._pace.left(time.monotonic() - self.started)
+        return "" if seconds is None else f"{int(seconds // 60)}:{int(seconds % 60):02d} left"
 
     def text(self) -> str:
         """The state in one line."""
@@ -70,6 +71,10 @@ class Progress:
     def show(self) -> None:
         """Bring what is shown up to date."""
 
+    def _count(self) -> None:
+        self.done += 1
+        self.show()
+
 
 class Lines(Progress):
     """A plain line every ten seconds and at the end, for logs and pipes."""
@@ -78,9 +83,9 @@ class Lines(Progress):
         self._stream = stream
         self._next = 0.0
 
-    def begin(self, total: int) -> None:
+    def begin(self, waiting: Mapping[str, int]) -> None:
         """Start counting, and the clock of what is shown."""
-        super().begin(total)
+        super().begin(waiting)
         self._next = self.started + INTERVAL
 
     def show(self) -> None:
@@ -113,9 +118,9 @@ class Bar(Progress):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._live.stop()
 
-    def begin(self, total: int) -> None:
+    def begin(self, waiting: Mapping[str, int]) -> None:
         """Start counting, and the clock of what is shown."""
-        super().begin(total)
+        super().begin(waiting)
         self.show()
 
     def show(self) -> None:

@@ -4,6 +4,7 @@ A verdict is always reached from rows read back from the store, so a resumed run
 """
 
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def run(
     fewest_first = sorted(asked.values(), key=len)  # few cells are long ones; the short ones then fill the end
     tasks = {one.key: one for some in fewest_first for one in some}
     progress = progress or Progress()
-    progress.begin(len(tasks))
+    progress.begin(Counter(one.measure for one in tasks.values()))
     failures = execute(tasks.values(), store, executor, in_flight=in_flight or 4 * cores(), progress=progress)
     return [judge(claim, store, _of(failures, asked[claim.id])) for claim in claims]
 

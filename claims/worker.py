@@ -5,6 +5,7 @@ be imported, becomes a report about its cell and never breaks the pool.
 """
 
 import json
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from .cell import canonical
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a cell: `rows` as JSON, or `error` in one line with its `trace`."""
+    """What came of a cell: `rows` as JSON, or `error` in one line with its `trace`; never stored: its `seconds`."""
 
     rows: str = ""
     error: str = ""
     trace: str = ""
+    seconds: float = 0.0
 
 
 def compute(measure: str, cell: str) -> Answer:
@@ -36,10 +38,13 @@ def compute(measure: str, cell: str) -> Answer:
         >>> compute("builtins:len", "3").error
         "TypeError: object of type 'int' has no len()"
     """
+    start = time.monotonic()
     try:
-        return Answer(rows=canonical(_rows(find(measure)(json.loads(cell)))))
+        rows = canonical(_rows(find(measure)(json.loads(cell))))
     except Exception as error:
-        return Answer(error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        text, seconds = f"{type(error).__name__}: {error}", time.monotonic() - start
+        return Answer(error=text, trace=traceback.format_exc(), seconds=seconds)
+    return Answer(rows=rows, seconds=time.monotonic() - start)
 
 
 def find(name: str) -> Callable[[dict[str, Any]], Any]:

@@ -8,7 +8,8 @@ from pruneproof.claims import progress as module
 from pruneproof.claims.cell import Task
 from pruneproof.claims.progress import Bar, Lines, progress_for
 
-TASK = Task("key", "module:function", '{"seed":1}')
+SLOW, FAST = "module:function", "module:other"
+TASK = Task("key", SLOW, '{"seed":1}')
 
 
 class Clock:
@@ -32,26 +33,35 @@ class Terminal(io.StringIO):
 
 def test_the_time_left_counts_only_computed_cells(clock: Clock) -> None:
     progress = Lines(io.StringIO())
-    progress.begin(100)
+    progress.begin({SLOW: 100})
     for _ in range(50):  # found in the store at once: they say nothing about the pace
-        progress.known()
+        progress.known(SLOW)
     assert progress.left() == ""
     clock.now = 30.0
-    progress.computed()
-    progress.computed()
-    assert progress.left() == "12:00 left"  # 15 s for each of the other 48
-    assert progress.text() == "52 of 100 cells, 12:00 left"
+    progress.computed(SLOW, 30.0)
+    progress.computed(SLOW, 30.0)
+    assert progress.text() == "52 of 100 cells, 12:00 left"  # 30 s for two of the other 48
+
+
+def test_measures_have_a_pace_of_their_own(clock: Clock) -> None:
+    progress = Lines(io.StringIO())
+    progress.begin({SLOW: 3, FAST: 100, "m:unseen": 50})
+    clock.now = 61.0
+    progress.computed(SLOW, 60.0)
+    assert progress.left() == "154:32 left"  # nothing is known of the others yet: (2 + 100 + 50)·61 s
+    progress.computed(FAST, 1.0)
+    assert progress.left() == "4:29 left"  # 2·60 + 99·1 + 50·1 s, one at a time
 
 
 def test_lines_come_every_ten_seconds_at_the_end_and_for_a_failure(clock: Clock) -> None:
     out = io.StringIO()
     with Lines(out) as progress:
-        progress.begin(4)
-        progress.computed()
+        progress.begin({SLOW: 4})
+        progress.computed(SLOW, 5.5)
         clock.now = 11.0
-        progress.computed()
-        progress.failed(TASK, "ValueError: no")
-        progress.computed()
+        progress.computed(SLOW, 5.5)
+        progress.failed(TASK, "ValueError: no", 0.5)
+        progress.computed(SLOW, 0.5)
     assert out.getvalue().splitlines() == [
         "2 of 4 cells, 0:11 left",
         'failed: module:function {"seed":1}: ValueError: no',
@@ -65,7 +75,7 @@ def test_a_terminal_gets_a_bar_and_keeps_failures_on_the_screen() -> None:
     assert isinstance(chosen, Bar)
     assert isinstance(progress_for(io.StringIO()), Lines)
     with chosen as progress:
-        progress.begin(2)
-        progress.failed(TASK, "ValueError: [no] markup")
-        progress.computed()
+        progress.begin({SLOW: 2})
+        progress.failed(TASK, "ValueError: [no] markup", 0.1)
+        progress.computed(SLOW, 0.1)
     assert 'failed: module:function {"seed":1}: ValueError: [no] markup' in out.getvalue().replace("\n", " ")

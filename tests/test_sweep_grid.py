@@ -78,7 +78,7 @@ def peak(grid: Grid, path: Path, executor: Executor) -> int:
     with Store(path) as store:
         tracemalloc.start()
         progress = Progress()
-        progress.begin(len(grid))
+        progress.begin({grid.name: len(grid)})
         assert not execute(grid.tasks(), store, executor, in_flight=8, progress=progress)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -105,6 +105,6 @@ def test_a_second_sweep_computes_only_what_is_new(tmp_path: Path, threads: Execu
     with Store(tmp_path / "r") as store, Counting(2) as pool:
         for seeds, expected in (([0, 1, 2], 3), ([0, 1, 2, 3, 4], 5), ([4, 0], 5)):
             progress = Progress()
-            progress.begin(len(seeds))
+            progress.begin({"builtins:dict": len(seeds)})
             execute(Grid("builtins:dict", {"seed": seeds}, {}).tasks(), store, pool, in_flight=2, progress=progress)
             assert len(counted) == len(store) == expected

@@ -53,7 +53,7 @@ def main(
             results_folder(out, resume=resume) as store,
             progress_for() as seen,
         ):
-            seen.begin(len(grid))
+            seen.begin({grid.name: len(grid)})
             failures = execute(grid.tasks(), store, pool.executor, in_flight=pool.in_flight, progress=seen)
             record.finish(failures)
     except KeyboardInterrupt:

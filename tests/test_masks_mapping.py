@@ -48,7 +48,8 @@ def test_equality_is_of_names_shapes_and_entries(pair: tuple[Masks, Masks]) -> N
     left, right = pair
     assert (left == right) == all(torch.equal(left[name], right[name]) for name in left)
     assert left == Masks(dict(reversed(list(left.items()))))
-    assert left != Masks({**left, "more": torch.tensor([True])})
+    larger = Masks({**left, "more": torch.tensor([True])})
+    assert left != larger and larger != left
     assert left != dict(left) and (left == 3) is False
 
 

@@ -98,6 +98,7 @@ def test_mixed_dtypes_compare_in_the_wider_one() -> None:
     half, single = torch.tensor([1.0], dtype=torch.float16), torch.tensor([1.0001, 0.9999])
     assert [mask.tolist() for mask in top_k_masks([half, single], 1)] == [[False], [True, False]]
     assert [mask.tolist() for mask in top_k_masks([half, single], 2)] == [[True], [True, False]]
+    assert [mask.tolist() for mask in top_k_masks([single.flip(0), half], 1)] == [[False, True], [False]]
 
 
 def test_a_transposed_tensor_is_read_in_row_major_order() -> None:

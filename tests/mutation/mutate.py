@@ -34,7 +34,7 @@ def main() -> int:
     """Try the mutants and compare with the baseline."""
     options = _options()
     targets = tomllib.loads((HERE / "targets.toml").read_text())
-    baseline: dict[str, Any] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    baseline = _baseline()
     os.chdir(ROOT)
     failed = False
     for module, tests in targets["modules"].items():
@@ -43,9 +43,14 @@ def main() -> int:
             known = baseline.get(module, {}).get("survivors", {})
             failed |= _report(module, results, known)
             if options.update:
+                baseline = _baseline()  # another run may have written meanwhile
                 baseline[module] = _record(results, known)
                 BASELINE.write_text(json.dumps(baseline, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     return int(failed)
+
+
+def _baseline() -> dict[str, Any]:
+    return json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
 
 
 def _options() -> argparse.Namespace:

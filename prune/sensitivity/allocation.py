@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from ...kernels.top_k import top_k_masks
+from .half_rows import ROWS
 from .measuring import Measured
 
 
 def threshold(layers: Sequence[Measured], count: int) -> list[Tensor]:
     """Det: one global threshold on s; exactly `count` weights."""
     masks = top_k_masks([_open_scores(layer) for layer in layers], count)
-    return [_by_half(mask.double(), layer.weight) for mask, layer in zip(masks, layers, strict=True)]
+    return [_by_half(mask, layer.weight) for mask, layer in zip(masks, layers, strict=True)]
 
 
 def rate(layers: Sequence[Measured], count: int) -> list[Tensor]:
@@ -23,7 +24,8 @@ def rate(layers: Sequence[Measured], count: int) -> list[Tensor]:
     scores = [_open_scores(layer) for layer in layers]
 
     def expected(tau: float) -> float:
-        return sum(float((tau * s).clamp_(max=1.0).sum(dtype=torch.float64)) for s in scores)
+        parts = (part for s in scores for part in s.split(ROWS))
+        return sum(float((tau * part).clamp_(max=1.0).sum(dtype=torch.float64)) for part in parts)
 
     low, high = 0.0, 1.0
     while expected(high) < count * (1 - 1e-9) and high < 1e18:
@@ -31,14 +33,13 @@ def rate(layers: Sequence[Measured], count: int) -> list[Tensor]:
     for _ in range(30):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if expected(middle) < count else (low, middle)
-    chances = [(high * s).clamp_(max=1.0) for s in scores]
-    return [_by_half(chance, layer.weight) for chance, layer in zip(chances, layers, strict=True)]
+    return [_by_half(s.mul_(high).clamp_(max=1.0), layer.weight) for s, layer in zip(scores, layers, strict=True)]
 
 
 def cube_root(layers: Sequence[Measured], count: int) -> list[Tensor]:
     """Rand: m_i ∝ (c_i²Σ_i)^{1/3}, at least 1, clipped at the half-row's size, the excess shared among the rest."""
     mass = torch.cat([_by_half(_open_scores(layer), layer.weight).flatten() for layer in layers])
-    size = torch.cat([_by_half(layer.open().double(), layer.weight).flatten() for layer in layers])
+    size = torch.cat([_by_half(layer.open(), layer.weight).flatten() for layer in layers])
     wish = (torch.cat([layer.costs.flatten() for layer in layers]) ** 2 * mass).pow(1 / 3)
     low, high = 0.0, float(size.sum()) / float(wish[wish > 0].min())
     for _ in range(200):
@@ -55,5 +56,10 @@ def _open_scores(layer: Measured) -> Tensor:
 
 def _by_half(values: Tensor, weight: Tensor) -> Tensor:
     """Sum (outputs, inputs) over the positive and over the negative weights of each row: (2, outputs) float64."""
-    positive = torch.where(weight > 0, values, 0).sum(1, dtype=torch.float64)
-    return torch.stack([positive, torch.where(weight < 0, values, 0).sum(1, dtype=torch.float64)])
+    parts = [
+        torch.stack(
+            [torch.where(w > 0, v, 0).sum(1, dtype=torch.float64), torch.where(w < 0, v, 0).sum(1, dtype=torch.float64)]
+        )
+        for v, w in zip(values.split(ROWS), weight.split(ROWS), strict=True)
+    ]
+    return torch.cat(parts, dim=1)

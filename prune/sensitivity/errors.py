@@ -41,7 +41,8 @@ class Ranking:
 
 def ranking(block: Block) -> Ranking:
     """Sort once; every variant reads the result."""
-    values, order = block.sensitivity.double().sort(dim=1, descending=True, stable=True)
+    values, order = block.sensitivity.sort(dim=1, descending=True, stable=True)
+    values = values.double()
     tail = values.flip(1).cumsum(1).flip(1)
     return Ranking(order, values, tail, (block.weight > 0).sum(1))
 

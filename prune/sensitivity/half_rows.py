@@ -64,4 +64,4 @@ def blocks(weight: Tensor, sensitivity: Tensor, groups: list[Tensor], *, rows: i
 
 def floored(weight: Tensor, sensitivity: Tensor) -> Tensor:
     """Give weights that S never saw at work the share of one among n equal ones; this adds at most 1 to Σ."""
-    return torch.where((sensitivity == 0) & (weight != 0), 1.0 / weight.shape[1], sensitivity)
+    return sensitivity.masked_fill((sensitivity == 0) & (weight != 0), 1.0 / weight.shape[1])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.sensitivity import sensitivities
-from .half_rows import Block, blocks, floored
+from .half_rows import ROWS, Block, blocks, floored
 from .layer_inputs import Layer, met, pseudo_points
 
 
@@ -52,11 +52,13 @@ def measure(model: nn.Module, inputs: Tensor, layer: Layer) -> Measured:
     """Visit a layer once."""
     weight = layer.rows()
     rows, positions = met(model, inputs, layer)
-    parts = zip(weight.chunk(len(rows)), rows, strict=True)
-    scores = torch.cat([sensitivities(part.contiguous(), points) for part, points in parts])
+    scores = torch.empty_like(weight)
+    for group, points in zip(zip(weight.chunk(len(rows)), scores.chunk(len(rows)), strict=True), rows, strict=True):
+        for part, target in zip(*(half.split(ROWS) for half in group), strict=True):
+            target.copy_(floored(part, sensitivities(part.contiguous(), points)))
     signed = 2 if any(bool((group < 0).any()) for group in rows) else 1
     costs = torch.zeros(2, len(weight), dtype=torch.float64)
     for block in blocks(weight, scores, [pseudo_points(group) for group in rows]):
         for _, sums in block.sums():
             costs[block.sign, block.rows] += sums.sum(1, dtype=torch.float64) / len(block.points)
-    return Measured(layer, weight, floored(weight, scores), costs, 2 * len(weight) * signed * positions)
+    return Measured(layer, weight, scores, costs, 2 * len(weight) * signed * positions)

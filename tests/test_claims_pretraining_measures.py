@@ -14,7 +14,7 @@ from pruneproof.claims.pretraining.tasks import FAMILIES, LABELS, Task, task
 from pruneproof.theory.ntk import tangent_kernel
 
 TINY: dict[str, dict[str, Any]] = {
-    "PT1": {"scaling": "mean", "images": "few", "iterations": 20, "seed": 3},
+    "PT1": {"scaling": "mean", "images": "few", "iterations": 5, "seed": 3},
     "PT2": {"m": 4, "d": 6, "width": 50, "seed": 1},
     "PT3": {"m": 8, "width": 64, "labels": "random", "scaling": "mean", "seed": 0},
     "PT4": {"family": "conditioned", "labels": "teacher", "scaling": "ntk", "m": 16, "seed": 0, "iterations": 12},

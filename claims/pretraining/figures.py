@@ -24,8 +24,8 @@ def selection_losses(rows: list[Row]) -> list[Figure]:
 
     def draw(canvas: "Canvas") -> None:
         canvas.set_size_inches(7.2, 5.6)
-        panels: Any = canvas.subplots(2, 2, sharex=True, squeeze=False)
-        for axes, row in zip(panels.flat, first, strict=False):
+        panels: Any = canvas.subplots(len(first) // len(IMAGES), len(IMAGES), sharex=True, squeeze=False)
+        for axes, row in zip(panels.flat, first, strict=True):
             _loss_panel(axes, row)
         for axes in panels[-1]:
             axes.set_xlabel("k, neurons selected")

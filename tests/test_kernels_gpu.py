@@ -15,9 +15,7 @@ from pruneproof.kernels.registry import Op, operations
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(
-        not torch.cuda.is_available(), reason="no CUDA device: the interpreter tests the bodies"
-    ),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the interpreter tests the bodies"),
 ]
 CASES = [(op, dtype) for op in operations() for dtype in op.dtypes]
 

@@ -62,6 +62,8 @@ def test_many_problems_in_one_launch_take_the_paths_of_the_reference(dtype: torc
     features = torch.randn(3, 37, 29, generator=generator, dtype=dtype).relu()
     features[:, 20:] = features[:, :17]  # true ties
     grams = [Gram.from_features(f, torch.rand(29, generator=generator, dtype=dtype)) for f in features]
+    for gram in grams:  # a difference of rounding only is a tie too, though the higher index now scores lower
+        gram.correlation[20:] *= 1 + 4 * torch.finfo(torch.float64).eps
     for path, gram in zip(persistent_paths(grams, 9, replacement), grams, strict=True):
         expected = average_path(gram, 9, replacement)
         assert path.indices == expected.indices

@@ -30,8 +30,9 @@ TENSOR_CORE = {"sm_80": "HMMA", "sm_90": "HGMMA", "sm_100": "UTCHMMA", "gfx942":
 SIXTEEN_BYTES = ("LDG.E.128", "LDGSTS.E.BYPASS.128", "global_load_dwordx4")
 # Loads narrower than 16 bytes, each for a reason: few 64-bit scores a thread, rows of odd length, and on AMD 1- or
 # 2-byte elements spread over 64 lanes, of which a tile row leaves fewer than 16 bytes a lane.
-NARROW = {(name, target) for name in ("greedy_gram", "masked_forward_odd") for target in TARGETS}
-NARROW |= {(name, "gfx942") for name in ("csr16_1", "csr16_4", "screen_int8")}
+NARROW = {(name, target) for name in ("greedy_gram", "masked_forward_odd") for target in TARGETS} | {
+    (name, "gfx942") for name in ("csr16_1", "csr16_4", "screen_int8")
+}
 
 
 @cache

@@ -82,7 +82,7 @@ def greedy_select(
         >>> features, target = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([0.25, 0.5])
         >>> selection = greedy_select((features, target), 4)
         >>> selection.indices.tolist(), selection.losses.tolist()
-        ([2, 0, 1, 2], [0.15625, 0.03125, 0.017361111111111105, 0.0])
+        ([0, 2, 1, 2], [0.15625, 0.03125, 0.017361111111111105, 0.0])
     """
     _require_names(rule, method)
     neurons = _require_problem(problem)

@@ -17,7 +17,7 @@ def average_path(products: Products, steps: int, replacement: bool) -> Path:
         >>> from .gram import Gram
         >>> gram = Gram.from_features(torch.tensor([[0.0], [3.0]]), torch.tensor([1.0]))
         >>> average_path(gram, 3, replacement=True).indices
-        [0, 0, 1]
+        [0, 1, 0]
     """
     diagonal, correlation = products.diagonal.double(), products.correlation.double()
     half_score, tie = diagonal / 2, tie_width(diagonal, products.energy)

@@ -15,7 +15,7 @@ def naive_average(features: Tensor, target: Tensor, steps: int, replacement: boo
 
     Example:
         >>> naive_average(torch.tensor([[0.0], [3.0]]), torch.tensor([1.0]), 3, replacement=True).indices
-        [0, 0, 1]
+        [0, 1, 0]
     """
     tie, total = _tie(features, target), torch.zeros_like(target)
     indices: list[int] = []

@@ -46,7 +46,7 @@ def judge_tickets(rows: Sequence[Row]) -> Outcome:
     deltas = {name: difference(_late(rows, f"ticket {name}"), ticket) for name in ("shuffle", "reinitialize")}
     measured: dict[str, object] = {f"ticket: {name} − original": delta.interval for name, delta in deltas.items()}
     measured["detectable with 80 % power, points"] = round(max(delta.detectable for delta in deltas.values()), 2)
-    scope = f"On {NETWORK}; never asserted, because the effect is near what the seeds can resolve."
+    scope = f"On {NETWORK}; printed with its power, never asserted: so the criterion was fixed before the run."
     return Outcome(Verdict.INCONCLUSIVE, measured, deltas["shuffle"].seeds, scope)
 
 

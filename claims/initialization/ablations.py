@@ -89,6 +89,7 @@ AI5 = Claim(
     grid=partial(ablation_cells, ablations=("invert",)),
     judge=judge_inverted,
     figures=lambda rows: [curves(rows, "invert")],
+    says_not="That the scores tell which weights within a layer to keep: AI3 and AI4 are about that.",
 )
 AI6 = Claim(
     "AI6",
@@ -100,4 +101,5 @@ AI6 = Claim(
     paper="initialization",
     grid=late_cells,
     judge=judge_tickets,
+    says_not="Whether the published effect exists here: nothing is asserted, whatever the differences are.",
 )

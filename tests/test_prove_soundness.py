@@ -224,3 +224,29 @@ def test_a_hostile_power_is_refused_before_it_is_computed() -> None:
     tower: object = ["^", ["^", ["q", "9"], ["q", "999"]], ["q", "9999999"]]
     with pytest.raises(PruneproofError, match="moderate size"):
         verify({**cut, "inequality": [">", tower, "x"]})
+
+
+def test_a_tail_needs_the_value_where_it_starts() -> None:
+    """f' ≥ 0 from 4 on does not make f positive there."""
+    rising = problem(u - 10 > 0, {u: Interval(4, oo)})
+    assert not leaves.tail(rising.gap, rising.box, 1)
+    beyond = problem(u - 10 > 0, {u: Interval(11, oo)})
+    assert leaves.tail(beyond.gap, beyond.box, 1)
+
+
+def test_a_box_is_excluded_only_where_the_condition_is_violated() -> None:
+    claim = problem(x > 5, {x: (0, 1)}, [x > 3])
+    assert leaves.excluded(claim.given[0], claim.box)
+    holding = problem(x > 5, {x: (0, 1)}, [x > -3])
+    assert not leaves.excluded(holding.given[0], holding.box)
+    split = problem(x > 5, {x: (0, 6)}, [x > 3])
+    assert not leaves.excluded(split.given[0], split.box)
+
+
+def test_a_strict_claim_is_not_proved_by_an_enclosure_that_ends_at_zero() -> None:
+    strict, weak = problem(x > 0, {x: (0, 1)}).gap, problem(x >= 0, {x: (0, 1)}).gap
+    assert not strict.positive(fmpq(0)) and weak.positive(fmpq(0))
+    assert strict.negative(fmpq(0)) and not weak.negative(fmpq(0))
+    cut = certificate(prove(x >= 0, {x: (0, 1)}))
+    assert verify({**cut, "steps": ["interval"]}) is None
+    assert verify({**cut, "inequality": [">", "x", ["q", "0"]], "steps": ["interval"]}) is not None

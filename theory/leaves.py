@@ -111,7 +111,7 @@ def _intervals(gap: Gap, box: Box) -> dict[sympy.Symbol, Interval]:
 
 def _interval(side: Side) -> Interval:
     if side.high is None:
-        return interval(side.low, INFINITY, low_open=side.low_open, high_open=True)
+        return interval(side.low, INFINITY, low_open=side.low_open)
     return interval(side.low, side.high, low_open=side.low_open, high_open=side.high_open)
 
 

@@ -1,5 +1,6 @@
 """Choose, half-row by half-row, what to do: the variant with the least ε at a budget, or the least budget for an ε."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +43,7 @@ def _record(choice: Choice, layer: Measured, block: Block, epsilon: Tensor, budg
 
 
 def least_error(
-    layer: Measured, parts: list[Block], budget: Tensor, variant: str, log: float, stretch: float
+    layer: Measured, parts: Iterable[Block], budget: Tensor, variant: str, log: float, stretch: float
 ) -> Choice:
     """The variant with the least ε at each half-row's budget, ties to the first of `NAMES`."""
     choice, numbers = _nothing(layer), candidates(variant)
@@ -55,7 +56,7 @@ def least_error(
 
 
 def least_budget(
-    layer: Measured, parts: list[Block], epsilon: float, variant: str, log: float, stretch: float
+    layer: Measured, parts: Iterable[Block], epsilon: float, variant: str, log: float, stretch: float
 ) -> Choice:
     """The variant with the least budget that reaches ε in each half-row, by bisection on whole numbers."""
     choice, numbers = _nothing(layer), candidates(variant)

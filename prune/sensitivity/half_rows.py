@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ROWS = 256  # rows of a block: bounds the temporaries to a few times 256 × inputs
+ROWS = 128  # rows of a block: bounds the temporaries to some twenty float64 arrays of 128 × inputs
 POINTS = 2048  # points of a product
 
 

@@ -1,5 +1,6 @@
 """What SiPP must know of a network before it prunes: sensitivities, costs, living half-rows, number of events."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -36,16 +37,19 @@ class Measured:
     def open(self) -> Tensor:
         """(outputs, inputs) bool: the non-zero weights of living half-rows."""
         plus, minus = self.alive.unsqueeze(2)
-        return ((self.weight > 0) & plus) | ((self.weight < 0) & minus)
+        kept, below = self.weight > 0, self.weight < 0
+        kept &= plus  # in place: a layer's mask is a quarter of its size
+        below &= minus
+        return kept.logical_or_(below)
 
     def fixed(self) -> int:
         """Weights that cannot be pruned: those of dead half-rows."""
         return int(((self.weight != 0) & ~self.open()).sum())
 
-    def blocks(self, model: nn.Module, inputs: Tensor) -> list[Block]:
+    def blocks(self, model: nn.Module, inputs: Tensor) -> Iterator[Block]:
         """The half-rows with the points they meet, in a second visit."""
         rows, _ = met(model, inputs, self.layer)
-        return list(blocks(self.weight, self.scores, [pseudo_points(group) for group in rows]))
+        return blocks(self.weight, self.scores, [pseudo_points(group) for group in rows])
 
 
 def measure(model: nn.Module, inputs: Tensor, layer: Layer) -> Measured:

@@ -2,7 +2,7 @@
 
 BatchNorm needs no folding: sensitivities do not change when a row is scaled. Biases are kept. Cost: two forward passes
 per layer, one (max, ×) product for the sensitivities, about two matrix products (outputs, inputs) × (inputs, points)
-per candidate for the bound. Memory: a copy of the model, its sensitivities, and blocks of 256 rows.
+per candidate for the bound. Memory: a copy of the model, its sensitivities, and blocks of 128 rows.
 """
 
 import copy

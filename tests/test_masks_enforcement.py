@@ -259,6 +259,28 @@ def test_a_moved_model_stays_enforced(model: nn.Sequential, masks: Masks) -> Non
     assert pruned_part(masks, weights(model)).count_nonzero() == 0
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="moving a model needs a second device: no CUDA here")
+def test_the_mask_moves_with_the_model(model: nn.Sequential, masks: Masks) -> None:
+    masks.enforce(model)
+    model.cuda()
+    optimizer = OPTIMISERS["sgd"](model)
+    for _ in range(3):
+        nn.functional.cross_entropy(model(INPUTS.cuda()), TARGETS.cuda()).backward()
+        optimizer.step()
+    assert all(weights(model)[name][~mask.cuda()].count_nonzero() == 0 for name, mask in masks.items())
+
+
+def test_one_layer_with_two_names_for_a_weight() -> None:
+    layer = nn.Linear(3, 3)
+    layer.register_parameter("alias", layer.weight)
+    dense = {name: value.clone() for name, value in layer.state_dict().items()}
+    Masks({"weight": torch.eye(3, dtype=torch.bool)}).enforce(layer)
+    layer.load_state_dict(dense, assign=True)  # which makes two parameters of the one
+    for name in ("weight", "alias"):
+        assert torch.equal(layer.get_parameter(name) != 0, torch.eye(3, dtype=torch.bool))
+
+
 def test_the_handle_ends_it_and_nothing_is_left_behind(model: nn.Sequential, masks: Masks) -> None:
     with masks.enforce(model) as handle:
         train(model, OPTIMISERS["sgd"](model), masks, 2)

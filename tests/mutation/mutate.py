@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 BASELINE = HERE / "baseline.json"
 BAR = 0.9
-PATIENCE = 10  # a mutant may take this many times as long as the unchanged module, and this many seconds more
+PATIENCE = 5  # a mutant may take this many times as long as the unchanged module, and this many seconds more
 UNEXPLAINED = "unexplained"
 
 

@@ -93,7 +93,8 @@ PT4 = Claim(
     judge=dataset_size_verdict.judge,
     figures=threshold_figures.thresholds,
     says_not="What happens beyond the sizes measured: over one decade of m an onset followed by slow growth also looks "
-    "like a + b·log m with a negative a; the dense network's own time follows the conditioning, not log m.",
+    "like a + b·log m with a negative a; the dense network's own time follows the conditioning, not log m. Nor that "
+    "the verdict is robust: of three pilots with other widths, sizes k and fits, two held and one did not.",
 )
 
 PT5 = Claim(

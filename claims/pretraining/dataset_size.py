@@ -16,6 +16,7 @@ from ...theory.ntk import tangent_kernel
 from ..claim import Cell, Row, Scale
 from .checkpoints import checkpoints
 from .descent import SCALINGS, Moment, Network, descend, features, network
+from .seeds import fresh_seeds
 from .tasks import FAMILIES, LABELS, Task, task
 
 WIDTH = 256
@@ -35,7 +36,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     return [
         {"family": family, "labels": labels, "scaling": scaling, "m": m, "seed": seed, "iterations": ITERATIONS[scale]}
         for m in sorted(SIZES[scale], reverse=True)  # the longest first, so that no core waits at the end
-        for seed in range(seeds or SEEDS[scale])
+        for seed in fresh_seeds(seeds or SEEDS[scale])
         for family in FAMILIES
         for labels in LABELS
         for scaling in SCALINGS

@@ -16,16 +16,12 @@ AHEAD = 2.0  # a difference of AIC below this tells nothing
 SIZES_NEEDED = 6
 
 CRITERION = (
-    "A series (family, labels, scaling, target, k) enters if in at least 6 dataset sizes every seed reached the "
-    "target and "
-    "none reached it before training; only these sizes are fitted. It supports the claim if the logarithm has the "
-    "lowest AIC of the three "
-    "fits by at least 2 and the 95 % interval of b lies above 0; it contradicts the claim if another fit is lower "
-    "by at "
-    "least 2, or b's interval is not above 0; else it is undecided. Holds if at least half of all entered series of "
-    "the "
-    "pruned network support it; not reproduced if more than half contradict it; else inconclusive. Dense series are "
-    "printed beside them."
+    "A series (family, labels, scaling, target, k) enters if in at least 6 dataset sizes every seed reached the target "
+    "and none reached it before training; only these sizes are fitted. It supports the claim if the logarithm has the "
+    "lowest AIC of the three fits by at least 2 and the 95 % interval of b lies above 0; it contradicts the claim if "
+    "another fit is lower by at least 2, or b's interval is not above 0; else it is undecided. Holds if at least half "
+    "of all entered series of the pruned network support it; not reproduced if more than half contradict it; else "
+    "inconclusive. Dense series are printed beside them. Settled by pilots on other seeds (docs/pilots.md)."
 )
 
 Key = tuple[str, str, str, str, str]

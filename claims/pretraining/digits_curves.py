@@ -13,7 +13,9 @@ from torch import Tensor
 from ...kernels import Gram, greedy_select
 from ..claim import Cell, Row, Scale
 from ..data.digits import TRAIN, digits
+from ..data.mnist import find_mnist, read_mnist
 from .checkpoints import checkpoints
+from .seeds import fresh_seeds
 
 WIDTH, KEPT = 512, 64
 GAIN = 4.0  # of the inputs and of the outgoing weights: the untrained network has outputs of order one over √N
@@ -26,23 +28,30 @@ SIZES = {
 SEEDS = {Scale.QUICK: 2, Scale.STANDARD: 5, Scale.FULL: 20}
 ITERATIONS = {Scale.QUICK: 3000, Scale.STANDARD: 6000, Scale.FULL: 20_000}
 KINDS = ("binarised", "ten classes")
+MNIST = "MNIST, "  # the same two kinds with the data set of the paper, if the user has it
+MNIST_SIZES = (50, 200, 800, 3200, 12_800)
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
-    """One cell per kind of labels, number of images and seed."""
+    """One cell per kind of labels, number of images and seed; MNIST beyond `quick`, where its files are found."""
+    kinds = [(m, kind) for m in sorted(SIZES[scale], reverse=True) for kind in KINDS]
+    if scale is not Scale.QUICK and find_mnist() is not None:
+        kinds += [(m, MNIST + kind) for m in sorted(MNIST_SIZES, reverse=True) for kind in KINDS]
     return [
         {"kind": kind, "m": m, "seed": seed, "iterations": ITERATIONS[scale]}
-        for m in sorted(SIZES[scale], reverse=True)
-        for kind in KINDS
-        for seed in range(seeds or SEEDS[scale])
+        for m, kind in kinds
+        for seed in fresh_seeds(seeds or SEEDS[scale])
     ]
 
 
 def measure(cell: Cell) -> list[Row]:
     """Train one network; return both errors and losses at every checkpoint."""
-    images, labels, _, _ = digits(cell["m"], seed=cell["seed"], binary=cell["kind"] == "binarised")
+    images, classes = _images(cell)
     inputs = torch.cat([images, torch.ones(len(images), 1)], 1) * GAIN
-    targets = labels[:, None] if labels.is_floating_point() else 2 * torch.eye(10)[labels] - 1
+    if cell["kind"].endswith("binarised"):
+        targets = torch.where(classes < 5, -1.0, 1.0)[:, None]
+    else:
+        targets = 2 * torch.eye(10)[classes] - 1
     generator = torch.Generator().manual_seed(cell["seed"])
     first = torch.randn(WIDTH, inputs.shape[1], generator=generator)
     second = GAIN * torch.randn(WIDTH, targets.shape[1], generator=generator)
@@ -54,6 +63,16 @@ def measure(cell: Cell) -> list[Row]:
         batch = torch.randint(len(inputs), (BATCH,), generator=generator)
         _step(first, second, inputs[batch], targets[batch])
     return [{"t": times, "k": KEPT, **curves}]
+
+
+def _images(cell: Cell) -> tuple[Tensor, Tensor]:
+    """The cell's training images, flat and no longer than 1, with their classes."""
+    if not cell["kind"].startswith(MNIST):
+        return digits(cell["m"], seed=cell["seed"])[:2]
+    images, classes, _, _ = read_mnist()
+    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(cell["seed"]))[: cell["m"]]
+    flat = images.flatten(1)
+    return flat[drawn] / flat.norm(dim=1).max(), classes[drawn]
 
 
 def _step(first: Tensor, second: Tensor, x: Tensor, y: Tensor) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..claim import Figure, Row
-from .digits_curves import KEPT, KINDS
+from .digits_curves import KEPT, MNIST
 from .digits_curves_verdict import TARGETS
 from .direct_training import CONTROL, SIZES, slope
 from .selection_bounds import IMAGES
@@ -84,12 +84,21 @@ def descent_rates(rows: list[Row]) -> list[Figure]:
 
 def digits_errors(rows: list[Row]) -> list[Figure]:
     """PT5: training error of pruned and dense network against iterations, one curve per dataset size."""
+    return [
+        _errors(name, [row for row in rows if row["kind"].startswith(MNIST) is is_mnist])
+        for name, is_mnist in (("digits", False), ("MNIST", True))
+        if any(row["kind"].startswith(MNIST) is is_mnist for row in rows)
+    ]
+
+
+def _errors(name: str, rows: list[Row]) -> Figure:
     sizes = sorted({row["m"] for row in rows})
+    kinds = sorted({row["kind"] for row in rows})
 
     def draw(canvas: "Canvas") -> None:
         canvas.set_size_inches(7.2, 5.6)
-        panels: Any = canvas.subplots(2, 2, sharex=True, sharey="row", squeeze=False)
-        for line, kind in enumerate(KINDS):
+        panels: Any = canvas.subplots(len(kinds), 2, sharex=True, sharey="row", squeeze=False)
+        for line, kind in enumerate(kinds):
             for axes, subject in zip(panels[line], ("pruned", "dense"), strict=True):
                 _error_panel(axes, [row for row in rows if row["kind"] == kind], sizes, subject)
                 axes.set_title(
@@ -103,10 +112,9 @@ def digits_errors(rows: list[Row]) -> list[Figure]:
 
     caption = (
         "Training error of the pruned (left) and of the dense network (right) after so many iterations of "
-        "pre-training, one "
-        "curve per dataset size m, mean over seeds. The dashed line is the target of the criterion."
+        "pre-training, one curve per dataset size m, mean over seeds. The dashed line is the target of the criterion."
     )
-    return [Figure("Training error against pre-training iterations", caption, draw)]
+    return Figure(f"Training error against pre-training iterations, {name}", caption, draw)
 
 
 def _error_panel(axes: "Axes", rows: list[Row], sizes: list[int], subject: str) -> None:
@@ -117,9 +125,9 @@ def _error_panel(axes: "Axes", rows: list[Row], sizes: list[int], subject: str) 
         curves = [row[f"{subject} error"] for row in rows if row["m"] == m]
         times = next(row["t"] for row in rows if row["m"] == m)
         axes.plot(times, np.mean(curves, axis=0), color=color, label=f"m = {m}")
-    axes.axhline(TARGETS[rows[0]["kind"]], color="grey", linestyle="--", linewidth=0.8)
+    axes.axhline(TARGETS[rows[0]["kind"].removeprefix(MNIST)], color="grey", linestyle="--", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=1)
-    axes.set_ylim(0, 0.6 if rows[0]["kind"] == "binarised" else 1)
+    axes.set_ylim(0, 0.6 if rows[0]["kind"].endswith("binarised") else 1)
 
 
 def direct_losses(rows: list[Row]) -> list[Figure]:

@@ -273,7 +273,7 @@ def test_the_mask_moves_with_the_model(model: nn.Sequential, masks: Masks) -> No
 
 def test_one_layer_with_two_names_for_a_weight() -> None:
     layer = nn.Linear(3, 3)
-    layer.register_parameter("alias", layer.weight)
+    layer.register_parameter("alias", layer.get_parameter("weight"))
     dense = {name: value.clone() for name, value in layer.state_dict().items()}
     Masks({"weight": torch.eye(3, dtype=torch.bool)}).enforce(layer)
     layer.load_state_dict(dense, assign=True)  # which makes two parameters of the one

@@ -1,7 +1,8 @@
 """What scoring costs beside the passes it consists of, selection after SNIP at 25 million weights, stacked perceptrons.
 
 The yardstick of a score is a plain forward–backward pass of the same network on the same batch, in turn with it. The
-gate is the value: the score equals abs(weight · gradient) of that pass. Selection stands against a sort of all scores.
+gate is the value: the score equals abs(weight · gradient) of that pass. Selection is printed beside `torch.topk` on one
+flat tensor, which leaves ties to chance and gives indices; its peer and its bar are in `test_bench_select.py`.
 """
 
 from statistics import median
@@ -103,7 +104,6 @@ def test_selection_after_snip_at_25_million(benchmark: Any) -> None:
     benchmark.extra_info.update(weights=total, seconds=mine, topk=peer, ratio=peer / mine)
     print(f"\nselect of {total:,}: {mine:.3f} s (wanted: 1 s on 2 cores); torch.topk {peer:.3f} s, {peer / mine:.1f}x")
     benchmark.pedantic(select, args=(found,), kwargs={"count": kept}, rounds=1)
-    assert mine < peer
 
 
 def test_stacked_perceptrons_beat_a_loop(benchmark: Any) -> None:

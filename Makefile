@@ -37,5 +37,9 @@ lint: install
 bench: install
 	$(BIN)/python -m pytest bench --benchmark-only
 
+# Break the code one operator at a time; every mutant must turn a test red. Narrow it with MUTATE="--module prune.masks".
+mutate: install
+	$(BIN)/python tests/mutation/mutate.py $(MUTATE)
+
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

@@ -18,7 +18,7 @@ def _modules() -> list[str]:
     """Dotted names of all modules, command modules included."""
     files = [file.relative_to(ROOT) for name in PACKAGES for file in (ROOT / name).rglob("*.py")]
     source = ROOT / "src" / "pruneproof"
-    files += [file.relative_to(source) for file in [*source.glob("*.py"), *source.glob("commands/*.py")]]
+    files += [file.relative_to(source) for name in ("", "commands", "testing") for file in (source / name).glob("*.py")]
     dotted = {".".join(("pruneproof", *file.with_suffix("").parts)).removesuffix(".__init__") for file in files}
     return sorted(dotted)
 

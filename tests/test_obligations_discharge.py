@@ -51,7 +51,7 @@ def test_what_rests_on_trust_is_named() -> None:
     for name in ("S1", "S3", "S4", "N3"):
         assert "Bennett" in known[name]
     assert "exchangeability" in known["S5-rank"]
-    assert "Weyl" in known["P1-rate"]
+    assert "Weyl" in known["P1"]
     assert "trusting" not in known["G1"] + known["G2"] + known["G3"]
     assert known["published-shape"] != known["SiPP-sample"] == "published, not proved here"
 

@@ -115,7 +115,8 @@ class Bound:
         return weakest_link(self)
 
     def _symbol(self, name: str) -> sympy.Symbol:
-        found = [symbol for symbol in self.symbols if symbol.name == name]
+        plain = name.replace("_", "")  # L0 is L_0
+        found = [symbol for symbol in self.symbols if symbol.name.replace("_", "") == plain]
         if not found:
             known = ", ".join(symbol.name for symbol in self.symbols)
             self._refuse("symbol", f"one of its symbols ({known})", name, "use the names of `symbols`")

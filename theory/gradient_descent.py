@@ -89,7 +89,7 @@ P1_STEP_SIZE = Bound(
 )
 
 P1_RATE = Bound(
-    name="P1-rate",
+    name="P1",
     statement="‖r_t‖ ≤ (1-ηλ₀/16)^t·‖r_0‖",
     source=f"{SOURCE}, P1",
     status="derived",

@@ -110,7 +110,7 @@ T2_THRESHOLD = Bound(
 )
 
 T3_THRESHOLD = Bound(
-    name="T3-threshold",
+    name="T3",
     statement="every training example is classified correctly from iteration ⌈(log m + log 8L₀)/(2 log(1/q))⌉ on",
     source=f"{SOURCE}, T3",
     status="derived",

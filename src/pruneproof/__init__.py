@@ -1,4 +1,5 @@
-"""Pruning with proofs: `kernels` (operations), `theory` (statements), `prune` (primitives), `claims` (papers).
+"""Pruning with proofs: `kernels` (operations), `theory` (statements), `prune` (primitives), `claims` (papers);
+`testing` (the laws that scores, methods, kernels and bounds must pass).
 
 Importing this package loads nothing but itself; a sub-package is loaded when it is first named.
 """
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
     from . import claims as claims
     from . import kernels as kernels
     from . import prune as prune
+    from . import testing as testing
     from . import theory as theory
 
 __version__ = "0.1.0"  # a literal, so that an uninstalled `PYTHONPATH=src` run has it too
 
-_SUBPACKAGES = ("claims", "kernels", "prune", "theory")
+_SUBPACKAGES = ("claims", "kernels", "prune", "testing", "theory")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -44,7 +44,6 @@ def _show(results: list[Discharge]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    columns = ("theorem", "level", "boxes", "seconds", "verdict", "false twin")
     columns = ("level", "boxes", "seconds", "verdict", "false twin")
     table = Table(Column("id", no_wrap=True), *columns, box=None)
     for result in results:

@@ -10,7 +10,7 @@ EXTRAS = {
     "sklearn": ("verify", "the digits data of the claims"),
     "distributed": ("cluster", "sweeps and verification on a cluster (--scheduler)"),
     "z3": ("proof", "the proof obligations that are discharged by z3"),
-    "pyarrow": ("dev", "export to Parquet"),
+    "pyarrow": ("cluster", "export to Parquet"),
 }
 
 

@@ -24,6 +24,10 @@ class Assumption:
 
     **Arguments:** `text`, the condition in words; `condition`, the same as a sympy relation over the statement's
     symbols, or `None` when their values cannot decide it.
+
+    >>> steps = sympy.Symbol("k", positive=True)
+    >>> Assumption("at least one step", steps >= 1).condition
+    k >= 1
     """
 
     text: str

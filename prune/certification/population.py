@@ -33,6 +33,13 @@ class PopulationCertificate:
         conformal_bound: a new point's max|f̂−f| exceeds this with probability at most `beta`; inf likewise.
         alpha: probability that one statement of the first two is wrong.
         beta: share of the population given up.
+
+    Example:
+        >>> from torch import nn
+        >>> network = nn.Linear(2, 2)
+        >>> certificate = certify_population(network, network, torch.randn(50, 2))
+        >>> certificate.disagreements, round(certificate.disagreement_bound, 3)
+        (0, 0.058)
     """
 
     points: int

@@ -35,6 +35,12 @@ class RegionCertificate:
         radius: of the ball, in input units.
         norm: `"inf"` or `"2"`.
         method: `"cases"` or `"linear"`.
+
+    Example:
+        >>> from torch import nn
+        >>> layer = nn.Linear(2, 2)
+        >>> bool((certify(layer, layer, torch.ones(1, 2), radius=0.1).error_bound < 1e-6).all())
+        True
     """
 
     error_bound: Tensor

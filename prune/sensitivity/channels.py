@@ -29,6 +29,12 @@ class PfpResult:
         model: the copy with channels removed.
         channels: name of a layer's weight → bool (outputs,), the channels kept.
         bounds: name of the *next* layer's weight → (2, outputs) float64, ε of its half-rows on S (S2, probability 1).
+
+    Example:
+        >>> from torch import nn
+        >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> pfp(network, torch.rand(16, 4), density=0.5).model[0].out_features
+        4
     """
 
     model: nn.Sequential

@@ -58,6 +58,12 @@ class SippResult(Generic[M]):
         bounds: parameter name → `HalfRowBounds`.
         exact: prunable weights of unsupported layers: kept, so exact.
         delta: probability that anything in `bounds` fails at one point of S fixed before the draw; 0 for `"det"`.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> result = sipp(network, torch.rand(16, 4), density=0.5, variant="det")
+        >>> result.masks.count, result.delta
+        (24, 0.0)
     """
 
     VARIANTS = NAMES

@@ -5,6 +5,7 @@ options; `main` returns the exit status. Only the module of the command that run
 """
 
 import ast
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -64,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: what was finished is kept", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
+        return 0
 
 
 def _run(name: str, arguments: list[str]) -> int:

@@ -1,0 +1,31 @@
+"""The command line itself: unknown commands, an impatient reader, the exit status of misuse."""
+
+import subprocess
+import sys
+
+COMMAND = [sys.executable, "-m", "pruneproof.cli"]
+
+
+def test_an_unknown_command_is_misuse_in_one_line() -> None:
+    ran = subprocess.run([*COMMAND, "prove-it"], capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr.count("\n") == 1 and "received prove-it" in ran.stderr and "verify" in ran.stderr
+
+
+def test_the_overview_names_every_command_with_a_summary() -> None:
+    ran = subprocess.run(COMMAND, capture_output=True, text=True)
+    rows = [line.split(maxsplit=1) for line in ran.stdout.splitlines() if line.startswith("  ")]
+    assert ran.returncode == 0
+    assert {"verify", "bound", "prove", "prune", "certify"} <= {row[0] for row in rows}
+    assert all(len(row) == 2 for row in rows)
+
+
+def test_a_reader_that_stops_reading_is_no_error() -> None:
+    """`pruneproof bound --json | head -c 1` with a pipe that is closed before the first write."""
+    code = (
+        "import os, subprocess, sys; read, write = os.pipe(); os.close(read); "
+        "ran = subprocess.run(sys.argv[1:], stdout=write, stderr=subprocess.PIPE, text=True); "
+        "print(ran.returncode, repr(ran.stderr))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *COMMAND, "bound", "--json"], capture_output=True, text=True)
+    assert ran.stdout == "0 ''\n"

@@ -1,4 +1,4 @@
-"""Which networks are pruned at which scale; sizes were fixed from their cost before any verdict was seen.
+"""Which networks are pruned at which scale; sizes were fixed from their cost; see docs/pilots.md.
 
 `quick` and `standard` shorten the published training (1000 epochs of SGD at 0.1 without momentum) to 100 epochs with
 momentum 0.9, the same total step; `quick` also shrinks the mixtures to 20 features at the same Bayes error (ν√D = 5).

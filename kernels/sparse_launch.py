@@ -33,9 +33,11 @@ def _csr16(x: Tensor, parts: list[Tensor], bias: Tensor | None, y: Tensor) -> No
 def _bsr(x: Tensor, parts: list[Tensor], bias: Tensor | None, y: Tensor) -> None:
     (tokens, out), size = y.shape, parts[0].shape[1]
     bm = 16 if tokens <= 16 else 64
+    bk = size if x.element_size() == 2 else 32  # a whole block of float32 would not fit in AMD's 64 KiB
     bsr_kernel[(-(-out // size), -(-tokens // bm))](
-        x, *parts, bias, y, tokens, out, x.shape[1], x.stride(0), y.stride(0), BM=bm, SIZE=size, BIAS=bias is not None,
-        UPCAST=interpreting(), PRECISION=resolve("default"), num_warps=4 if size == 64 else 8, num_stages=3,
+        x, *parts, bias, y, tokens, out, x.shape[1], x.stride(0), y.stride(0), BM=bm, SIZE=size, BK=bk,
+        BIAS=bias is not None, UPCAST=interpreting(), PRECISION=resolve("default"), num_warps=4 if size == 64 else 8,
+        num_stages=3,
     )  # fmt: skip
 
 

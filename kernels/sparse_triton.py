@@ -65,18 +65,21 @@ def csr16_kernel(
 @jit
 def bsr_kernel(
     x_ptr, values_ptr, columns_ptr, starts_ptr, bias_ptr, y_ptr, M, N, K, x_stride, y_stride, BM: tl.constexpr,
-    SIZE: tl.constexpr, BIAS: tl.constexpr, UPCAST: tl.constexpr, PRECISION: tl.constexpr,
+    SIZE: tl.constexpr, BK: tl.constexpr, BIAS: tl.constexpr, UPCAST: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One row of blocks times BM tokens, walking over the stored blocks only."""
-    inner = tl.arange(0, SIZE)
-    n = tl.program_id(0) * SIZE + inner
+    """One row of blocks times BM tokens, walking over the stored blocks only, BK columns a turn."""
+    row, inner = tl.arange(0, SIZE), tl.arange(0, BK)
+    n = tl.program_id(0) * SIZE + row
+    parts = SIZE // BK
     m = tl.program_id(1) * BM + tl.arange(0, BM)
     acc = tl.zeros((SIZE, BM), tl.float32)
     x_row = x_ptr + m[None, :].to(tl.int64) * x_stride
-    block = values_ptr + inner[:, None] * SIZE + inner[None, :]
-    for t in range(tl.load(starts_ptr + tl.program_id(0)), tl.load(starts_ptr + tl.program_id(0) + 1)):
-        column = tl.load(columns_ptr + t) * SIZE + inner
-        w = tl.load(block + tl.cast(t, tl.int64) * (SIZE * SIZE))
+    block = values_ptr + row[:, None] * SIZE + inner[None, :]
+    first, last = tl.load(starts_ptr + tl.program_id(0)), tl.load(starts_ptr + tl.program_id(0) + 1)
+    for turn in range(first * parts, last * parts):
+        t, part = turn // parts, turn % parts * BK
+        column = tl.load(columns_ptr + t) * SIZE + part + inner
+        w = tl.load(block + tl.cast(t, tl.int64) * (SIZE * SIZE) + part)
         x = tl.load(x_row + column[:, None], mask=(m[None, :] < M) & (column[:, None] < K), other=0.0)
         if UPCAST:
             w, x = w.to(tl.float32), x.to(tl.float32)

@@ -47,6 +47,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     ),
     "batch_norm": (
         lambda: nn.Sequential(
+            nn.Flatten(),
+            nn.Unflatten(1, (1, 6, 6)),
             nn.Conv2d(1, 3, 3),
             _batch_norm(3),
             nn.ReLU(),

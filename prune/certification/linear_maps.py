@@ -143,8 +143,15 @@ def _weightless(apply: Callable[[Tensor], Tensor], terms: int) -> PairMap:
     return PairMap(lambda _, x: apply(x), transpose, terms, None, None, None, None)
 
 
-def _module_map(original: Any, pruned: Any) -> PairMap:
-    return _weightless(original.forward, 4096)  # averages of at most this many entries
+_WINDOW = 2**20  # entries of the largest window whose average is bounded: 1024 × 1024
+
+
+def _average(original: Any, pruned: Any) -> PairMap:
+    return _weightless(original.forward, _WINDOW)
+
+
+def _reshape(original: Any, pruned: Any) -> PairMap:
+    return _weightless(original.forward, 1)
 
 
 def _identity(original: Any, pruned: Any) -> PairMap:
@@ -158,13 +165,14 @@ def flattening(start: int) -> PairMap:
 
 def averaging(dimensions: tuple[int, ...], keep: bool) -> PairMap:
     """The mean over `dimensions` of an item."""
-    return _weightless(lambda x: x.mean(dimensions, keepdim=keep), 4096)
+    return _weightless(lambda x: x.mean(dimensions, keepdim=keep), _WINDOW)
 
 
 _BUILDERS: tuple[tuple[Any, Callable[[Any, Any], PairMap]], ...] = (
     (nn.Linear, _linear),
     ((nn.Conv1d, nn.Conv2d), _convolution),
     ((nn.BatchNorm1d, nn.BatchNorm2d), _batch_norm),
-    ((nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.Flatten), _module_map),
+    ((nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), _average),
+    ((nn.Flatten, nn.Unflatten), _reshape),
     ((nn.Identity, nn.Dropout, nn.Dropout2d), _identity),
 )

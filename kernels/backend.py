@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import PruneproofError
 
 BACKENDS = ("auto", "reference", "triton")
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)  # what operations accept
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,15 @@ def choose(op: str, tensor: Tensor, *, wide: bool = False) -> Choice:
     if not triton_installed():
         return Choice(op, "reference", "torch", "Triton is not installed")
     return Choice(op, "triton", "triton", "the tensor is on a GPU")
+
+
+def require_tensors(op: str, **arguments: object) -> None:
+    """Refuse an argument that is no tensor, by its name."""
+    for name, value in arguments.items():
+        if not isinstance(value, Tensor):
+            raise PruneproofError(
+                op, required=f"{name} as a tensor", received=type(value).__name__, remedy="convert it"
+            )
 
 
 def _require_triton(op: str, tensor: Tensor) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PruneproofError
+from .backend import require_tensors
 
 WORD = 32
 _GATHER = 0x0102040810204080  # moves bit 8i to bit 56+i
@@ -52,6 +53,7 @@ class BitMask:
     @classmethod
     def pack(cls, mask: Tensor) -> "BitMask":
         """Pack a bool tensor of at least one dimension (any device, any strides)."""
+        require_tensors("BitMask.pack", mask=mask)
         if mask.dtype != torch.bool or mask.dim() == 0:
             raise PruneproofError(
                 "BitMask.pack",

@@ -5,7 +5,6 @@ that matters are inner products, so with a Gram matrix a step costs O(neurons), 
 loss after k steps: G1, G2, G3 in theory/greedy.md. Algorithms and costs: kernels/greedy.md.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,18 +13,12 @@ from torch import Tensor
 from ..errors import PruneproofError
 from .backend import Choice
 from .gram import Gram
-from .greedy_average import average_path
-from .greedy_choice import Path, Products
-from .greedy_corrective import corrective_path
-from .greedy_device import device_path, plan_path
-from .greedy_input import require_tensor
-from .greedy_line_search import line_search_path
-from .greedy_naive import naive_average, naive_corrective, naive_line_search
-from .greedy_stream import FeatureProducts
+from .gram_input import require_gram_layout
+from .greedy_device import plan_path
+from .greedy_input import require_layout
+from .greedy_ops import RULES, gram_pays, select_from_features, select_from_grams
 
 _WHERE = "greedy_select"
-_RULES = {"average": average_path, "line_search": line_search_path, "corrective": corrective_path}
-_NAIVE = {"average": naive_average, "line_search": naive_line_search, "corrective": naive_corrective}
 _METHODS = ("auto", "gram", "stream", "naive")
 
 
@@ -84,14 +77,12 @@ def greedy_select(
         >>> selection.indices.tolist(), selection.losses.tolist()
         ([0, 2, 1, 2], [0.15625, 0.03125, 0.017361111111111105, 0.0])
     """
-    _require_names(rule, method)
-    neurons = _require_problem(problem)
-    _require_steps(steps, neurons, distinct=rule == "corrective" or not replacement)
-    if method == "naive":
-        features, target = _pair(problem, method)
-        return _selection(_NAIVE[rule](features, target, steps, replacement), target.device)
-    products = _products(problem, steps, method)
-    return _selection(_path(rule, products)(products, steps, replacement), products.correlation.device)
+    _require_method(problem, method)
+    require_selectable(_WHERE, problem, steps, rule, replacement)
+    if isinstance(problem, Gram):
+        gram = [problem.matrix], [problem.correlation], [problem.energy]
+        return Selection(*(row[0] for row in select_from_grams(*gram, steps, rule, replacement)))
+    return Selection(*select_from_features(*problem, steps, rule, replacement, method))
 
 
 def plan(
@@ -106,72 +97,41 @@ def plan(
         return Choice(_WHERE, "reference", "naive", "the definition was asked for")
     if isinstance(problem, Gram):
         return plan_path(rule, problem.correlation, True)
-    gram = method == "gram" or (method == "auto" and _gram_pays(problem[0], steps))
+    gram = method == "gram" or (method == "auto" and gram_pays(problem[0], steps))
     return plan_path(rule, problem[0], gram)
 
 
-def _path(rule: str, products: Products) -> Callable[[Products, int, bool], Path]:
-    """The code that walks the path: the one place where a device may bring its own."""
-    return device_path(rule, products) or _RULES[rule]
+def require_selectable(
+    where: str, problem: Gram | tuple[Tensor, Tensor], steps: int, rule: str, replacement: bool
+) -> None:
+    """Refuse what no path can be selected from, without a look at any value: those are checked when the path begins."""
+    if rule not in RULES:
+        required, remedy = "a selection rule", f"choose from: {', '.join(RULES)}"
+        raise PruneproofError(where, required=required, received=rule, remedy=remedy)
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise PruneproofError(where, required="at least one step", received=steps, remedy="pass a positive integer")
+    neurons = _require_problem(where, problem)
+    if (rule == "corrective" or not replacement) and steps > neurons:
+        required, received = f"at most {neurons} steps, one per distinct neuron", f"{steps}"
+        raise PruneproofError(where, required=required, received=received, remedy="select fewer, or with replacement")
 
 
-def _products(problem: Gram | tuple[Tensor, Tensor], steps: int, method: str) -> Products:
-    if isinstance(problem, Gram) and method != "stream":
-        return problem
-    features, target = _pair(problem, method)
-    if method == "gram" or (method == "auto" and _gram_pays(features, steps)):
-        return Gram.from_features(features, target)
-    return FeatureProducts(features, target)
-
-
-def _gram_pays(features: Tensor, steps: int) -> bool:
-    """Whether neurons² · points flops beat `steps` passes: a CPU does about 24 of them while it reads one feature."""
-    neurons, points = features.shape
-    return 24 * steps >= neurons and neurons <= 4 * points  # and the Gram is not far larger than the features
-
-
-def _selection(path: Path, device: torch.device) -> Selection:
-    indices = torch.tensor(path.indices, dtype=torch.int64, device=device)
-    return Selection(indices, torch.tensor(path.losses, dtype=torch.float64, device=device), path.weights)
-
-
-def _pair(problem: Gram | tuple[Tensor, Tensor], method: str) -> tuple[Tensor, Tensor]:
+def _require_problem(where: str, problem: Gram | tuple[Tensor, Tensor]) -> int:
     if isinstance(problem, Gram):
-        required, received = f"a pair (features, target) for method={method!r}", "a Gram"
-        raise PruneproofError(_WHERE, required=required, received=received, remedy="pass the pair or method='gram'")
-    features, target = problem
-    dtype = torch.promote_types(torch.promote_types(features.dtype, target.dtype), torch.float32)
-    return features.to(dtype), target.to(dtype)
-
-
-def _require_problem(problem: Gram | tuple[Tensor, Tensor]) -> int:
-    """Refuse what cannot be selected from; return the number of neurons."""
-    if isinstance(problem, Gram):
-        if problem.points == 0:
-            remedy = "call gram.update(features, target) first"
-            raise PruneproofError(_WHERE, required="a Gram with points in it", received="an empty one", remedy=remedy)
+        require_gram_layout(where, problem)
         return len(problem.matrix)
     if not isinstance(problem, tuple) or len(problem) != 2:
         required, remedy = "a Gram or a pair (features, target)", "pass greedy_select((features, target), steps)"
-        raise PruneproofError(_WHERE, required=required, received=type(problem).__name__, remedy=remedy)
-    features, target = problem
-    require_tensor(_WHERE, features, "features (neurons, points)", (None, None))
-    require_tensor(_WHERE, target, "target (points,)", (features.shape[1],), features.device)
+        raise PruneproofError(where, required=required, received=type(problem).__name__, remedy=remedy)
+    features = require_layout(where, problem[0], "features (neurons, points)", (None, None))
+    require_layout(where, problem[1], "target (points,)", (features.shape[1],), features.device)
     return len(features)
 
 
-def _require_names(rule: str, method: str) -> None:
-    if rule not in _RULES:
-        required, remedy = "a selection rule", f"choose from: {', '.join(_RULES)}"
-        raise PruneproofError(_WHERE, required=required, received=rule, remedy=remedy)
+def _require_method(problem: object, method: str) -> None:
     if method not in _METHODS:
         required, remedy = "a selection method", f"choose from: {', '.join(_METHODS)}"
         raise PruneproofError(_WHERE, required=required, received=method, remedy=remedy)
-
-
-def _require_steps(steps: int, neurons: int, *, distinct: bool) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise PruneproofError(_WHERE, required="at least one step", received=steps, remedy="pass a positive integer")
-    if distinct and steps > neurons:
-        required, received = f"at most {neurons} steps, one per distinct neuron", f"{steps}"
-        raise PruneproofError(_WHERE, required=required, received=received, remedy="select fewer, or with replacement")
+    if isinstance(problem, Gram) and method in ("stream", "naive"):
+        required, received = f"a pair (features, target) for method={method!r}", "a Gram"
+        raise PruneproofError(_WHERE, required=required, received=received, remedy="pass the pair or method='gram'")

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PruneproofError
+from .backend import FLOATS
 
 
 def require_tensor(
@@ -21,7 +22,14 @@ def require_tensor(
     Example:
         >>> require_tensor("Gram.update", torch.ones(2), "target (points,)", (None,))
     """
-    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+    require_summable(where, require_layout(where, tensor, name, shape, device), name)
+
+
+def require_layout(
+    where: str, tensor: object, name: str, shape: tuple[int | None, ...], device: torch.device | None = None
+) -> Tensor:
+    """The part of `require_tensor` that looks at no value, hence can be traced: dtype, shape and device."""
+    if not isinstance(tensor, Tensor) or tensor.dtype not in FLOATS:
         received = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
         raise PruneproofError(where, required=f"{name} as a floating-point tensor", received=received, remedy="convert")
     fits = tensor.ndim == len(shape) and all(
@@ -34,11 +42,12 @@ def require_tensor(
     if device is not None and tensor.device != device:
         remedy = f"move it with .to('{device}')"
         raise PruneproofError(where, required=f"{name} on {device}", received=str(tensor.device), remedy=remedy)
-    _require_summable(where, tensor.detach(), name)
+    return tensor
 
 
-def _require_summable(where: str, tensor: Tensor, name: str) -> None:
-    low, high = (float(extreme) for extreme in torch.aminmax(tensor))  # propagates NaN, allocates nothing
+def require_summable(where: str, tensor: Tensor, name: str) -> None:
+    """Refuse NaN, infinities, and values so large that a sum of their squares overflows."""
+    low, high = (float(extreme) for extreme in torch.aminmax(tensor.detach()))  # propagates NaN, allocates nothing
     limit = max(torch.finfo(tensor.dtype).max, torch.finfo(torch.float32).max)  # half types are summed in float32
     if not max(-low, high) ** 2 * tensor.shape[-1] < limit:  # also when NaN, which compares false
         received, remedy = f"values from {low} to {high}", "remove NaN and inf, rescale what is left"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PruneproofError
-from .backend import Choice
+from .backend import FLOATS, Choice, require_tensors
 from .bits import BitMask, pack_words
 from .masked_ops import masked_forward
 from .masked_plan import OP, plan_masked
@@ -77,6 +77,8 @@ def _precision(requested: str | None) -> str:
 
 
 def _refuse_bad(x: Tensor, weight: Tensor, mask: Tensor | BitMask, bias: Tensor | None) -> None:
+    bits = mask.words if isinstance(mask, BitMask) else mask
+    require_tensors(OP, x=x, weight=weight, mask=bits, **({} if bias is None else {"bias": bias}))
     if weight.dim() != 2 or x.dim() == 0 or x.shape[-1] != weight.shape[1]:
         raise PruneproofError(
             OP,
@@ -93,10 +95,9 @@ def _refuse_bad(x: Tensor, weight: Tensor, mask: Tensor | BitMask, bias: Tensor 
         )
     if isinstance(mask, Tensor) and mask.dtype != torch.bool:
         raise PruneproofError(OP, required="a bool mask or a BitMask", received=mask.dtype, remedy="pass mask.bool()")
-    bits = mask if isinstance(mask, Tensor) else mask.words
     others = [x] if bias is None else [x, bias]
     devices = {t.device for t in (weight, bits, *others)}
-    if len(devices) > 1 or any(t.dtype != weight.dtype for t in others) or not weight.is_floating_point():
+    if len(devices) > 1 or any(t.dtype != weight.dtype for t in others) or weight.dtype not in FLOATS:
         raise PruneproofError(
             OP,
             required="x, weight and bias of one floating dtype, with the mask on one device",

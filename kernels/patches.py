@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 
 from ..errors import PruneproofError
+from .backend import FLOATS, require_tensors
+
+_WHERE = "convolution_patches"
 
 
 def convolution_patches(
@@ -23,7 +26,7 @@ def convolution_patches(
 
     Returns (batch · positions, channels · kernel height · kernel width), the order of `weight.flatten(1)`.
 
-    Raises PruneproofError unless `inputs` has four dimensions.
+    Raises PruneproofError unless `inputs` is floating point, has four dimensions and holds at least one patch.
 
     Source: a filter is a row met at every patch (sensitivity.md).
 
@@ -31,12 +34,17 @@ def convolution_patches(
     >>> convolution_patches(torch.arange(9.0).reshape(1, 1, 3, 3), (2, 2)).tolist()[0]
     [0.0, 1.0, 3.0, 4.0]
     """
-    if inputs.dim() != 4:
+    require_tensors(_WHERE, inputs=inputs)
+    if inputs.dim() != 4 or inputs.dtype not in FLOATS:
         raise PruneproofError(
-            "convolution_patches",
-            required="inputs (batch, channels, height, width)",
-            received=tuple(inputs.shape),
+            _WHERE,
+            required="floating inputs (batch, channels, height, width)",
+            received=f"{inputs.dtype} {tuple(inputs.shape)}",
             remedy="add the missing dimension with unsqueeze",
         )
+    reach = [dilation[side] * (kernel_size[side] - 1) + 1 for side in (0, 1)]
+    if any(reach[side] > inputs.shape[2 + side] + 2 * padding[side] for side in (0, 1)):
+        required, received = f"padded images of at least {reach[0]} x {reach[1]} pixels", tuple(inputs.shape)
+        raise PruneproofError(_WHERE, required=required, received=received, remedy="use the convolution's own numbers")
     unfolded = torch.nn.functional.unfold(inputs, kernel_size, dilation=dilation, padding=padding, stride=stride)
     return unfolded.transpose(1, 2).flatten(0, 1)

@@ -1,6 +1,8 @@
 """One row per operation: reference, samples, refusals, error bound, and where its Triton bodies have been measured.
 
-Tests, benchmarks, `doctor` and the documentation iterate over `operations()`; adding a row adds its tests.
+Tests, benchmarks, `doctor` and the documentation iterate over `operations()`; adding a row adds its tests. Every row is
+registered with `torch.library`: `torch.compile(fullgraph=True)` keeps it in one graph, `vmap` maps over it, and values
+are checked when it runs.
 """
 
 from collections.abc import Callable
@@ -13,9 +15,7 @@ from torch import Tensor
 from ..errors import PruneproofError
 from . import greedy, masked, sensitivity, sparse_product, top_k
 from . import samples as draw
-from .backend import Choice
-
-FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+from .backend import FLOATS, Choice
 
 
 @dataclass(frozen=True)

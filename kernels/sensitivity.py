@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ..errors import PruneproofError
-from .backend import Choice, choose
+from .backend import FLOATS, Choice, choose, require_tensors
 from .sensitivity_reference import sensitivities_reference
+from .slices import map_over_slices
 
 OP = "sensitivities"
 
@@ -40,7 +41,7 @@ def sensitivities(weight: Tensor, inputs: Tensor) -> Tensor:
     tensor([[0.7500, 0.2500, 1.0000]])
     """
     _refuse_bad(weight, inputs)
-    return torch.ops.pruneproof.sensitivities(weight, inputs)
+    return sensitivity_matrix(weight.detach(), inputs.detach())
 
 
 def plan(weight: Tensor, inputs: Tensor) -> Choice:
@@ -49,7 +50,11 @@ def plan(weight: Tensor, inputs: Tensor) -> Choice:
 
 
 @torch.library.custom_op("pruneproof::sensitivities", mutates_args=())
-def _operation(weight: Tensor, inputs: Tensor) -> Tensor:
+def sensitivity_matrix(weight: Tensor, inputs: Tensor) -> Tensor:
+    """The operation behind `sensitivities`; values are checked here, where a compiled graph has them too."""
+    for name, tensor in (("weight", weight), ("inputs", inputs)):
+        if not torch.isfinite(tensor).all():
+            raise PruneproofError(OP, required=f"finite {name}", received="NaN or inf", remedy="clean the values first")
     if plan(weight, inputs).backend == "triton":
         from .sensitivity_triton import sensitivities_triton
 
@@ -57,12 +62,16 @@ def _operation(weight: Tensor, inputs: Tensor) -> Tensor:
     return sensitivities_reference(weight, inputs)
 
 
-@_operation.register_fake
+@sensitivity_matrix.register_fake
 def _(weight: Tensor, inputs: Tensor) -> Tensor:
     return torch.empty(weight.shape, dtype=weight.dtype, device=weight.device)
 
 
+map_over_slices(sensitivity_matrix)
+
+
 def _refuse_bad(weight: Tensor, inputs: Tensor) -> None:
+    require_tensors(OP, weight=weight, inputs=inputs)
     if weight.dim() != 2 or inputs.dim() != 2 or weight.shape[1] != inputs.shape[1]:
         raise PruneproofError(
             OP,
@@ -70,15 +79,10 @@ def _refuse_bad(weight: Tensor, inputs: Tensor) -> None:
             received=f"{tuple(weight.shape)} and {tuple(inputs.shape)}",
             remedy="flatten a convolution's weight and pass convolution_patches(inputs, …)",
         )
-    if weight.dtype != inputs.dtype or weight.device != inputs.device or not weight.is_floating_point():
+    if weight.dtype != inputs.dtype or weight.device != inputs.device or weight.dtype not in FLOATS:
         raise PruneproofError(
             OP,
             required="weight and inputs of one floating dtype on one device",
             received=f"{weight.dtype} on {weight.device} and {inputs.dtype} on {inputs.device}",
             remedy="convert one of them with .to(…)",
         )
-    if torch.compiler.is_compiling():
-        return  # a test of the values would break the graph
-    for name, tensor in (("weight", weight), ("inputs", inputs)):
-        if not torch.isfinite(tensor).all():
-            raise PruneproofError(OP, required=f"finite {name}", received="NaN or inf", remedy="clean the values first")

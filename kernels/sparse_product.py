@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PruneproofError
-from .backend import Choice, choose
+from .backend import Choice, choose, require_tensors
 from .formats import FORMATS
 from .masked_reference import linear
 from .sparse_weight import SparseWeight
@@ -85,7 +85,25 @@ def _derivative(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
 sparse_product.register_autograd(_derivative, setup_context=_save)
 
 
+@sparse_product.register_vmap
+def _(
+    info: Any, in_dims: tuple[Any, ...], x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None
+) -> tuple[Tensor, int]:
+    """More tokens for the same weight; a `SparseWeight` is no tensor, so there are none to map over."""
+    mapped, _, _, _, shift = in_dims
+    many = x[None] if mapped is None else x.movedim(mapped, 0)
+    y = sparse_product(many.flatten(0, 1), parts, format, out, None if shift is not None else bias)
+    y = y.unflatten(0, many.shape[:2])
+    if bias is not None and shift is not None:
+        y = y + bias.movedim(shift, 0)[:, None]
+    return y.expand(info.batch_size, *y.shape[1:]), 0
+
+
 def _refuse_bad(x: Tensor, weight: SparseWeight, bias: Tensor | None) -> None:
+    if not isinstance(weight, SparseWeight):
+        required, remedy = "a SparseWeight", "build one by SparseWeight.from_dense"
+        raise PruneproofError(OP, required=required, received=type(weight).__name__, remedy=remedy)
+    require_tensors(OP, x=x, **({} if bias is None else {"bias": bias}))
     out, columns = weight.shape
     if x.dim() == 0 or x.shape[-1] != columns or (bias is not None and tuple(bias.shape) != (out,)):
         raise PruneproofError(

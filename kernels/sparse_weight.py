@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PruneproofError
+from .backend import FLOATS, require_tensors
 from .bits import BitMask
 from .break_even import decide
 from .formats import FORMATS
@@ -58,6 +59,9 @@ class SparseWeight:
         'dense'
         """
         keep = _kept(weight, mask)
+        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+            required = "at least one token, or None for an unknown number"
+            raise PruneproofError(_WHERE, required=required, received=batch, remedy="pass a positive integer")
         stored = torch.where(keep, weight.detach(), 0)
         if format == "auto":
             format, reason = decide(stored, keep, batch)
@@ -98,7 +102,8 @@ class SparseWeight:
 
 
 def _kept(weight: Tensor, mask: Tensor | BitMask | None) -> Tensor:
-    if weight.dim() != 2 or not weight.is_floating_point():
+    require_tensors(_WHERE, weight=weight)
+    if weight.dim() != 2 or weight.dtype not in FLOATS:
         raise PruneproofError(
             _WHERE,
             required="a floating weight (out, in)",
@@ -108,6 +113,7 @@ def _kept(weight: Tensor, mask: Tensor | BitMask | None) -> Tensor:
     if mask is None:
         return weight.detach() != 0
     bools = mask.unpack() if isinstance(mask, BitMask) else mask
+    require_tensors(_WHERE, mask=bools)
     if bools.shape != weight.shape or bools.dtype != torch.bool or bools.device != weight.device:
         raise PruneproofError(
             _WHERE,

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from ..errors import PruneproofError
+from .backend import require_tensors
+from .slices import map_over_slices
 
 _CHUNK = 1 << 20  # scores per step: small enough for the cache, large enough to hide the cost of a call
 _DIGIT = 16  # bits resolved per pass: 65,536 counters
@@ -45,6 +47,14 @@ def top_k_masks(tensors: Sequence[Tensor], k: int) -> list[Tensor]:
                 [False]])]
     """
     _check(tensors, k)
+    return select_top_k([tensor.detach() for tensor in tensors], k) if len(tensors) else []
+
+
+@torch.library.custom_op("pruneproof::top_k_masks", mutates_args=())
+def select_top_k(tensors: list[Tensor], k: int) -> list[Tensor]:
+    """The operation behind `top_k_masks`; values are checked here, where a compiled graph has them too."""
+    for tensor in tensors:
+        _refuse_nan(tensor)
     if k == 0:
         return [torch.zeros(tensor.shape, dtype=torch.bool, device=tensor.device) for tensor in tensors]
     common = _common_dtype(tensors)
@@ -56,22 +66,23 @@ def top_k_masks(tensors: Sequence[Tensor], k: int) -> list[Tensor]:
     return masks
 
 
+@select_top_k.register_fake
+def _(tensors: list[Tensor], k: int) -> list[Tensor]:
+    return [torch.empty(tensor.shape, dtype=torch.bool, device=tensor.device) for tensor in tensors]
+
+
+map_over_slices(select_top_k)
+
+
 def _check(tensors: Sequence[Tensor], k: int) -> None:
-    total = sum(tensor.numel() for tensor in tensors)
     for tensor in tensors:
+        require_tensors("top_k_masks", scores=tensor)
         if tensor.dtype not in _KEY_DTYPE:
             known = ", ".join(str(dtype).removeprefix("torch.") for dtype in _KEY_DTYPE)
             raise PruneproofError(
                 "top_k_masks", required=f"scores of dtype {known}", received=str(tensor.dtype), remedy="convert them"
             )
-        # the smallest and the largest entry are NaN as soon as one entry is
-        if tensor.numel() and bool(tensor.detach().aminmax().min.isnan()):
-            raise PruneproofError(
-                "top_k_masks",
-                required="scores that can be ordered",
-                received="NaN",
-                remedy="find out where it comes from",
-            )
+    total = sum(tensor.numel() for tensor in tensors)
     if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k <= total:
         raise PruneproofError(
             "top_k_masks",
@@ -79,6 +90,12 @@ def _check(tensors: Sequence[Tensor], k: int) -> None:
             received=k,
             remedy="ask for fewer entries",
         )
+
+
+def _refuse_nan(tensor: Tensor) -> None:
+    if tensor.numel() and bool(tensor.aminmax().min.isnan()):  # NaN as soon as one entry is
+        required, remedy = "scores that can be ordered", "find out where it comes from"
+        raise PruneproofError("top_k_masks", required=required, received="NaN", remedy=remedy)
 
 
 def _common_dtype(tensors: Sequence[Tensor]) -> torch.dtype:

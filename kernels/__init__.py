@@ -10,6 +10,7 @@ from .bits import BitMask as BitMask
 from .gram import Gram as Gram
 from .greedy import Selection as Selection
 from .greedy import greedy_select as greedy_select
+from .greedy_many import greedy_select_many as greedy_select_many
 from .masked import masked_linear as masked_linear
 from .patches import convolution_patches as convolution_patches
 from .registry import operations as operations

@@ -17,7 +17,7 @@ def persistent_paths(grams: list[Gram], steps: int, replacement: bool) -> list[P
 
     **Arguments**: `grams` of one size, dtype and device; `steps`; `replacement` as in `greedy_select`.
     """
-    matrix = torch.stack([gram.matrix for gram in grams]) if len(grams) > 1 else grams[0].matrix[None]
+    matrix = _stacked([gram.matrix for gram in grams])
     problems, neurons, _ = matrix.shape
     correlation = torch.stack([gram.correlation.double() for gram in grams])
     score = torch.stack([gram.diagonal.double() / 2 for gram in grams])
@@ -29,10 +29,18 @@ def persistent_paths(grams: list[Gram], steps: int, replacement: bool) -> list[P
     greedy_gram_kernel[(grid, problems)](
         matrix, correlation, score, ties, lowest, chosen, arrivals, chosen_score, neurons, steps, matrix.stride(1),
         matrix.stride(0), BN=BLOCK, GRID=grid, REPLACEMENT=replacement, num_warps=4,
-        launch_cooperative_grid=not interpreting(),
+        launch_cooperative_grid=grid > 1 and not interpreting(),
     )  # fmt: skip
     rows = zip(grams, correlation, chosen, chosen_score, strict=True)
     return [_path(gram.energy, b, index, at, neurons) for gram, b, index, at in rows]
+
+
+def _stacked(matrices: list[Tensor]) -> Tensor:
+    """(problems, neurons, neurons), rows in one piece; one matrix for all problems is not copied (its stride is 0)."""
+    shared = matrices[0].contiguous()
+    if all(matrix is matrices[0] for matrix in matrices):
+        return shared.expand(len(matrices), *shared.shape)
+    return torch.stack(matrices)
 
 
 def _path(energy: float, correlation: Tensor, chosen: Tensor, score: Tensor, neurons: int) -> Path:

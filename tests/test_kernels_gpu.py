@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pruneproof.errors import PruneproofError
-from pruneproof.kernels import BitMask, greedy_select, masked_linear, samples
+from pruneproof.kernels import BitMask, Gram, greedy_select, greedy_select_many, masked_linear, samples
 from pruneproof.kernels.registry import Op, operations
 
 pytestmark = [
@@ -77,3 +77,17 @@ def test_greedy_takes_the_path_of_the_cpu(method: str, replacement: bool) -> Non
     pair = (features.cuda(), target.double().cuda())
     found = greedy_select(pair, 50, replacement=replacement, method=method)
     assert found.indices.tolist() == expected.indices.tolist()
+
+
+@pytest.mark.parametrize("problems", [3, 300])  # several programs a problem; more problems than multiprocessors
+def test_many_problems_in_one_launch_take_the_paths_of_the_cpu(problems: int) -> None:
+    generator = torch.Generator().manual_seed(4)
+    features = torch.randn(600, 50, generator=generator).relu().double()
+    targets = torch.rand(problems, 50, generator=generator).double()
+    first = Gram.from_features(features, targets[0])
+    grams = [Gram(first.matrix, features @ y, float(y @ y), 50) for y in targets]
+    matrix = first.matrix.cuda()
+    moved = [Gram(matrix, gram.correlation.cuda(), gram.energy, 50) for gram in grams]
+    for found, expected in zip(greedy_select_many(moved, 9), greedy_select_many(grams, 9), strict=True):
+        assert found.indices.tolist() == expected.indices.tolist()
+        assert found.losses.tolist() == expected.losses.tolist()

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from pruneproof.kernels import Gram, greedy_select
+from pruneproof.kernels import Gram, greedy_select, greedy_select_many
 from pruneproof.kernels.greedy_average import average_path
+from pruneproof.kernels.greedy_choice import Path
 from pruneproof.kernels.greedy_stream import FeatureProducts
 
 pytestmark = pytest.mark.interpreter
@@ -69,6 +70,32 @@ def test_many_problems_in_one_launch_take_the_paths_of_the_reference(dtype: torc
         assert path.indices == expected.indices
         assert path.losses == expected.losses  # the same float64 operations, so the same bits
         assert torch.equal(path.weights, expected.weights)
+
+
+def test_the_public_function_walks_grams_of_one_size_in_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers, targets that share a matrix, and a matrix stored by columns, in one list with another size."""
+    from pruneproof.kernels import greedy_persistent
+
+    generator = torch.Generator().manual_seed(6)
+    features, targets = torch.randn(2, 17, 33, generator=generator).relu(), torch.rand(3, 33, generator=generator)
+    first, second = (Gram.from_features(f, y) for f, y in zip(features, targets, strict=False))
+    shared = [Gram(first.matrix, features[0] @ y, float(y.double() @ y.double()), 33) for y in targets]
+    by_columns = Gram(second.matrix.T, second.correlation, second.energy, 33)
+    lists = ([first, second], shared, [by_columns], [first, Gram.from_features(features[0, :5], targets[0])])
+    expected = [[greedy_select(gram, 4) for gram in grams] for grams in lists]
+    monkeypatch.setenv("PRUNEPROOF_BACKEND", "triton")
+    launches: list[int] = []
+    paths = greedy_persistent.persistent_paths
+
+    def counting(grams: list[Gram], steps: int, replacement: bool) -> list[Path]:
+        launches.append(len(grams))
+        return paths(grams, steps, replacement)
+
+    monkeypatch.setattr(greedy_persistent, "persistent_paths", counting)
+    for grams, selections in zip(lists, expected, strict=True):
+        for found, alone in zip(greedy_select_many(grams, 4), selections, strict=True):
+            assert torch.equal(found.indices, alone.indices) and torch.equal(found.losses, alone.losses)
+    assert launches == [2, 3, 1, 1, 1]
 
 
 @pytest.mark.parametrize("kind", ["int8", "bfloat16"])

@@ -77,7 +77,7 @@ def bsr_kernel(
     block = values_ptr + row[:, None] * SIZE + inner[None, :]
     first, last = tl.load(starts_ptr + tl.program_id(0)), tl.load(starts_ptr + tl.program_id(0) + 1)
     for turn in range(first * parts, last * parts):
-        t, part = turn // parts, turn % parts * BK
+        t, part = turn // parts, turn % parts * BK  # pyright: ignore[reportOperatorIssue] (a constexpr is an int)
         column = tl.load(columns_ptr + t) * SIZE + part + inner
         w = tl.load(block + tl.cast(t, tl.int64) * (SIZE * SIZE) + part)
         x = tl.load(x_row + column[:, None], mask=(m[None, :] < M) & (column[:, None] < K), other=0.0)

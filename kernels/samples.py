@@ -14,6 +14,7 @@ from .greedy_naive import naive_average
 from .sparse_weight import SparseWeight
 
 Arguments = list[tuple[Any, ...]]
+FLOAT8 = torch.float8_e4m3fn  # floating point, but no type that the operations accept
 SIZES = ((1, 1, 1), (7, 17, 33), (33, 65, 129), (17, 129, 7), (0, 7, 17), (3, 0, 17), (3, 7, 0), (2, 8, 1100))
 LINEAR_TOLERANCE = "|error| ≤ γ_{in+1}·(|x||W|ᵀ + |b|) + u_out·|y|, γ_n = n·u/(1 − n·u), u the accumulator's roundoff"
 
@@ -92,6 +93,9 @@ def masked_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
         ((x, w, m.float()), "a bool mask"),
         ((x.int(), w.int(), m), "one floating dtype"),
         ((x, w, m.to("meta")), "on one device"),
+        ((x, w, BitMask.pack(m).to("meta")), "on one device"),
+        ((x.to(FLOAT8), w.to(FLOAT8), m), "one floating dtype"),
+        ((x, w, m.tolist()), "mask as a tensor; received list"),
     ]
 
 
@@ -133,6 +137,8 @@ def sparse_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
         ((x, weight, x[0, :2]), "bias \\(3,\\) or None"),
         ((x.double(), weight), "x and bias of torch.float32"),
         ((x.to("meta"), weight), "x and bias of torch.float32 on"),
+        ((x, weight.to_dense()), "a SparseWeight; received Tensor"),
+        ((x.tolist(), weight), "x as a tensor; received list"),
     ]
 
 
@@ -174,6 +180,9 @@ def sensitivity_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
         ((w, a.double()), "one floating dtype"),
         ((w * torch.nan, a), "finite weight"),
         ((w, a * torch.inf), "finite inputs"),
+        ((w.to(FLOAT8), a.to(FLOAT8)), "one floating dtype"),
+        ((w, a.to("meta")), "on one device"),
+        ((w, a.tolist()), "inputs as a tensor; received list"),
     ]
 
 
@@ -201,6 +210,8 @@ def greedy_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
         ((pair, 0), "at least one step"),
         (((pair[0], pair[1][:2]), 1), "target"),
         (((pair[0] * torch.nan, pair[1]), 1), "finite"),
+        (((pair[0], pair[1].to("meta")), 1), "target \\(points,\\) on"),
+        (((pair[0].to(FLOAT8), pair[1]), 1), "floating-point tensor; received torch.float8"),
     ]
 
 
@@ -225,4 +236,6 @@ def top_k_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
         ((scores, 4), "between 0 and 3"),
         (([scores[0] * torch.nan], 1), "ordered"),
         (([scores[0].int()], 1), "dtype"),
+        (([scores[0].to(FLOAT8)], 1), "dtype"),
+        (([scores[0].tolist()], 1), "scores as a tensor; received list"),
     ]

@@ -96,6 +96,8 @@ def test_auto_follows_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     [
         (torch.ones(3), None, "auto", "floating weight"),
         (torch.ones(3, 3).int(), None, "auto", "floating weight"),
+        (torch.ones(3, 3).to(torch.float8_e4m3fn), None, "auto", "floating weight"),
+        (torch.ones(3, 3), torch.ones(3, 3, device="meta").bool(), "auto", "bool mask of shape"),
         (torch.ones(3, 3), torch.ones(3, 2).bool(), "auto", "bool mask of shape"),
         (torch.ones(3, 3), torch.ones(3, 3), "auto", "bool mask of shape"),
         (torch.ones(3, 3), None, "ellpack", "a format in"),
@@ -106,6 +108,12 @@ def test_auto_follows_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_refuses(weight: torch.Tensor, mask: torch.Tensor | None, format: str, said: str) -> None:
     with pytest.raises(PruneproofError, match=said):
         SparseWeight.from_dense(weight, mask, format=format)
+
+
+@pytest.mark.parametrize("batch", [0, -1, 1.5, True, "4"])
+def test_refuses_a_batch_that_is_no_count(batch: object) -> None:
+    with pytest.raises(PruneproofError, match="at least one token"):
+        SparseWeight.from_dense(torch.ones(3, 3), batch=batch)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_last_column_that_csr16_can_name() -> None:

@@ -98,6 +98,14 @@ def test_refuses(weight: torch.Tensor, inputs: torch.Tensor, said: str) -> None:
         sensitivities(weight, inputs)
 
 
-def test_patches_refuse_a_single_image() -> None:
-    with pytest.raises(PruneproofError, match="batch, channels"):
-        convolution_patches(torch.ones(3, 4, 4), (2, 2))
+@pytest.mark.parametrize(
+    ("images", "size", "said"),
+    [
+        (torch.ones(3, 4, 4), 2, "batch, channels"),
+        (torch.ones(1, 3, 4, 4).int(), 2, "floating inputs"),
+        (torch.ones(1, 3, 4, 4), 5, "at least 5 x 5 pixels"),
+    ],
+)
+def test_patches_refuse(images: torch.Tensor, size: int, said: str) -> None:
+    with pytest.raises(PruneproofError, match=said):
+        convolution_patches(images, (size, size))

@@ -11,6 +11,7 @@ from .prose import prose
 from .table import measured_table, table
 
 SHOWN = 60  # rows of a table that a page still serves; the rest are in results.sqlite
+UNFOLDED = 12  # rows that are shown without asking
 
 
 def claim_section(result: Result, rows: list[Row]) -> str:
@@ -73,7 +74,10 @@ def _table(result: Result) -> str:
     if not rows:
         return ""
     rest = f"<p>{len(rows) - SHOWN} more rows are in results.sqlite.</p>" if len(rows) > SHOWN else ""
-    return f"<h4>Figures in detail</h4>{table(rows[:SHOWN], f'{result.claim.id} in detail')}{rest}"
+    shown = table(rows[:SHOWN], f"{result.claim.id} in detail") + rest
+    if len(rows) <= UNFOLDED:
+        return f"<h4>Figures in detail</h4>{shown}"
+    return f"<details><summary>Figures in detail: {len(rows)} rows</summary>{shown}</details>"
 
 
 def _failures(result: Result) -> str:

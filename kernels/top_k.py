@@ -3,7 +3,8 @@
 A float read as an integer, with the lower bits of negatives flipped, is an integer with the same order. The k-th
 largest key is found sixteen bits at a time from histograms (two passes for float32, one for half, four for float64);
 one more pass writes the masks. Cost: O(n) time whatever the values are, and working memory of one chunk beside the n
-bytes of the result.
+bytes of the result. Up to `_SMALL` entries the counters would cost more than the entries: there torch's quickselect
+over one copy of them finds the same threshold.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,11 +12,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described
 from .backend import require_tensors
 from .slices import map_over_slices
 
 _CHUNK = 1 << 20  # scores per step: small enough for the cache, large enough to hide the cost of a call
+_SMALL = 1 << 16  # entries below which clearing and summing the counters costs more than one copy of the entries
 _DIGIT = 16  # bits resolved per pass: 65,536 counters
 _KEY_DTYPE = {
     torch.float16: torch.int16,
@@ -75,6 +77,9 @@ map_over_slices(select_top_k)
 
 
 def _check(tensors: Sequence[Tensor], k: int) -> None:
+    if not isinstance(tensors, list | tuple):
+        required, remedy = "a list of tensors", "put a single one into a list"
+        raise PruneproofError("top_k_masks", required=required, received=described(tensors), remedy=remedy)
     for tensor in tensors:
         require_tensors("top_k_masks", scores=tensor)
         if tensor.dtype not in _KEY_DTYPE:
@@ -87,7 +92,7 @@ def _check(tensors: Sequence[Tensor], k: int) -> None:
         raise PruneproofError(
             "top_k_masks",
             required=f"a whole number k between 0 and {total}",
-            received=k,
+            received=described(k),
             remedy="ask for fewer entries",
         )
 
@@ -127,6 +132,19 @@ def _flipped(bits: Tensor) -> Tensor:
 
 def _kth_largest(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> tuple[Tensor, int]:
     """The k-th largest value, with how many of the entries equal to it are among the k largest."""
+    small = sum(tensor.numel() for tensor in tensors) <= _SMALL
+    return kth_of_copy(tensors, k, dtype) if small else kth_by_radix(tensors, k, dtype)
+
+
+def kth_of_copy(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> tuple[Tensor, int]:
+    """The same by quickselect over one copy of all entries."""
+    values = torch.cat([tensor.detach().reshape(-1).to("cpu", dtype) for tensor in tensors])
+    threshold = values.kthvalue(len(values) - k + 1).values
+    return threshold, k - int((values > threshold).count_nonzero())
+
+
+def kth_by_radix(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> tuple[Tensor, int]:
+    """The same from histograms of sixteen bits at a time."""
     width = torch.iinfo(_KEY_DTYPE[dtype]).bits
     prefix, wanted = 0, k
     for shift in range(width - _DIGIT, -1, -_DIGIT):

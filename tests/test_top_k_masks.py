@@ -1,6 +1,7 @@
 """`top_k_masks` keeps exactly k entries, the largest, ties to the lowest index, for all values, dtypes and layouts."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -16,6 +17,14 @@ from pruneproof.kernels.top_k import top_k_masks
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 # signed zeros, denormals, infinities and repeated values: what an order-preserving key can get wrong
 AWKWARD = [0.0, -0.0, 1.0, -1.0, 2.0, 1e-40, -1e-40, 3.0e38, math.inf, -math.inf, 1.0000001, 0.1]
+
+
+@pytest.fixture(autouse=True, scope="module", params=["copy", "radix"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every law holds for few entries, found in a copy, and for many, by radix."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(top_k, "_SMALL", 0 if request.param == "radix" else 1 << 20)
+        yield
 
 
 def by_sorting(tensors: list[Tensor], k: int) -> list[Tensor]:
@@ -144,3 +153,31 @@ def test_refuses_nan_anywhere(dtype: torch.dtype, position: int) -> None:
 def test_refuses_other_dtypes(dtype: torch.dtype) -> None:
     with pytest.raises(PruneproofError, match="float16, bfloat16, float32, float64"):
         top_k_masks([torch.ones(2), torch.ones(2, dtype=dtype)], 1)
+
+
+@given(problems(), st.sampled_from(DTYPES), st.data())
+def test_both_ways_find_one_threshold(
+    problem: tuple[list[Tensor], int], dtype: torch.dtype, data: st.DataObject
+) -> None:
+    """On the same data, of mixed dtypes, tied, signed zeros and infinities: the same value and number of ties."""
+    tensors, k = problem
+    mixed = [tensors[0].to(dtype), *tensors[1:]]
+    common = torch.promote_types(dtype, tensors[0].dtype) if len(tensors) > 1 else dtype
+    total = sum(map(len, mixed))
+    for wanted in {k, data.draw(st.integers(0, total)), total} - {0}:
+        copied, by_radix = top_k.kth_of_copy(mixed, wanted, common), top_k.kth_by_radix(mixed, wanted, common)
+        assert copied[0] == by_radix[0] and copied[0].dtype == by_radix[0].dtype
+        assert copied[1] == by_radix[1]
+
+
+def test_few_scores_clear_no_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(top_k, "_SMALL", 2)
+    monkeypatch.setattr(top_k, "kth_by_radix", None)
+    assert top_k_masks([torch.tensor([1.0, 2.0])], 1)[0].tolist() == [False, True]
+
+
+def test_a_wrong_type_is_named() -> None:
+    with pytest.raises(PruneproofError, match=r"a list of tensors; received None \(NoneType\)"):
+        top_k_masks(None, 1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(PruneproofError, match=r"received '3' \(str\)"):
+        top_k_masks([torch.ones(3)], "3")  # pyright: ignore[reportArgumentType]

@@ -28,3 +28,32 @@ class PruneproofError(ValueError):
 
 def _rebuild(where: str, required: str, received: object, remedy: str) -> PruneproofError:
     return PruneproofError(where, required=required, received=received, remedy=remedy)
+
+
+def described(value: object) -> str:
+    """Name a wrong argument in a few words: tensors by dtype and shape, anything that is no number also by its type.
+
+    Example:
+        >>> described("0.1"), described(1.5), described([0.0] * 100)
+        ("'0.1' (str)", '1.5', 'list')
+    """
+    kind = type(value).__name__
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"{kind} of shape {tuple[object, ...](shape)}, {getattr(value, 'dtype', None)}"
+    text = repr(value)
+    if len(text) > 60 or "\n" in text:
+        return kind
+    return text if isinstance(value, int | float) and not isinstance(value, bool) else f"{text} ({kind})"
+
+
+def require_type(where: str, value: object, kind: type, *, required: str, remedy: str) -> None:
+    """Refuse an argument that is not of this type, saying which it is.
+
+    Example:
+        >>> require_type("random", 0, str, required="a name", remedy="pass one")
+        Traceback (most recent call last):
+        pruneproof.errors.PruneproofError: random: needs a name; received 0; pass one
+    """
+    if not isinstance(value, kind):
+        raise PruneproofError(where, required=required, received=described(value), remedy=remedy)

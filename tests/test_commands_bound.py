@@ -1,6 +1,7 @@
 """`pruneproof bound` tells the value with its enclosure, the assumptions that fail and what the symbols mean."""
 
 import json
+import math
 from fractions import Fraction
 
 import pytest
@@ -58,6 +59,7 @@ def test_every_bound_can_be_explained_without_values(name: str, capsys: pytest.C
         (["G1", "k=1/0"], "name=number"),
         (["G1", "k=1e999999999"], "name=number"),  # would take minutes and gigabytes if it were expanded
         (["G1", "k=3"], "a value for V, loss"),
+        (["G1", "k=10", "k=20", "V=1", "loss=1"], "k twice"),
         (["G1", "k=3", "V=1", "loss=0", "z=1"], "z"),
         (["G1", "k=-3", "V=1", "loss=0"], "positive"),
     ],
@@ -67,3 +69,12 @@ def test_misuse_is_one_line(arguments: list[str], complaint: str, capsys: pytest
     error = capsys.readouterr().err
     assert complaint in error
     assert error.count("\n") == 1
+
+
+def test_a_number_beyond_every_float_is_exact_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """At k = 10**400 the bound of G1 is (1 + 10**-200 / √2)² > 1: rounded up, the float after 1."""
+    found = told(capsys, "G1", "k=1e400", "V=1", "loss=1")
+    assert found["value"] == math.nextafter(1, 2)
+    g1 = next(bound for bound in bounds() if bound.name == "G1")
+    assert g1.bound(k=10**400, V=1, loss=1) == found["value"]
+    assert g1.bound(k=1, V=1, loss=10**400) == math.inf  # rounded up; the enclosure stays finite

@@ -143,7 +143,7 @@ def exact(value: object, *, where: str, name: str) -> fmpq | arb:
     number = item() if callable(item) else value
     if isinstance(number, bool) or not isinstance(number, int | float | Fraction):
         raise PruneproofError(where, required=f"a number for {name}", received=value, remedy="pass an int or a float")
-    if not isfinite(number):
+    if isinstance(number, float) and not isfinite(number):  # an integer may be too large for a float
         raise PruneproofError(where, required=f"a finite {name}", received=number, remedy="check where it comes from")
     return fmpq(*number.as_integer_ratio())
 

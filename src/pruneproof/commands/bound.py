@@ -4,7 +4,7 @@ import difflib
 import json as json_text
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -15,8 +15,10 @@ LARGEST = 400  # decimal exponent: beyond it exact arithmetic would fill the mem
 
 
 def main(
-    name: tyro.conf.Positional[str | None] = None,
-    values: tyro.conf.Positional[tuple[str, ...]] = (),
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]", help_behavior_hint="")] = None,
+    values: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME=NUMBER …]", help_behavior_hint="")
+    ] = (),
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Show a bound: its value, the assumptions that fail, its formula in LaTeX, what each symbol means.
@@ -35,7 +37,7 @@ def main(
         _list_all(json)
         return 0
     found = _named(name)
-    told = _describe(found, dict(map(_parsed, values)))
+    told = _describe(found, _numbers(values))
     if json:
         print(json_text.dumps(told, indent=2, ensure_ascii=False))
     else:
@@ -50,6 +52,17 @@ def _named(name: str) -> Bound:
         meant = f"; did you mean {' or '.join(known[key].name for key in close)}?" if close else ""
         raise PruneproofError("bound", required="a known name", received=name, remedy=f"list them with `bound`{meant}")
     return known[name.casefold()]
+
+
+def _numbers(texts: tuple[str, ...]) -> dict[str, Fraction]:
+    values: dict[str, Fraction] = {}
+    for text in texts:
+        name, number = _parsed(text)
+        if name in values:
+            remedy = f"pass {name}=NUMBER once"
+            raise PruneproofError("bound", required="one number per symbol", received=f"{name} twice", remedy=remedy)
+        values[name] = number
+    return values
 
 
 def _parsed(text: str) -> tuple[str, Fraction]:

@@ -10,6 +10,7 @@ import pytest
 from pruneproof.claims.cell import Task
 from pruneproof.claims.export import Format, export_rows
 from pruneproof.claims.store import Store
+from pruneproof.cli import main
 from pruneproof.errors import PruneproofError
 
 ROWS = [
@@ -58,3 +59,16 @@ def test_nothing_to_export_and_nowhere_to_write_are_refused(results: Path, tmp_p
     with Store(results) as store, pytest.raises(PruneproofError, match="writable file"):
         export_rows(store, tmp_path / "absent" / "rows.csv", Format.CSV)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results.sqlite"]
+
+
+@pytest.mark.parametrize("out", ["results.sqlite", "link.sqlite", "./../{folder}/results.sqlite"])
+def test_the_rows_are_never_written_over(
+    results: Path, out: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(results.parent)
+    Path("link.sqlite").symlink_to(results)
+    assert main(["export", str(results), "--out", out.format(folder=results.parent.name)]) == 2
+    assert "which holds the rows" in capsys.readouterr().err
+    with Store(results) as store:
+        assert len(store) == len(ROWS)
+    assert main(["export", str(results.parent), "--out", "rows.csv"]) == 0

@@ -8,12 +8,13 @@ import tyro
 from ..claims.export import Format, export_rows
 from ..claims.folder import existing_results
 from ..claims.store import Store
+from ..errors import PruneproofError
 
 
 def main(
     file: tyro.conf.Positional[Path],
     to: Annotated[Format, tyro.conf.EnumChoicesFromValues] = Format.CSV,
-    out: Path | None = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
 ) -> int:
     """Write every row of a results file, each with its cell's parameters, for other programs.
 
@@ -28,6 +29,9 @@ def main(
     """
     results = existing_results(file)
     path = out or results.with_suffix(f".{to}")
+    if path.exists() and path.samefile(results):
+        received = f"{path}, which holds the rows"
+        raise PruneproofError("--out", required="another file", received=received, remedy="choose another name")
     with Store(results) as store:
         number = export_rows(store, path, to)
     print(f"{number} rows in {path}")

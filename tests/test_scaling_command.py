@@ -61,3 +61,29 @@ def test_few_points_get_the_simplest_curve(tmp_path: Path, capsys: pytest.Captur
 def test_bad_targets_are_refused(results: Path, target: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(results), f"--target-error={target}"]) == 2
     assert "target error in (0, 1)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("plot", ["fit.zzz", "fit", "absent/fit.svg", "results.csv/fit.svg"])
+def test_a_picture_that_cannot_be_written_is_refused_before_the_fit(
+    results: Path, plot: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pruneproof.commands.fit.fit_report", lambda *_: pytest.fail("fitted"))
+    assert main(["fit", str(results), "--plot", str(results.parent / plot)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("--plot: needs ") and error.count("\n") == 1
+    assert [path.name for path in results.parent.iterdir()] == ["results.csv"]
+
+
+@pytest.mark.parametrize(("patience", "lines"), [(0.0, 1), (60.0, 0)])
+def test_a_long_fit_says_what_is_under_way(
+    tmp_path: Path,
+    patience: float,
+    lines: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "few.csv"
+    file.write_text("network,width,depth,density,error\na,8,1,1,0.1\na,8,1,0.5,0.11\na,8,1,0.1,0.3\n", encoding="utf-8")
+    monkeypatch.setattr("pruneproof.commands.fit.PATIENCE", patience)
+    assert main(["fit", str(file)]) == 0
+    assert capsys.readouterr().err.count("\n") == lines

@@ -2,7 +2,11 @@
 
 import json as json_text
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Timer
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,13 +14,17 @@ import tyro
 
 from ..claims.extras import require
 from ..claims.scaling.fit_report import FitReport, as_json, as_text, fit_report
+from ..errors import PruneproofError
+
+ENDINGS = (".svg", ".png", ".pdf")
+PATIENCE = 2.0  # seconds of silence
 
 
 def main(
     results: Annotated[Path, tyro.conf.Positional],
-    target_error: float | None = None,
+    target_error: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint="")] = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
-    plot: Path | None = None,
+    plot: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
     seed: int = 0,
 ) -> int:
     """Fit the scaling law of pruned networks to a table of results.
@@ -37,12 +45,45 @@ def main(
     """
     if plot is not None:
         require("fit", "matplotlib")
-    report = fit_report(results, target_error, np.random.default_rng(seed))
+        _check_plot(plot)
+    with _waiting():
+        report = fit_report(results, target_error, np.random.default_rng(seed))
     print(json_text.dumps(as_json(report), indent=2) if json else as_text(report))
     if plot is not None:
         _draw(report, plot)
         print(f"pictures: {plot}", file=sys.stderr)
     return 0
+
+
+def _check_plot(path: Path) -> None:
+    """Refuse before the fit what could not be written after it."""
+    if path.suffix.lower() not in ENDINGS:
+        required = f"a file ending in {', '.join(ENDINGS)}"
+        raise PruneproofError("--plot", required=required, received=str(path), remedy="choose one of these endings")
+    with _writing(path), TemporaryFile(dir=path.parent):
+        pass
+
+
+@contextmanager
+def _writing(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        received = f"{path}: {error.strerror or error}"
+        remedy = "choose a file in an existing folder"
+        raise PruneproofError("--plot", required="a writable file", received=received, remedy=remedy) from None
+
+
+@contextmanager
+def _waiting() -> Generator[None]:
+    """Say on standard error what is under way, once it has taken a while."""
+    notice = Timer(PATIENCE, print, ("fitting all curves, with folds and a bootstrap …",), {"file": sys.stderr})
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
+    finally:
+        notice.cancel()
 
 
 def _draw(report: FitReport, path: Path) -> None:
@@ -59,4 +100,5 @@ def _draw(report: FitReport, path: Path) -> None:
     if rising:
         draw_one_curve(panels[1], fitted)
         draw_residuals(panels[2], fitted)
-    figure.savefig(path)
+    with _writing(path):
+        figure.savefig(path)

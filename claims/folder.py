@@ -29,9 +29,7 @@ def results_folder(folder: Path, *, resume: bool) -> Generator[Store]:
     version.
     """
     with _refusing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError("the folder is read-only")
+        _make(folder)
         lock = os.open(folder, os.O_RDONLY)
     try:
         _lock(lock, folder)
@@ -41,6 +39,16 @@ def results_folder(folder: Path, *, resume: bool) -> Generator[Store]:
             yield store
     finally:
         os.close(lock)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `PruneproofError` if the folder cannot be made or written; what was not there is not there afterwards."""
+    with _refusing(folder):
+        absent = [path for path in (folder, *folder.parents) if not path.exists()]
+        _make(folder)
+        for path in absent:
+            with suppress(OSError):  # somebody else has begun to use it
+                path.rmdir()
 
 
 def existing_results(path: Path) -> Path:
@@ -70,6 +78,12 @@ def replace_file(path: Path, text: str) -> None:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError("the folder is read-only")
 
 
 def _set_aside(path: Path) -> None:

@@ -3,6 +3,7 @@
 The five of this package are named by their key; anybody else's by its import name, e.g. `--paper my_lab.my_paper`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,7 +11,15 @@ from importlib.util import find_spec
 from ..errors import PruneproofError
 from .claim import Claim, Paper
 
-KEYS = ("pretraining", "initialization", "sensitivity", "scaling", "label_noise")
+# Key → prefix of its claims' ids and their number: known without importing a paper and what it rests on
+_IDS = {
+    "pretraining": ("PT", 6),
+    "initialization": ("AI", 8),
+    "sensitivity": ("SP", 7),
+    "scaling": ("SL", 5),
+    "label_noise": ("LN", 6),
+}
+KEYS = tuple(_IDS)
 
 
 @dataclass(frozen=True)
@@ -19,6 +28,32 @@ class Chapter:
 
     paper: Paper
     claims: tuple[Claim, ...]
+
+
+def claim_ids(key: str) -> tuple[str, ...]:
+    """The ids of a paper of this package, without importing it.
+
+    >>> claim_ids("scaling")
+    ('SL1', 'SL2', 'SL3', 'SL4', 'SL5')
+    """
+    prefix, number = _IDS[key]
+    return tuple(f"{prefix}{index}" for index in range(1, number + 1))
+
+
+def needed(names: tuple[str, ...], ids: tuple[str, ...]) -> tuple[str, ...]:
+    """The papers to import for some claims: all named ones, or those of this package that have the claims.
+
+    Arguments:
+        names: keys or import names; by default all papers of this package.
+        ids: of claims; by default all.
+
+    Raises `PruneproofError` for an unknown id, where no paper but those of this package could have it.
+    """
+    if not ids or not set(names) <= set(KEYS):
+        return names
+    known = {name: key for key in names or KEYS for name in claim_ids(key)}
+    _check_ids(ids, known)
+    return tuple(dict.fromkeys(known[name] for name in ids))
 
 
 def chapters(names: tuple[str, ...] = ()) -> tuple[Chapter, ...]:
@@ -63,9 +98,12 @@ def chosen(chapters: tuple[Chapter, ...], ids: tuple[str, ...]) -> tuple[Claim, 
         raise PruneproofError(
             "papers", required="one claim per id", received=f"{twice} twice", remedy="rename one of them"
         )
+    _check_ids(ids, known)
+    return tuple(known[name] for name in ids) if ids else tuple(claims)
+
+
+def _check_ids(ids: tuple[str, ...], known: Collection[str]) -> None:
     wrong = [name for name in ids if name not in known]
     if wrong:
-        raise PruneproofError(
-            "papers", required="known claims", received=wrong, remedy=f"choose from {', '.join(known)}"
-        )
-    return tuple(known[name] for name in ids) if ids else tuple(claims)
+        required, remedy = "ids of claims of these papers", f"choose from {', '.join(known)}"
+        raise PruneproofError("--claim", required=required, received=", ".join(wrong), remedy=remedy)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pruneproof.claims.papers import KEYS, chapters, chosen
+from pruneproof.claims.papers import KEYS, chapters, chosen, claim_ids, needed
 from pruneproof.cli import main
 from pruneproof.errors import PruneproofError
 
@@ -154,6 +154,7 @@ def test_rows_of_another_criterion_are_refused_by_resume_and_left_out_by_report(
         (["--seeds", "0"], "at least 1"),
         (["--data-root", "nowhere"], "needs a folder"),
         (["--out", "own_paper.py"], "needs a writable folder"),
+        (["--out", "own_paper.py/deep/er"], "needs a writable folder"),
     ],
 )
 def test_misuse_is_one_line_and_nothing_is_run(
@@ -177,7 +178,7 @@ def test_an_unknown_paper_is_refused(capsys: pytest.CaptureFixture[str]) -> None
 def test_every_shipped_claim_belongs_to_its_paper_and_says_what_it_must(key: str) -> None:
     (chapter,) = chapters((key,))
     assert chapter.paper.key == key
-    assert chapter.claims
+    assert tuple(claim.id for claim in chapter.claims) == claim_ids(key)
     for claim in chapter.claims:
         assert claim.paper == key
         assert claim.statement and claim.source and claim.criterion and claim.says_not, claim.id
@@ -188,3 +189,33 @@ def test_ids_are_unique_over_all_papers() -> None:
     assert len({claim.id for claim in claims}) == len(claims)
     with pytest.raises(PruneproofError, match="one claim per id"):
         chosen((chapters()[0], chapters()[0]), ())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--paper", "scaling", "--claim", "PT1"), "--claim: needs ids of claims of these papers; received PT1"),
+        (("--claim", "SL1", "SL9", "X"), "received SL9, X; choose from PT1"),
+        (("--claim", "SL1", "--out", "file/report"), "needs a writable folder"),
+    ],
+)
+def test_misuse_is_refused_before_any_paper_is_imported(
+    arguments: tuple[str, ...],
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    monkeypatch.setattr("pruneproof.commands.verify.chapters", lambda _: pytest.fail("imported"))
+    assert main(["verify", *arguments]) == 2
+    assert complaint in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_claims_without_papers_need_only_their_own() -> None:
+    assert needed((), ("SL1", "LN2", "SL3")) == ("scaling", "label_noise")
+    assert needed((), ()) == ()
+    assert needed(("scaling", "pretraining"), ()) == ("scaling", "pretraining")
+    assert needed(("own_paper",), ("OK",)) == ("own_paper",)  # only the module itself knows

@@ -11,8 +11,8 @@ from ..claims.claim import Scale, Verdict
 from ..claims.cluster import executor_for
 from ..claims.data_root import use_data_root
 from ..claims.extras import require
-from ..claims.folder import results_folder
-from ..claims.papers import chapters, chosen
+from ..claims.folder import check_folder, results_folder
+from ..claims.papers import chapters, chosen, needed
 from ..claims.progress import progress_for
 from ..claims.publish import publish
 from ..claims.record import Record
@@ -25,16 +25,16 @@ HOLDS, VIOLATED, INCOMPLETE = 0, 1, 3
 
 
 def main(
-    paper: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …")] = (),
-    claim: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID …")] = (),
+    paper: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …", help_behavior_hint="")] = (),
+    claim: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID …", help_behavior_hint="")] = (),
     scale: Annotated[Scale, tyro.conf.EnumChoicesFromValues] = Scale.QUICK,
-    seeds: int | None = None,
+    seeds: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
     out: Path = Path("report"),
     resume: tyro.conf.FlagCreatePairsOff[bool] = False,
-    data_root: Path | None = None,
-    workers: int | None = None,
-    scheduler: str | None = None,
+    data_root: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
+    workers: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None,
+    scheduler: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None,
 ) -> int:
     """Run the claims of the papers, judge them by the criteria fixed before the run, write a report.
 
@@ -62,7 +62,9 @@ def main(
     if data_root is not None:
         use_data_root(data_root)
     require("verify", "matplotlib")
-    known = chapters(paper)
+    papers = needed(paper, claim)
+    check_folder(out)
+    known = chapters(papers)
     claims = chosen(known, claim)
     measures = frozenset(one.measure.__module__ for one in claims)
     record = Record(out, resume=resume)

@@ -109,6 +109,11 @@ class Store:
             for measure, cell, rows in self._connection.execute("SELECT measure, cell, rows FROM cells ORDER BY key"):
                 yield measure, json.loads(cell), json.loads(rows)
 
+    def measures(self) -> set[str]:
+        """The measures that have cells."""
+        with self._explained():
+            return {name for (name,) in self._connection.execute("SELECT DISTINCT measure FROM cells")}
+
     def __len__(self) -> int:
         with self._explained():
             return int(self._connection.execute("SELECT count(*) FROM cells").fetchone()[0])

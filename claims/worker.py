@@ -57,7 +57,7 @@ def find(name: str) -> Callable[[dict[str, Any]], Any]:
 
 
 def _rows(returned: Any) -> list[dict[str, Any]]:
-    rows = [returned] if isinstance(returned, dict) else list(returned)
+    rows: list[Any] = [returned] if isinstance(returned, dict | int | float | None) else list(returned)
     if not all(isinstance(row, dict) for row in rows):
-        raise TypeError(f"a measure returns dicts, not {rows!r:.80}")
+        raise TypeError(f"a measure must return a dict or a list of dicts, not {returned!r:.80}")
     return rows

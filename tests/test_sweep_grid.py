@@ -12,6 +12,8 @@ from pruneproof.claims.dispatch import execute
 from pruneproof.claims.grid import Grid, read_grid
 from pruneproof.claims.progress import Progress
 from pruneproof.claims.store import Store
+from pruneproof.claims.worker import compute
+from pruneproof.cli import main
 from pruneproof.errors import PruneproofError
 
 STUDY = "def train(cell):\n    return {'product': cell['a'] * cell['b'] * cell['c']}\n"
@@ -108,3 +110,23 @@ def test_a_second_sweep_computes_only_what_is_new(tmp_path: Path, threads: Execu
             progress.begin({"builtins:dict": len(seeds)})
             execute(Grid("builtins:dict", {"seed": seeds}, {}).tasks(), store, pool, in_flight=2, progress=progress)
             assert len(counted) == len(store) == expected
+
+
+def test_resume_refuses_the_rows_of_another_measure(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "two_studies.py").write_text("def one(cell):\n    return cell\n\ndef two(cell):\n    return cell\n")
+    for name, values in (("one", "[1]"), ("two", "[1]"), ("one_more", "[1, 2]")):
+        measure = name.removesuffix("_more")
+        (folder / f"{name}.toml").write_text(f'measure = "two_studies:{measure}"\n[axes]\na = {values}')
+    options = ["--out", str(folder / "out"), "--workers", "1"]
+    assert main(["sweep", str(folder / "one.toml"), *options, "--resume"]) == 0  # a new folder
+    assert main(["sweep", str(folder / "two.toml"), *options, "--resume"]) == 2
+    assert "rows of two_studies:one; pass --out" in capsys.readouterr().err
+    assert main(["sweep", str(folder / "one_more.toml"), *options, "--resume"]) == 0  # more cells of the same
+    with Store(folder / "out" / "results.sqlite") as store:
+        assert len(store) == 2
+
+
+@pytest.mark.parametrize("measure", ["builtins:len", "builtins:str", "builtins:list", "builtins:bool"])
+def test_what_is_no_row_is_named(measure: str) -> None:
+    error = compute(measure, '{"a": 1}').error
+    assert error.startswith("TypeError: a measure must return a dict or a list of dicts, not ")

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -11,6 +12,7 @@ from ..claims.folder import RESULTS, results_folder
 from ..claims.grid import read_grid
 from ..claims.progress import progress_for
 from ..claims.record import Record
+from ..claims.store import Store
 from ..cli import INTERRUPTED
 from ..errors import PruneproofError
 
@@ -21,8 +23,8 @@ def main(
     file: tyro.conf.Positional[Path],
     out: Path = Path("sweep"),
     resume: tyro.conf.FlagCreatePairsOff[bool] = False,
-    workers: int | None = None,
-    scheduler: str | None = None,
+    workers: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None,
+    scheduler: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None,
 ) -> int:
     """Compute the cells of a TOML file and store their rows in OUT/results.sqlite as soon as they exist.
 
@@ -38,7 +40,7 @@ def main(
     Args:
         file: the sweep as TOML: measure = "my_study:train", [axes] width = [16, 32], [fixed] epochs = 20.
         out: folder for the rows, made if absent.
-        resume: continue the sweep in the folder: finished cells are not computed again.
+        resume: continue the sweep of the same measure in the folder: finished cells are not computed again.
         workers: worker processes; default one per core.
         scheduler: address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
     """
@@ -53,6 +55,7 @@ def main(
             results_folder(out, resume=resume) as store,
             progress_for() as seen,
         ):
+            _check_measure(store, grid.name)
             seen.begin({grid.name: len(grid)})
             failures = execute(grid.tasks(), store, pool.executor, in_flight=pool.in_flight, progress=seen)
             record.finish(failures)
@@ -62,3 +65,12 @@ def main(
     failed = f", {seen.failures} failed (the first ones are in {out / 'run.json'})" if seen.failures else ""
     print(f"{len(grid) - seen.failures} cells in {out / RESULTS}{failed}")
     return INCOMPLETE if failures else 0
+
+
+def _check_measure(store: Store, measure: str) -> None:
+    """Refuse to mix measures: `export` would put their rows into one table."""
+    others = sorted(store.measures() - {measure})
+    if others:
+        received = f"{store.path} with rows of {', '.join(others)}"
+        remedy = "pass --out with another folder, or leave --resume out"
+        raise PruneproofError("--resume", required=f"a sweep of {measure}", received=received, remedy=remedy)

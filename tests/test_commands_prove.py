@@ -32,6 +32,8 @@ def test_one_theorem_is_shown_as_a_page(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["prove", "--theorem", "G1"]) == 0
     page = capsys.readouterr().out
     assert page.startswith("# G1\n")
+    assert main(["prove", "--theorem", "g1"]) == 0  # in any case, as `bound` takes it
+    assert capsys.readouterr().out.startswith("# G1\n")
     assert "G1.step" in page
     assert "## Trust" in page
 

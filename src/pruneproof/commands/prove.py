@@ -12,7 +12,7 @@ from ..theory.obligations.chain import page
 
 def main(
     *,
-    theorem: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    theorem: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Check every step of every proof by machine, and that its false twin is refused.
@@ -26,11 +26,9 @@ def main(
         json: print a list of objects: id, theorem, statement, level, verdict, boxes, seconds, twin, twin_verdict,
             witness, trust.
     """
-    chosen = obligations(theorem)
-    if not chosen:
-        known = ", ".join(dict.fromkeys(step.theorem for step in obligations()))
-        raise PruneproofError("prove", required=f"one of {known}", received=theorem, remedy="check the name")
-    results = [discharge(step) for step in chosen]
+    if theorem is not None:
+        theorem = _named(theorem)
+    results = [discharge(step) for step in obligations(theorem)]
     if json:
         print(json_text.dumps([result.row() for result in results], ensure_ascii=False, indent=1))
     elif theorem:
@@ -38,6 +36,15 @@ def main(
     else:
         _show(results)
     return 0 if all(result.sound for result in results) else 1
+
+
+def _named(theorem: str) -> str:
+    """A theorem by its name in any case, as `bound` takes it."""
+    known = {step.theorem.casefold(): step.theorem for step in obligations()}
+    if theorem.casefold() not in known:
+        required = f"one of {', '.join(known.values())}"
+        raise PruneproofError("prove", required=required, received=theorem, remedy="check the name")
+    return known[theorem.casefold()]
 
 
 def _show(results: list[Discharge]) -> None:

@@ -2,7 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+import pruneproof
+from pruneproof.cli import main
+
+NAMES = sorted(file.stem for file in (Path(pruneproof.__file__).parent / "commands").glob("[!_]*.py"))
 COMMAND = [sys.executable, "-m", "pruneproof.cli"]
 
 
@@ -29,3 +36,14 @@ def test_a_reader_that_stops_reading_is_no_error() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code, *COMMAND, "bound", "--json"], capture_output=True, text=True)
     assert ran.stdout == "0 ''\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_names_what_is_to_be_written(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert f"Example: pruneproof {name}" in shown
+    for typed in ("{None}", "STR [", "(default: None)", "(default: )"):
+        assert typed not in shown

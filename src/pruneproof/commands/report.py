@@ -12,7 +12,10 @@ from ..claims.publish import publish
 from ..claims.store import Store
 
 
-def main(paper: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …")] = (), out: Path = Path("report")) -> int:
+def main(
+    paper: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …", help_behavior_hint="")] = (),
+    out: Path = Path("report"),
+) -> int:
     """Judge the rows in OUT/results.sqlite again and write OUT/index.html; nothing is measured.
 
     Example: pruneproof report --out my-report

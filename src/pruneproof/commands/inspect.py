@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def main(
     model: tyro.conf.Positional[Path],
-    factory: str | None = None,
-    input_shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N …")] = (),
+    factory: Annotated[str | None, tyro.conf.arg(metavar="MODULE:FUNCTION", help_behavior_hint="")] = None,
+    input_shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N …", help_behavior_hint="")] = (),
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Print bytes (dense, packed, in the file), multiply–accumulates, and the speed-up that may be expected.

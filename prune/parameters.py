@@ -5,7 +5,7 @@ or embeddings. Names are those of `named_parameters()` of the plain module: the 
 `DistributedDataParallel` do not show in them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 import torch
@@ -46,6 +46,7 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     weights -= {id(module.weight) for module in plain.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
     found = {name: parameter for name, parameter in plain.named_parameters() if id(parameter) in weights}
     if not found:
+        _refuse_computed(plain, plain.state_dict(), where="prunable")
         raise PruneproofError(
             "prunable",
             required="a model with a linear or convolution weight",
@@ -70,6 +71,16 @@ def _weights(module: nn.Module) -> Iterator[nn.Parameter]:
     for name in names:
         if name in own:  # a weight that is computed (by weight norm, say) is not a parameter
             yield own[name]
+
+
+def _refuse_computed(model: nn.Module, names: Iterable[str], *, where: str) -> None:
+    """Refuse if one of the names is a `weight_orig` of the model: `torch.nn.utils.prune` computes that weight."""
+    known = dict(unwrapped(model).named_parameters(remove_duplicate=False))
+    for name in names:
+        if name in known and name.endswith("_orig"):
+            remedy = "call make_permanent first"
+            received = f"{name}, left by torch.nn.utils.prune"
+            raise PruneproofError(where, required="weights that are parameters", received=received, remedy=remedy)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -99,6 +110,7 @@ def parameters_named(model: nn.Module, shapes: Mapping[str, torch.Size], *, wher
     known = dict(unwrapped(model).named_parameters(remove_duplicate=False))
     for name, shape in shapes.items():
         if name not in known:
+            _refuse_computed(model, [f"{name}_orig"], where=where)
             raise PruneproofError(
                 where,
                 required=f"names of parameters, such as {next(iter(known), 'none: the model has no parameters')!r}",

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from torch.nn.modules.conv import _ConvTransposeNd  # pyright: ignore[reportPrivateUsage]
 
 from .scores._frozen import Inputs, call, frozen
+from .trial import trial
 
 
 def count_positions(
@@ -28,7 +29,15 @@ def count_positions(
     - `input_shape`: shape of a batch of one example, or the inputs themselves.
 
     **Returns:** name → positions; a layer that is not called as a module has no entry.
+
+    **Raises:** `PruneproofError` if the model does not take the inputs.
     """
+    remedy = "pass the shape of a batch of one example"
+    with trial("inspect_model", required="inputs that the model takes", remedy=remedy):
+        return _counted(model, layers, input_shape)
+
+
+def _counted(model: nn.Module, layers: dict[nn.Module, str], input_shape: Sequence[int] | Inputs) -> dict[str, int]:
     inputs: Any = input_shape
     if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
         sample = next(tensor for tensor in [*model.parameters(), *model.buffers()] if tensor.is_floating_point())

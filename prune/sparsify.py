@@ -92,7 +92,8 @@ def sparsify(model: nn.Module, masks: Masks, *, format: str = "auto", batch: int
     - `model`: the network; unchanged.
     - `masks`: masks of its parameters; weights of other layers are zeroed in place of being swapped.
     - `format`: `"masked"` for trainable `MaskedLinear` layers; otherwise a format of `SparseWeight`, by default
-      `"auto"`, which leaves a layer dense where the break-even table of its device expects no gain.
+      `"auto"`, which leaves a layer dense (an `nn.Linear`) where the break-even table of its device expects no gain;
+      `SparseWeight.from_dense(weight, mask).reason` says why, `inspect_model` what was left so.
     - `batch`: for `"auto"`, how many tokens a layer will mostly see at once.
 
     **Returns:** a new model with the same outputs as the masked one, up to rounding.

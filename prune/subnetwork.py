@@ -17,10 +17,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described, require_type
 from ..kernels.gram import Gram
 from ..kernels.greedy import greedy_select
 from .enforcement import release
+from .trial import trial
 
 _WHERE = "greedy_subnetwork"
 _ELEMENTWISE = (
@@ -88,6 +89,7 @@ def greedy_subnetwork(
     """
     positions = _linear_positions(model)
     counts = _steps_per_layer(steps, len(positions) - 1)
+    require_type(_WHERE, inputs, Tensor, required="inputs as a tensor", remedy="convert them")
     if inputs.ndim == 0 or len(inputs) == 0:
         raise PruneproofError(
             _WHERE, required="at least one example", received=tuple(inputs.shape), remedy="pass inputs"
@@ -95,7 +97,8 @@ def greedy_subnetwork(
     smaller = copy.deepcopy(model).eval()
     release(smaller)  # masks of the original do not fit the smaller weights
     dense = copy.deepcopy(smaller)
-    activations = dense[: positions[1]](inputs)
+    with trial(_WHERE, required="inputs that the model takes", remedy="pass inputs of the model's shape and dtype"):
+        activations = dense[: positions[1]](inputs)
     if activations.ndim != 2:
         received = tuple(activations.shape)
         raise PruneproofError(_WHERE, required="hidden units (examples, units)", received=received, remedy="flatten")
@@ -160,8 +163,10 @@ def _linear_positions(model: nn.Sequential) -> list[int]:
 
 def _steps_per_layer(steps: int | Sequence[int], layers: int) -> list[int]:
     counts = list(steps) if isinstance(steps, Sequence) else [steps] * layers
-    if len(counts) != layers or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in counts):
-        raise PruneproofError(
-            _WHERE, required=f"steps >= 1, one number or {layers} of them", received=steps, remedy="raise the steps"
-        )
+    if len(counts) != layers:
+        required, received = f"one number of steps, or {layers}: one per hidden layer", f"{len(counts)} numbers"
+        raise PruneproofError(_WHERE, required=required, received=received, remedy="match the hidden layers")
+    if any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in counts):
+        required, remedy = "a whole number of steps >= 1 for each hidden layer", "raise the steps"
+        raise PruneproofError(_WHERE, required=required, received=described(steps), remedy=remedy)
     return counts

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from pruneproof import PruneproofError
 from pruneproof.cli import main
-from pruneproof.prune.certification import check_certificate
+from pruneproof.prune.certification import certify, check_certificate, write_certificate
 
+NAMED = "certified_factory:mlp"
 FACTORY = """
 from torch import nn
 def mlp():
@@ -38,22 +39,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _arguments(folder: Path) -> list[str]:
     files = [str(folder / name) for name in ("dense.safetensors", "sparse.safetensors", "test.safetensors")]
-    settings = ["--factory", "certified_factory:mlp", "--radius", "0.05", "--out", str(folder / "certificate.json")]
+    settings = ["--factory", NAMED, "--radius", "0.05", "--out", str(folder / "certificate.json")]
     return ["certify", files[0], files[1], "--data", files[2], *settings]
 
 
 def test_an_honest_certificate_is_accepted(folder: Path) -> None:
     content = json.loads((folder / "certificate.json").read_text())
     assert 0 < sum(content["region"]["certified"]) < 40
-    assert check_certificate(folder / "certificate.json") == []
+    assert check_certificate(folder / "certificate.json", factory=NAMED) == []
 
 
 def test_the_command_line_confirms_and_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / "certificate.json"
-    assert main(["check", str(path)]) == 0
+    assert main(["check", str(path), "--factory", NAMED]) == 0
     assert "confirmed" in capsys.readouterr().out
     path.write_text(path.read_text().replace('"norm": "inf"', '"norm": "2"'))
-    assert main(["check", str(path)]) == 1
+    assert main(["check", str(path), "--factory", NAMED]) == 1
     assert "refused" in capsys.readouterr().out
 
 
@@ -61,7 +62,7 @@ def test_it_may_be_moved_with_its_files(folder: Path, tmp_path_factory: pytest.T
     new = tmp_path_factory.mktemp("elsewhere")
     for file in folder.glob("*.*[sn]"):
         (new / file.name).write_bytes(file.read_bytes())
-    assert check_certificate(new / "certificate.json") == []
+    assert check_certificate(new / "certificate.json", factory=NAMED) == []
 
 
 def _first(content: dict[str, Any], key: str, change: Callable[[Any], Any]) -> None:
@@ -96,7 +97,7 @@ def test_an_altered_certificate_is_refused(folder: Path, alteration: str) -> Non
     content = json.loads(path.read_text())
     ALTERATIONS[alteration](content)
     path.write_text(json.dumps(content))
-    assert check_certificate(path)
+    assert check_certificate(path, factory=NAMED)
 
 
 @pytest.mark.parametrize("file", ["dense.safetensors", "sparse.safetensors", "test.safetensors"])
@@ -105,14 +106,14 @@ def test_an_altered_file_is_refused(folder: Path, file: str) -> None:
     first = next(iter(tensors.values()))
     first.view(-1)[0] += 1e-6
     save_file(tensors, folder / file)
-    assert check_certificate(folder / "certificate.json")
+    assert check_certificate(folder / "certificate.json", factory=NAMED)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": "network", "version": 1}', '{"kind": "other"}'])
 def test_a_broken_certificate_is_an_error(folder: Path, content: str) -> None:
     (folder / "certificate.json").write_text(content)
     with pytest.raises(PruneproofError, match="check"):
-        check_certificate(folder / "certificate.json")
+        check_certificate(folder / "certificate.json", factory=NAMED)
 
 
 @pytest.mark.parametrize(
@@ -132,4 +133,78 @@ def test_a_truncated_checkpoint_is_an_error(folder: Path) -> None:
     path = folder / "dense.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(PruneproofError, match="safetensors"):
-        check_certificate(folder / "certificate.json")
+        check_certificate(folder / "certificate.json", factory=NAMED)
+
+
+EVIL = """
+from pathlib import Path
+Path("imported").touch()
+def leave():
+    raise SystemExit(0)
+def fail():
+    raise ZeroDivisionError("boom")
+"""
+
+
+def test_nothing_is_imported_because_a_certificate_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "certified_evil.py").write_text(EVIL)
+    path = folder / "certificate.json"
+    path.write_text(path.read_text().replace(NAMED, "certified_evil:leave"))
+    assert main(["check", str(path)]) == 2
+    assert main(["check", str(path), "--factory", NAMED]) == 2
+    assert not (folder / "imported").exists()
+    assert main(["check", str(path), "--factory", "certified_evil:leave"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("certified_evil:leave", "SystemExit: 0"),
+        ("certified_evil:fail", "ZeroDivisionError: boom"),
+        ("certified_evil", "needs package.module:function"),
+        ("certified_evil:absent", "importable"),
+    ],
+)
+@pytest.mark.parametrize("command", ["certify", "inspect"])
+def test_a_failing_factory_is_told_in_one_line(
+    folder: Path, command: str, factory: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "certified_evil.py").write_text(EVIL.replace('Path("imported").touch()', ""))
+    arguments = _arguments(folder) if command == "certify" else ["inspect", _arguments(folder)[1], "--factory", ""]
+    arguments[arguments.index("--factory") + 1] = factory
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+
+
+def test_an_unwritable_certificate_is_refused_before_any_work(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pruneproof.prune.certification.certificate.build_certificate", None)  # work would fail
+    arguments = _arguments(folder)
+    arguments[-1] = str(folder / "absent" / "certificate.json")
+    assert main(arguments) == 2
+    assert "folder" in capsys.readouterr().err
+    with pytest.raises(PruneproofError, match="writable"):
+        write_certificate(folder / "absent" / "certificate.json", {})
+
+
+def test_inputs_of_another_dtype_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_file({"inputs": torch.ones(40, 4, dtype=torch.float64)}, folder / "test.safetensors")
+    assert main(_arguments(folder)) == 2
+    assert "points that the networks take" in capsys.readouterr().err
+
+
+def test_an_infinite_bound_is_null(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """40 points say nothing of a quantile of 99 %: at confidence 0.95 it takes ln 0.05/ln 0.99 = 298.1."""
+    capsys.readouterr()
+    assert main([*_arguments(folder), "--beta", "0.01", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["quantile_bound"] is None
+
+
+@pytest.mark.parametrize("refine", [-1, True, 1.5])
+def test_refine_is_a_number_of_units(refine: Any) -> None:
+    layer = torch.nn.Linear(2, 2)
+    with pytest.raises(PruneproofError, match="refine"):
+        certify(layer, layer, torch.ones(1, 2), refine=refine)

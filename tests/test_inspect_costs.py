@@ -121,7 +121,8 @@ def test_every_method_runs_from_the_command_line(checkpoint: Path, method: str) 
     save_file({"inputs": torch.randn(8, 6), "targets": torch.arange(8) % 4}, checkpoint.with_name("batch.safetensors"))
     out = checkpoint.with_name("pruned.safetensors")
     asked = ["prune", str(checkpoint), "--factory", "inspected_nets:net", "--density", "0.5", "--out", str(out)]
-    asked += ["--method", method, "--batch", "batch.safetensors", "--input-shape", "1", "6"]
+    options = {"random": ["--seed", "1"], "synflow": ["--input-shape", "1", "6"]}
+    asked += ["--method", method, *options.get(method, ["--batch", "batch.safetensors"])]
     assert main(asked) == 0
     weights = [tensor for tensor in load_file(out).values() if tensor.ndim == 2]
     assert sum(int(weight.count_nonzero()) for weight in weights) == 40
@@ -138,6 +139,11 @@ def test_every_method_runs_from_the_command_line(checkpoint: Path, method: str) 
         ["--method", "snip"],
         ["--method", "synflow"],
         ["--out", "no/such/folder/x.safetensors"],
+        ["--batch", "model.safetensors"],
+        ["--seed", "1"],
+        ["--input-shape", "6"],
+        ["--masks", "pruned.safetensors"],
+        ["--masks", "./model.safetensors"],
     ],
 )
 def test_misuse_writes_nothing(checkpoint: Path, change: list[str]) -> None:
@@ -145,6 +151,34 @@ def test_misuse_writes_nothing(checkpoint: Path, change: list[str]) -> None:
     asked = {"--factory": "inspected_nets:net", "--density": "0.5", "--out": str(out)} | {change[0]: change[1]}
     assert main(["prune", str(checkpoint), *(word for pair in asked.items() for word in pair)]) == 2
     assert not out.exists()
+
+
+def test_the_checkpoint_is_not_overwritten(checkpoint: Path) -> None:
+    before = checkpoint.read_bytes()
+    asked = ["prune", str(checkpoint), "--factory", "inspected_nets:net", "--density", "0.5"]
+    assert main([*asked, "--out", f"../{checkpoint.parent.name}/{checkpoint.name}"]) == 2
+    assert checkpoint.read_bytes() == before
+
+
+@pytest.mark.parametrize("method", ["magnitude", "synflow"])
+def test_a_dead_network_is_told(checkpoint: Path, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["prune", str(checkpoint), "--factory", "inspected_nets:net", "--density", "0.25"]
+    asked += ["--out", str(checkpoint.with_name("pruned.safetensors")), "--method", method]
+    asked += ["--input-shape", "1", "6"] * (method == "synflow")
+    assert main(asked) == 0 and "warning" not in capsys.readouterr().err
+    weights = load_file(checkpoint)
+    weights["2.weight"] *= 0
+    save_file(weights, checkpoint)
+    assert main(asked) == 0
+    told = capsys.readouterr().err
+    assert "keeps nothing of 2.weight: the output" in told and "--scope erk" in told and told.count("\n") == 1
+    assert ("output no longer" in told) == (method == "synflow")
+
+
+def test_a_wrong_input_shape_is_told_in_one_line(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["inspect", str(checkpoint), "--factory", "inspected_nets:net", "--input-shape", "1", "17"]
+    assert main(asked) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{}", b"not a checkpoint"])

@@ -41,8 +41,16 @@ MISUSE: dict[str, tuple[Callable[[], nn.Module], Any, Any, str]] = {
     "argmax loss": (network, lambda o, y: (o.argmax(1) == y).float().mean(), (X, Y), "differentiable loss"),
     "NaN loss": (network, lambda o, y: cross_entropy(o, y) * float("nan"), (X, Y), "finite loss"),
     "infinite input": (network, cross_entropy, (X / 0, Y), "finite loss"),
+    "double inputs": (network, cross_entropy, (X.double(), Y), "inputs that the model takes.*dtype"),
+    "a feature too few": (network, cross_entropy, (X[:, :3], Y), "inputs that the model takes"),
+    "a class too many": (network, cross_entropy, (X, Y + 1), "targets that the loss takes"),
+    "a target too few": (network, cross_entropy, (X, Y[1:]), "targets that the loss takes"),
     "no loss": (network, None, (X, Y), "callable loss"),
     "missing class": (network, cross_entropy, (X[Y != 1], Y[Y != 1]), r"without class 1.*balanced_batch"),
+    "loss that is a class": (network, nn.CrossEntropyLoss, (X, Y), "not a class.*an instance of CrossEntropyLoss"),
+    "batch as loss": (network, (X, Y), cross_entropy, "callable loss.*received tuple;"),
+    "empty batch": (network, cross_entropy, (X[:0], Y[:0]), r"at least one example; received inputs of shape \(0, 4\)"),
+    "empty named batch": (network, cross_entropy, ({"input": X[:0]}, Y[:0]), "at least one example"),
     "no pair": (network, cross_entropy, X, r"pass the pair \(inputs, targets\)"),
     "dictionary": (lambda: Boxed(lambda o: {"logits": o}), cross_entropy, (X, Y), "readout="),
     "tuple": (lambda: Boxed(lambda o: (o, o)), cross_entropy, (X, Y), "readout="),
@@ -128,9 +136,58 @@ def test_one_weight_for_two_layers_is_refused() -> None:
         prune.magnitude(network(), density=0.03)
 
 
+@pytest.mark.parametrize("shape", [(1, 5), (-1, 4), (4, 4, 4)])
+def test_synflow_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(PruneproofError, match="shape of a batch of one example"):
+        scores.synflow(network(), shape)
+
+
+@pytest.mark.parametrize("inputs", [X.double(), X[:, :3]])
+def test_other_methods_on_wrong_inputs(inputs: Tensor) -> None:
+    net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    for call in (
+        lambda: prune.greedy_subnetwork(net, inputs, steps=2),
+        lambda: prune.sipp(net, inputs, density=0.5, generator=torch.Generator()),
+        lambda: prune.inspect_model(net, input_shape=inputs),
+    ):
+        with pytest.raises(PruneproofError, match="inputs that the model takes"):
+            call()
+
+
+def test_a_model_pruned_by_torch_is_told_how_to_go_on() -> None:
+    net = nn.Sequential(nn.Linear(4, 3))
+    masks = prune.magnitude(net, density=0.5)
+    prune.to_torch_prune(net, masks)
+    for call in (
+        lambda: masks.apply_(net),
+        lambda: masks.enforce(net),
+        lambda: prune.to_torch_prune(net, masks),
+        lambda: prune.magnitude(net, density=0.5),
+    ):
+        with pytest.raises(PruneproofError, match="call make_permanent first"):
+            call()
+    assert prune.magnitude(prune.make_permanent(net), density=0.5) == masks
+
+
 def test_a_mask_for_another_model() -> None:
     masks = Masks({"other.weight": torch.ones(2, 2, dtype=torch.bool)})
     with pytest.raises(PruneproofError, match="make the masks from this model"):
         masks.apply_(network())
     with pytest.raises(PruneproofError, match="make the masks from this model"):
         prune.to_torch_prune(network(), masks)
+
+
+def test_a_state_dict_is_no_model_and_a_seed_no_generator() -> None:
+    state: Any = network().state_dict()
+    calls: list[Callable[[], object]] = [
+        lambda: scores.magnitude(state),
+        lambda: prune.magnitude(state, density=0.5),
+        lambda: scores.snip(state, cross_entropy, (X, Y)),
+    ]
+    for call in calls:
+        with pytest.raises(PruneproofError, match=r"a model .*; received OrderedDict"):
+            call()
+    seed: Any = 0
+    for call in (lambda: scores.random(network(), seed), lambda: prune.random(network(), density=0.5, generator=seed)):
+        with pytest.raises(PruneproofError, match=r"received 0; pass torch.Generator\(\).manual_seed"):
+            call()

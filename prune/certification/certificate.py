@@ -16,6 +16,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from ...errors import PruneproofError
+from ..trial import brief
 from .networks import data_hash, load_inputs, load_network, network_hash
 from .population import certify_population
 from .region import certify
@@ -86,34 +87,44 @@ def _number(value: float) -> float | str:
 def write_certificate(path: Path, content: dict[str, Any]) -> None:
     """Write atomically: a reader, even after a crash, sees the old file or the whole new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        received, remedy = brief(error), "choose another path"
+        raise PruneproofError("certify", required="a writable file", received=received, remedy=remedy) from error
 
 
-def check_certificate(path: Path) -> list[str]:
+def check_certificate(path: Path, *, factory: str) -> list[str]:
     """Recompute a certificate from the files it names, relative to its own folder.
 
     Arguments:
         path: the JSON file.
+        factory: the architecture's `package.module:function`; it is imported, so the reader names it.
 
     Returns what is wrong with it, one line each; empty if it is sound. Raises PruneproofError if it, or a file it
-    names, cannot be read.
+    names, cannot be read, or if it names another factory.
     """
-    return _differing(read_certificate(path), path.parent)
+    return _differing(read_certificate(path), path.parent, factory)
 
 
-def verify(content: dict[str, Any], *, folder: Path) -> str | None:
+def verify(content: dict[str, Any], *, folder: Path, factory: str) -> str | None:
     """The first thing that is wrong with a certificate's content, or None; files are found relative to `folder`."""
-    wrong = _differing(content, folder)
+    wrong = _differing(content, folder, factory)
     return f"{wrong[0]} ({len(wrong)} in all)" if wrong else None
 
 
-def _differing(content: dict[str, Any], folder: Path) -> list[str]:
+def _differing(content: dict[str, Any], folder: Path, factory: str) -> list[str]:
     try:
-        return _recomputed(content, folder)
+        for part in ("original", "pruned"):
+            if content[part]["factory"] != factory:
+                received = f"{factory!r}; the certificate says {content[part]['factory']!r} of the {part}"
+                remedy = "if you trust that code, pass --factory with its name"
+                raise PruneproofError("check", required="the factory", received=received, remedy=remedy)
+        return _recomputed(content, folder, factory)
     except (KeyError, TypeError, AttributeError) as error:
         received = f"{type(error).__name__}: {error}"
         raise PruneproofError(
@@ -136,10 +147,8 @@ def read_certificate(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", content)
 
 
-def _recomputed(content: dict[str, Any], folder: Path) -> list[str]:
-    original, pruned = (
-        load_network(content[part]["factory"], folder / content[part]["checkpoint"]) for part in ("original", "pruned")
-    )
+def _recomputed(content: dict[str, Any], folder: Path, factory: str) -> list[str]:
+    original, pruned = (load_network(factory, folder / content[part]["checkpoint"]) for part in ("original", "pruned"))
     inputs = load_inputs(folder / content["data"]["file"])
     region, population = content["region"], content["population"]
     fresh = build_certificate(

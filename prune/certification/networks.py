@@ -1,8 +1,9 @@
 """Networks and data as files, and the hashes by which a certificate names them.
 
-A network is a factory `package.module:function` that builds the architecture (it is imported and called: code that the
-reader already has, never code from the certificate), and a safetensors file with its state. A network's hash covers the
-name, dtype, shape and bytes of every tensor of its state and the architecture's text; data are hashed as a tensor too.
+A network is a factory `package.module:function` that builds the architecture (it is imported and called, so whoever
+runs this names it; nothing is imported because a certificate says so), and a safetensors file with its state. A
+network's hash covers the name, dtype, shape and bytes of every tensor of its state and the architecture's text; data
+are hashed as a tensor too.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...errors import PruneproofError
+from ..trial import brief
 
 
 def load_network(factory: str, checkpoint: Path) -> nn.Module:
@@ -28,22 +30,39 @@ def load_network(factory: str, checkpoint: Path) -> nn.Module:
 
     Raises PruneproofError if either cannot be had.
     """
-    module, _, name = factory.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` does: a factory may lie in the working folder
-    try:
-        model = getattr(import_module(module), name)()
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        received = f"{factory} ({type(error).__name__}: {error})"
-        raise _refusal("a factory package.module:function", received, "make it importable (PYTHONPATH)") from error
-    if not isinstance(model, nn.Module):
-        raise _refusal("a factory of an nn.Module", type(model).__name__, "return the network")
+    model = build_network(factory, where="certify")
     state = load_tensors(checkpoint)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise _refusal(f"the state of {factory}", f"{checkpoint} ({error})", "save model.state_dict()") from error
+        raise _refusal(
+            f"the state of {factory}", f"{checkpoint} ({brief(error)})", "save model.state_dict()"
+        ) from error
     return model.eval()
+
+
+def build_network(factory: str, *, where: str) -> nn.Module:
+    """Import a factory `package.module:function` and call it; `where` is told in the refusal."""
+    module, _, name = factory.partition(":")
+    if not module or not name:
+        remedy = "pass e.g. my_package.nets:resnet20"
+        raise PruneproofError(where, required="package.module:function", received=factory, remedy=remedy)
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` does: a factory may lie in the working folder
+    try:
+        function = getattr(import_module(module), name)
+    except (Exception, SystemExit) as error:  # a module may raise anything; an exit would pass for success
+        received, remedy = f"{factory} ({brief(error)})", "make it importable from here (PYTHONPATH)"
+        raise PruneproofError(where, required="an importable factory", received=received, remedy=remedy) from error
+    try:
+        model = function()
+    except (Exception, SystemExit) as error:
+        received, remedy = f"{factory}, which raised {brief(error)}", "call it in Python to see where"
+        raise PruneproofError(where, required="a factory that returns", received=received, remedy=remedy) from error
+    if not isinstance(model, nn.Module):
+        received = f"{factory}, which returns {type(model).__name__}"
+        raise PruneproofError(where, required="a torch module", received=received, remedy="return the network")
+    return model
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

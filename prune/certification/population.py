@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ...errors import PruneproofError
 from ...theory.statistics import clopper_pearson, tail
+from ..trial import trial
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def _outputs(model: nn.Module, points: Tensor) -> Tensor:
     training = model.training
     model.eval()
     try:
-        with torch.no_grad():
+        remedy = "pass points of the model's shape and dtype"
+        with torch.no_grad(), trial("certify_population", required="points that the networks take", remedy=remedy):
             return cast(Tensor, model(points))
     finally:
         model.train(training)

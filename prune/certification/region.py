@@ -88,7 +88,7 @@ def certify(
         >>> [round(bound, 6) for bound in record.error_bound[0].tolist()], record.certified.tolist()
         ([0.0, 0.625], [True])
     """
-    steps = _checked(original, pruned, inputs, radius, norm, method, lipschitz or {})
+    steps = _checked(original, pruned, inputs, radius, norm, method, refine, lipschitz or {})
     points = double(inputs)
     with torch.no_grad():
         size = _batch(steps, points, refine if method == "linear" else 0)
@@ -104,6 +104,7 @@ def _checked(
     radius: float,
     norm: str,
     method: str,
+    refine: int,
     lipschitz: Mapping[type[nn.Module], float],
 ) -> list[Step]:
     def refuse(required: str, received: object, remedy: str) -> PruneproofError:
@@ -113,6 +114,8 @@ def _checked(
         raise refuse("norm 'inf' or '2'", norm, "choose one")
     if method not in ("cases", "linear"):
         raise refuse("method 'cases' or 'linear'", method, "choose one")
+    if isinstance(refine, bool) or not isinstance(refine, int) or refine < 0:
+        raise refuse("refine >= 0, a number of units", refine, "pass 0 to keep intervals everywhere")
     if not (isinstance(radius, (int, float)) and 0 <= radius < math.inf):
         raise refuse("a finite radius ≥ 0", radius, "pass e.g. 0.05")
     if not isinstance(inputs, Tensor) or inputs.ndim < 2 or not len(inputs) or not inputs.is_floating_point():

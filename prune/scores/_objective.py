@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...errors import PruneproofError
 from ..parameters import prunable
+from ..trial import trial
 from ._frozen import BatchNormMode, Inputs, call, frozen
 from ._requirements import check, check_classes, check_loss
 
@@ -81,7 +82,9 @@ class Objective:
     def _output(self, weights: dict[str, Tensor], inputs: Inputs) -> Any:
         state = {name: tensor.detach() for name, tensor in self.model.named_parameters()}
         state |= {name: tensor.clone() for name, tensor in self.model.named_buffers()}
-        output = call(lambda *a, **k: functional_call(self.model, state | weights, a, k), inputs)
+        remedy = "pass inputs of the model's shape and dtype"
+        with trial(self.where, required="inputs that the model takes", remedy=remedy):
+            output = call(lambda *a, **k: functional_call(self.model, state | weights, a, k), inputs)
         output = self.readout(output) if self.readout is not None else output
         if self.temperature == 1.0:
             return output
@@ -91,16 +94,17 @@ class Objective:
         return output / self.temperature
 
     def _value(self, output: Any, targets: Any) -> Tensor:
-        try:
-            value = self.loss(output, targets)
-        except (TypeError, AttributeError, KeyError) as error:
-            if isinstance(output, Tensor):
-                raise
-            remedy = "pass readout=, or a loss that takes the logits out of the output"
-            received = f"a {type(output).__name__} and {error!r}"
-            raise PruneproofError(
-                self.where, required="a loss of the model's output", received=received, remedy=remedy
-            ) from error
+        with trial(self.where, required="targets that the loss takes", remedy="pass one valid target per example"):
+            try:
+                value = self.loss(output, targets)
+            except (TypeError, AttributeError, KeyError) as error:
+                if isinstance(output, Tensor):
+                    raise
+                remedy = "pass readout=, or a loss that takes the logits out of the output"
+                received = f"a {type(output).__name__} and {error!r}"
+                raise PruneproofError(
+                    self.where, required="a loss of the model's output", received=received, remedy=remedy
+                ) from error
         return check_loss(self.where, value)
 
     def _check_mean(self, outputs: list[Any], value: float) -> None:

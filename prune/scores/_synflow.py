@@ -19,6 +19,7 @@ from torch.func import functional_call
 from ...errors import PruneproofError
 from ..linearised import linearised
 from ..parameters import prunable, unwrapped
+from ..trial import trial
 from ._frozen import Inputs, call, check_device, frozen
 from ._objective import Readout
 
@@ -63,7 +64,8 @@ def synflow(
 
 def _inputs(input_shape: Sequence[int] | Inputs, device: torch.device) -> Inputs:
     if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
-        return torch.ones(tuple(input_shape), dtype=torch.float64, device=device)
+        with trial("synflow", required="sizes >= 0", remedy="pass the shape of a batch of one example"):
+            return torch.ones(tuple(input_shape), dtype=torch.float64, device=device)
     return input_shape  # pyright: ignore[reportReturnType] (a tuple of inputs is a Sequence too)
 
 
@@ -98,7 +100,8 @@ def _flow(
     state = {n: p * scale if n.rpartition(".")[2] == "bias" else p for n, p in parameters.items()}
     if exponent and isinstance(inputs, Tensor) and inputs.is_floating_point():
         inputs = inputs * scale
-    output = call(lambda *a, **k: functional_call(positive, state, a, k), inputs)
+    with trial("synflow", required="inputs that the model takes", remedy="pass the shape of a batch of one example"):
+        output = call(lambda *a, **k: functional_call(positive, state, a, k), inputs)
     output = output if readout is None else readout(output)
     if not isinstance(output, Tensor):
         remedy = "pass readout=, the function that takes the logits out of the output"

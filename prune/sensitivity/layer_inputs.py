@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...errors import PruneproofError
 from ...kernels.patches import convolution_patches
 from ..parameters import prunable
+from ..trial import trial
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def met(model: nn.Module, inputs: Tensor, layer: Layer) -> tuple[list[Tensor], i
 
     handles = [module.register_forward_pre_hook(see) for module in layer.modules]
     try:
-        with torch.no_grad():
+        remedy = "pass inputs of the model's shape, dtype and device"
+        with torch.no_grad(), trial("sipp", required="inputs that the model takes", remedy=remedy):
             model(inputs)
     finally:
         for handle in handles:

@@ -1,7 +1,5 @@
 """A model from its factory and its weights from a safetensors file; nothing is unpickled."""
 
-import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +16,17 @@ def load_model(checkpoint: Path, factory: str) -> "nn.Module":
     """
     from safetensors.torch import load_model as load
 
-    model = _build(factory)
+    from ..prune.certification.networks import build_network
+    from ..prune.trial import brief
+
     readable(checkpoint)
+    model = build_network(factory, where="--factory")
     try:
         load(model, checkpoint)
     except (RuntimeError, ValueError) as error:
         remedy = "pass the factory of this checkpoint"
         raise PruneproofError(
-            str(checkpoint), required="the factory's weights", received=str(error), remedy=remedy
+            str(checkpoint), required="the factory's weights", received=brief(error), remedy=remedy
         ) from None
     return model
 
@@ -53,21 +54,3 @@ def readable(checkpoint: Path) -> None:
             file.keys()
     except (SafetensorError, OSError) as error:
         raise PruneproofError(str(checkpoint), required="safetensors", received=str(error), remedy=remedy) from None
-
-
-def _build(factory: str) -> "nn.Module":
-    from torch import nn
-
-    module, _, function = factory.partition(":")
-    remedy = "pass package.module:function, importable from here"
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` does: a factory may lie beside the checkpoint
-    try:
-        built = getattr(import_module(module), function)()
-    except (ImportError, AttributeError, ValueError) as error:
-        raise PruneproofError(
-            "--factory", required="a factory", received=f"{factory}: {error}", remedy=remedy
-        ) from None
-    if not isinstance(built, nn.Module):
-        raise PruneproofError("--factory", required="a torch module", received=type(built).__name__, remedy=remedy)
-    return built

@@ -1,11 +1,14 @@
 """Certify how far a pruned network can differ from the original, in a file that `check` recomputes."""
 
-import json
+import json as json_text
+import math
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
+
+from ..errors import PruneproofError
 
 
 def main(
@@ -20,29 +23,31 @@ def main(
     alpha: float = 0.05,
     beta: float = 0.05,
     out: Path = Path("certificate.json"),
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Certify how far a pruned network can differ from the original.
 
     Two kinds of statement: over the ball of a radius around every input (exact arithmetic, all rounding charged), and
     over the population the inputs were drawn from (with confidence 1 - alpha). Any mask or weights will do.
 
-    example: pruneproof certify dense.safetensors sparse.safetensors --data test.safetensors
-    --factory my_lab.networks:mlp --radius 0.03
+    Example: pruneproof certify dense.st sparse.st --data test.st --factory my_package.nets:mlp --radius 0.03
 
     Args:
-        original: Safetensors file with the original's state.
-        pruned: Safetensors file with the pruned network's state, of the same architecture.
-        data: Safetensors file with a tensor named inputs, (batch, *item).
+        original: safetensors file with the original's state.
+        pruned: safetensors file with the pruned network's state, of the same architecture.
+        data: safetensors file with a tensor named inputs, (batch, *item).
         factory: package.module:function that builds the architecture; it is imported and called.
-        radius: Radius of the ball around every input, in input units.
-        norm: Norm of the ball.
+        radius: radius of the ball around every input, in input units.
+        norm: norm of the ball.
         method: linear relaxation of the pair, or intervals by cases (faster, looser).
-        alpha: Error probability of each confidence statement.
-        beta: Share of the population given up by quantile and conformal bounds.
-        out: Certificate file to write.
-        as_json: Print the summary as JSON.
+        alpha: error probability of each confidence statement.
+        beta: share of the population given up by quantile and conformal bounds.
+        out: certificate file to write.
+        json: print the summary as one JSON object; a bound that is infinite is null.
     """
+    if not out.parent.is_dir():
+        remedy = "make the folder first"
+        raise PruneproofError("--out", required="an existing folder", received=str(out.parent), remedy=remedy)
     from ..prune.certification.certificate import build_certificate, write_certificate
     from ..prune.certification.networks import load_inputs, load_network
 
@@ -53,11 +58,11 @@ def main(
         content[part].update(factory=factory, checkpoint=os.path.relpath(file, out.parent))
     content["data"]["file"] = os.path.relpath(data, out.parent)
     write_certificate(out, content)
-    print(_summary(content, out, as_json=as_json))
+    print(_summary(content, out, factory, as_json=json))
     return 0
 
 
-def _summary(content: dict[str, dict[str, object]], out: Path, *, as_json: bool) -> str:
+def _summary(content: dict[str, dict[str, object]], out: Path, factory: str, *, as_json: bool) -> str:
     region, population = content["region"], content["population"]
     certified, bounds = region["certified"], region["error_bound"]
     assert isinstance(certified, list) and isinstance(bounds, list)
@@ -72,12 +77,12 @@ def _summary(content: dict[str, dict[str, object]], out: Path, *, as_json: bool)
         "file": str(out),
     }
     if as_json:
-        return json.dumps(facts)
+        return json_text.dumps({name: None if value in ("inf", math.inf) else value for name, value in facts.items()})
     return (
         f"ball of radius {region['radius']} (norm {region['norm']}): both networks provably predict one class on "
         f"{facts['certified']} of {facts['inputs']} balls; median bound on the output difference "
         f"{facts['median_error_bound']:.4g}\n"
         f"population: {facts['disagreements']} disagreements seen; at most {facts['disagreement_bound']:.4g} with "
         f"confidence {1 - float(str(population['alpha'])):g}\n"
-        f"written to {out}; a stranger verifies it by: pruneproof check {out}"
+        f"written to {out}; a stranger verifies it by: pruneproof check {out} --factory {factory}"
     )

@@ -6,7 +6,9 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
-from typing import cast
+from typing import Annotated, cast
+
+import tyro
 
 from ..errors import PruneproofError
 
@@ -21,18 +23,26 @@ MAX_BYTES = 256 * 2**20
 CONFIRMED, REFUSED = 0, 1
 
 
-def main(file: Path, /) -> int:
+def main(
+    file: Path,
+    /,
+    factory: Annotated[str | None, tyro.conf.arg(metavar="MODULE:FUNCTION", help_behavior_hint="")] = None,
+) -> int:
     """Re-check a certificate file, independently of how it was found.
 
     Exit status: 0 if the certificate shows what it says, 1 if not, 2 if the file is no certificate.
+
+    A certificate about networks is recomputed from the files it names. That takes the code that builds them, which is
+    imported and run: name it yourself, with --factory. Nothing is imported because the certificate says so.
 
     Example: pruneproof check proof.json
 
     Args:
         file: a certificate as written by `theory.certificate.save` or `pruneproof certify`.
+        factory: package.module:function that builds the networks; must be the one that the certificate names.
     """
     data = _read(file)
-    verify = _checker(file, data)
+    verify = _checker(file, data, factory)
     start = perf_counter()
     reason = verify(data)
     seconds = perf_counter() - start
@@ -56,7 +66,7 @@ def _read(file: Path) -> dict[str, object]:
     return cast("dict[str, object]", data)
 
 
-def _checker(file: Path, data: dict[str, object]) -> Callable[[object], str | None]:
+def _checker(file: Path, data: dict[str, object], factory: str | None) -> Callable[[object], str | None]:
     kind = data.get("kind")
     known = {**CHECKERS, **CHECKERS_OF_FILES}
     if not isinstance(kind, str) or kind not in known:
@@ -64,4 +74,8 @@ def _checker(file: Path, data: dict[str, object]) -> Callable[[object], str | No
         raise PruneproofError("check", required=needed, received=f"{file}: kind {kind!r}", remedy="prove it again")
     module, _, name = known[kind].partition(":")
     function = getattr(import_module(f"pruneproof.{module}"), name)
-    return partial(function, folder=file.parent) if kind in CHECKERS_OF_FILES else function
+    if (factory is None) == (kind in CHECKERS_OF_FILES):
+        required = "no --factory for an inequality" if factory else "--factory package.module:function"
+        remedy = "leave it out" if factory else "name the code that builds the networks; it will be run"
+        raise PruneproofError("check", required=required, received=factory or "none", remedy=remedy)
+    return partial(function, folder=file.parent, factory=factory) if kind in CHECKERS_OF_FILES else function

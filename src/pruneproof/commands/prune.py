@@ -1,5 +1,6 @@
 """Prune a checkpoint: score, select, zero, and write the weights with their masks."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,10 +22,10 @@ def main(
     out: Path,
     method: Literal["magnitude", "random", "snip", "grasp", "grasp_abs", "synflow"] = "magnitude",
     scope: Literal["global", "layer", "erk"] = "global",
-    batch: Path | None = None,
-    input_shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N …")] = (),
-    masks: Path | None = None,
-    seed: int = 0,
+    batch: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
+    input_shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N …", help_behavior_hint="")] = (),
+    masks: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
+    seed: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None,
 ) -> int:
     """Write a pruned copy of a checkpoint; the checkpoint itself is left alone.
 
@@ -41,21 +42,71 @@ def main(
         out: the safetensors file to write.
         method: how weights are scored.
         scope: global: the highest scores of the model; layer: one density in all layers; erk: Erdős–Rényi-kernel.
-        batch: scoring examples for snip, grasp and grasp_abs.
-        input_shape: shape of a batch of one example, for synflow.
+        batch: scoring examples for snip, grasp and grasp_abs, which alone take it.
+        input_shape: shape of a batch of one example, for synflow, which alone takes it.
         masks: also write the masks, packed, to this file.
-        seed: for random.
+        seed: for random, which alone takes it; 0 if left out.
     """
+    _check_options(method, batch, input_shape, seed)
+    _check_paths({"the checkpoint": model, "--batch": batch, "--out": out, "--masks": masks})
     network = load_model(model, factory)
     kept = _masks(network, method, density, scope, batch, input_shape, seed)
-    if not out.parent.is_dir():
-        remedy = "make the folder first"
-        raise PruneproofError("--out", required="an existing folder", received=str(out.parent), remedy=remedy)
+    _warn_if_dead(network, kept, input_shape or _shape(batch))
     if masks is not None:
         kept.save(masks)
     _write(kept.apply_(network), out)
     print(kept.summary())
     return 0
+
+
+def _check_options(method: str, batch: Path | None, input_shape: tuple[int, ...], seed: int | None) -> None:
+    """Refuse what the method would ignore."""
+    scored = method in ("snip", "grasp", "grasp_abs")
+    ignored = {"--batch": batch and not scored, "--input-shape": input_shape and method != "synflow"}
+    ignored["--seed"] = seed is not None and method != "random"
+    for option, given in ignored.items():
+        if given:
+            remedy = "leave it out, or choose another --method"
+            raise PruneproofError(f"--method {method}", required=f"no {option}", received="one", remedy=remedy)
+    if len(input_shape) == 1:
+        remedy = f"pass --input-shape 1 {input_shape[0]}"
+        raise PruneproofError("--input-shape", required="a batch dimension", received=input_shape, remedy=remedy)
+
+
+def _check_paths(paths: dict[str, Path | None]) -> None:
+    """Refuse, before any work, to write over a file that is read or written under another name, or nowhere."""
+    seen = dict[Path, str]()
+    for name, path in paths.items():
+        if path is None:
+            continue
+        if name in ("--out", "--masks") and not path.parent.is_dir():
+            remedy = "make the folder first"
+            raise PruneproofError(name, required="an existing folder", received=str(path.parent), remedy=remedy)
+        other = seen.setdefault(path.resolve(), name)
+        if other != name:
+            remedy = "choose another path"
+            raise PruneproofError(name, required=f"another file than {other}", received=str(path), remedy=remedy)
+
+
+def _shape(batch: Path | None) -> tuple[int, ...]:
+    """The shape of one example; empty if it is unknown or no array of numbers."""
+    inputs = None if batch is None else tensors(batch)["inputs"]
+    return (1, *inputs.shape[1:]) if inputs is not None and inputs.is_floating_point() else ()
+
+
+def _warn_if_dead(network: "nn.Module", kept: "Masks", shape: tuple[int, ...]) -> None:
+    """Say on stderr which weights have nothing left, and whether the output still depends on the input if known."""
+    from ..prune import Masks, connectivity, prunable
+
+    weights = prunable(network)
+    left = Masks({name: mask & (weights[name] != 0) for name, mask in kept.items()})
+    empty = [name for name, mask in left.items() if not mask.any()]
+    connected = connectivity(network, left, shape).connected if shape else None
+    effect = {False: "no longer depends", True: "still depends", None: "may no longer depend"}
+    consequence = f"the output {effect[connected]} on the input"
+    if empty or connected is False:
+        what = f"keeps nothing of {', '.join(empty)}" if empty else "leaves no path"
+        print(f"warning: {what}: {consequence}; try --scope erk", file=sys.stderr)
 
 
 def _masks(
@@ -65,7 +116,7 @@ def _masks(
     scope: str,
     batch: Path | None,
     input_shape: tuple[int, ...],
-    seed: int,
+    seed: int | None,
 ) -> "Masks":
     import torch
 
@@ -74,7 +125,7 @@ def _masks(
     if method == "magnitude":
         return prune.magnitude(network, density=density, scope=scope)
     if method == "random":
-        return prune.random(network, density=density, scope=scope, generator=torch.Generator().manual_seed(seed))
+        return prune.random(network, density=density, scope=scope, generator=torch.Generator().manual_seed(seed or 0))
     if method == "synflow":
         if not input_shape:
             remedy = "pass e.g. --input-shape 1 3 32 32"

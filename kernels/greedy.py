@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described
 from .backend import Choice
 from .gram import Gram
 from .gram_input import require_gram_layout
@@ -109,7 +109,8 @@ def require_selectable(
         required, remedy = "a selection rule", f"choose from: {', '.join(RULES)}"
         raise PruneproofError(where, required=required, received=rule, remedy=remedy)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise PruneproofError(where, required="at least one step", received=steps, remedy="pass a positive integer")
+        required, remedy = "a whole number of steps, at least one step", "pass a positive integer"
+        raise PruneproofError(where, required=required, received=described(steps), remedy=remedy)
     neurons = _require_problem(where, problem)
     if (rule == "corrective" or not replacement) and steps > neurons:
         required, received = f"at most {neurons} steps, one per distinct neuron", f"{steps}"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described
 from . import greedy, masked, sensitivity, sparse_product, top_k
 from . import samples as draw
 from .backend import FLOATS, Choice
@@ -79,9 +79,21 @@ def which(op: str | Callable[..., Any], *args: Any) -> Choice:
     """
     for row in _OPERATIONS:
         if op in (row.name, row.call):
-            return row.plan(*args)
+            return _planned(row, args)
     names = ", ".join(row.name for row in _OPERATIONS)
-    raise PruneproofError("which", required=f"one of {names}", received=op, remedy="pass the name or the function")
+    raise PruneproofError(
+        "which", required=f"one of {names}", received=described(op), remedy="pass the name or the function"
+    )
+
+
+def _planned(row: Op, args: tuple[Any, ...]) -> Choice:
+    """The plan for these arguments; a plan reads shapes and devices only, so it can fail by their types alone."""
+    try:
+        return row.plan(*args)
+    except (TypeError, AttributeError) as error:
+        received = f"({', '.join(map(described, args))})"
+        required, remedy = f"the arguments of {row.name}", f"pass what {row.name} would be called with"
+        raise PruneproofError("which", required=required, received=received, remedy=remedy) from error
 
 
 _OPERATIONS = (

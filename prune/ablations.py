@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, require_type
 from .masks import Masks
 
 
@@ -36,12 +36,19 @@ def shuffle(masks: Masks, generator: torch.Generator, *, within: Mapping[str, Te
         >>> shuffled.counts == masks.counts, shuffled == masks
         (True, False)
     """
+    require_type("shuffle", masks, Masks, required="masks", remedy="pass a Masks object")
+    _require_generator("shuffle", generator)
     if within is not None and {n: w.shape for n, w in within.items()} != {n: m.shape for n, m in masks.items()}:
         remedy = "pass the positions of the same model"
         raise PruneproofError("shuffle", required="positions for each mask", received=list(within), remedy=remedy)
     everywhere = {name: torch.ones_like(mask) for name, mask in masks.items()}
     positions = everywhere if within is None else within
     return Masks({name: _permuted(mask, positions[name], generator) for name, mask in masks.items()})
+
+
+def _require_generator(where: str, generator: object) -> None:
+    remedy = "pass torch.Generator().manual_seed(seed)"
+    require_type(where, generator, torch.Generator, required="a torch.Generator", remedy=remedy)
 
 
 def _permuted(mask: Tensor, positions: Tensor, generator: torch.Generator) -> Tensor:
@@ -75,6 +82,9 @@ def reinitialize(
         >>> torch.equal(layer.weight, other.weight)
         False
     """
+    remedy = "pass the module itself"
+    require_type("reinitialize", model, nn.Module, required="a model (torch.nn.Module)", remedy=remedy)
+    _require_generator("reinitialize", generator)
     fresh = copy.deepcopy(model)
     owners = [module for module in fresh.modules() if next(module.parameters(recurse=False), None) is not None]
     for module in owners if initialize is None else []:
@@ -115,6 +125,8 @@ def invert(scores: Mapping[str, Tensor], masks: Masks | None = None) -> dict[str
         >>> invert({"weight": torch.tensor([0.0, 2.0])}, Masks({"weight": torch.tensor([False, True])}))
         {'weight': tensor([-inf, -2.])}
     """
+    remedy = "pass what a function of pruneproof.prune.scores returned"
+    require_type("invert", scores, Mapping, required="scores by parameter name", remedy=remedy)
     if masks is None:
         return {name: -score for name, score in scores.items()}
     if {n: s.shape for n, s in scores.items()} != {n: m.shape for n, m in masks.items()}:

@@ -11,10 +11,10 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described
 
 
-def kept_count(density: float, total: int, *, where: str) -> int:
+def kept_count(density: float | None, total: int, *, where: str, argument: str = "density=0.1") -> int:
     """How many of `total` weights a density keeps: the nearest whole number to density × total, halves rounded up.
 
     **Arguments:**
@@ -22,6 +22,7 @@ def kept_count(density: float, total: int, *, where: str) -> int:
     - `density`: the kept fraction, in (0, 1].
     - `total`: the number of weights.
     - `where`: the public function that asks, for the error message.
+    - `argument`: a right use of the argument, for the error message.
 
     **Raises:** `PruneproofError` for a density outside (0, 1], or so small that not one weight is left.
 
@@ -31,7 +32,10 @@ def kept_count(density: float, total: int, *, where: str) -> int:
     """
     if isinstance(density, bool) or not isinstance(density, int | float) or not 0 < density <= 1:
         raise PruneproofError(
-            where, required="a density (kept fraction) in (0, 1]", received=density, remedy="pass e.g. density=0.1"
+            where,
+            required="a density (kept fraction) in (0, 1]",
+            received=described(density),
+            remedy=f"pass e.g. {argument}",
         )
     count = math.floor(Fraction(density) * total + Fraction(1, 2))
     if count == 0:
@@ -39,7 +43,7 @@ def kept_count(density: float, total: int, *, where: str) -> int:
             where,
             required=f"a density that keeps at least one of {total} weights",
             received=density,
-            remedy=f"pass at least density={1 / total:.3g}, or count=1",
+            remedy=f"pass at least {1 / total:.3g}, the density of one weight",
         )
     return count
 
@@ -109,7 +113,7 @@ def layer_counts(wanted: Mapping[str, int], sizes: Mapping[str, int], *, where: 
             raise PruneproofError(
                 where,
                 required=f"a whole number between 0 and {size} for {name}",
-                received=wanted[name],
+                received=described(wanted[name]),
                 remedy="keep no more weights than there are",
             )
     if not any(wanted.values()):

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described, require_type
 from .budget import kept_count
 from .masks import Masks
 from .parameters import prunable, unwrapped
@@ -95,9 +95,10 @@ def imp(
         >>> [(level.masks.count, level.trained) for level in imp(nn.Linear(4, 2), train, [0.5, 0.25], iterations=3)]
         [(8, 3), (4, 3), (2, 3)]
     """
+    require_type("imp", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module itself")
     total = sum(weight.numel() for weight in prunable(model).values())
     _check(densities, iterations, rewind, rewind_to)
-    counts = [kept_count(density, total, where="imp") for density in densities]
+    counts = [kept_count(density, total, where="imp", argument="densities=[0.5, 0.25]") for density in densities]
     return _levels(model, train, counts, iterations, rewind == "weights", rewind_to, score)
 
 
@@ -136,14 +137,20 @@ def _restore(model: nn.Module, state: list[Tensor]) -> None:
 
 
 def _check(densities: Sequence[float], iterations: int, rewind: str, rewind_to: int) -> None:
-    if not densities or any(later >= earlier for earlier, later in pairwise([1.0, *densities])):
-        required = "at least one density, below 1 and falling"
-        raise PruneproofError("imp", required=required, received=list(densities), remedy="pass e.g. [0.5, 0.25]")
+    wrong = not isinstance(densities, Sequence) or any(not isinstance(d, int | float) for d in densities)
+    if wrong or not densities or any(later >= earlier for earlier, later in pairwise([1.0, *densities])):
+        required, remedy = "at least one density, below 1 and falling", "pass e.g. densities=[0.5, 0.25]"
+        raise PruneproofError("imp", required=required, received=described(densities), remedy=remedy)
     if rewind not in _REWINDS:
         raise PruneproofError("imp", required=f"rewind to be one of {_REWINDS}", received=rewind, remedy="choose one")
     for name, value in (("iterations", iterations), ("rewind_to", rewind_to)):
         if isinstance(value, bool) or not isinstance(value, int):
-            raise PruneproofError("imp", required=f"a whole number {name}", received=value, remedy="count iterations")
+            raise PruneproofError(
+                "imp", required=f"a whole number {name}", received=described(value), remedy="count iterations"
+            )
+    if iterations < 1:
+        required, remedy = "at least one iteration", "raise iterations"
+        raise PruneproofError("imp", required=required, received=f"iterations={iterations}", remedy=remedy)
     if not 0 <= rewind_to < iterations:
         required = f"0 <= rewind_to < iterations = {iterations}"
         raise PruneproofError("imp", required=required, received=rewind_to, remedy="rewind to an earlier iteration")

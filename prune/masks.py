@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, require_type
 from .enforcement import Enforcement, enforce
 from .mask_file import read_masks, write_masks
 from .parameters import parameters_named
@@ -40,6 +40,8 @@ class Masks(Mapping[str, Tensor]):
     __slots__ = ("_kept",)
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        remedy = "pass a dict of bool tensors"
+        require_type("Masks", tensors, Mapping, required="bool tensors by parameter name", remedy=remedy)
         for name, tensor in tensors.items():
             if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.dtype != torch.bool:
                 received = f"{name!r}: {getattr(tensor, 'dtype', type(tensor).__name__)}"
@@ -103,6 +105,7 @@ class Masks(Mapping[str, Tensor]):
         return Masks({name: kept | other._kept[name].to(kept.device) for name, kept in self._kept.items()})
 
     def _same_layout(self, other: "Masks", operator: str) -> None:
+        require_type(f"Masks {operator}", other, Masks, required="masks", remedy="combine masks of one model")
         mine, theirs = ({name: tuple(kept.shape) for name, kept in masks._kept.items()} for masks in (self, other))
         if mine != theirs:
             raise PruneproofError(
@@ -123,6 +126,7 @@ class Masks(Mapping[str, Tensor]):
 
         **Raises:** `PruneproofError` if a name or shape does not fit; the model is then unchanged.
         """
+        require_type("Masks.apply_", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module")
         parameters = parameters_named(model, self._shapes(), where="Masks.apply_")
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -154,6 +158,7 @@ class Masks(Mapping[str, Tensor]):
             >>> layer.weight == 0
             tensor([[False,  True]])
         """
+        require_type("Masks.enforce", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module")
         return enforce(model, self._kept)
 
     def _shapes(self) -> dict[str, torch.Size]:

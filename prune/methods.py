@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, require_type
 from . import scores
 from .budget import kept_count
 from .masks import Masks
 from .parameters import prunable
+from .pattern import read_pattern, require_pattern_budget
 from .progressive import prune_progressively
 from .schedules import exponential, one_shot
 from .scores._frozen import BatchNormMode, Inputs
@@ -25,14 +26,15 @@ SYNFLOW_ITERATIONS = 100  # of the published method
 GRASP_TEMPERATURE = 200.0  # of the published implementations
 
 
-def magnitude(model: nn.Module, *, density: float, scope: str = "global") -> Masks:
+def magnitude(model: nn.Module, *, density: float | None = None, scope: str = "global") -> Masks:
     """Keep the weights of largest absolute value.
 
     **Arguments:**
 
     - `model`: any module with a linear or convolution weight.
-    - `density`: the kept fraction of all prunable weights, in (0, 1].
-    - `scope`: `"global"`, `"layer"` or `"erk"`, as in `select`.
+    - `density`: the kept fraction of all prunable weights, in (0, 1]; may be left out if `scope` is a pattern, whose
+      density n/m it must otherwise equal.
+    - `scope`: `"global"`, `"layer"`, `"erk"` or a pattern such as `"2:4"`, as in `select`.
 
     **Returns:** `Masks` with exactly the nearest whole number of kept weights.
 
@@ -42,11 +44,13 @@ def magnitude(model: nn.Module, *, density: float, scope: str = "global") -> Mas
         >>> magnitude(nn.Linear(10, 10), density=0.1).count
         10
     """
-    _check_density("magnitude", model, density)
+    _check_density("magnitude", model, density, scope)
     return select(scores.magnitude(model), density=density, scope=scope)
 
 
-def random(model: nn.Module, *, density: float, generator: torch.Generator, scope: str = "global") -> Masks:
+def random(
+    model: nn.Module, *, density: float | None = None, generator: torch.Generator, scope: str = "global"
+) -> Masks:
     """Keep weights drawn uniformly at random: the control that every method must beat.
 
     **Arguments:** those of `magnitude`, and
@@ -61,7 +65,7 @@ def random(model: nn.Module, *, density: float, generator: torch.Generator, scop
         >>> random(nn.Linear(10, 10), density=0.1, generator=torch.Generator().manual_seed(0)).count
         10
     """
-    _check_density("random", model, density)
+    _check_density("random", model, density, scope)
     return select(scores.random(model, generator), density=density, scope=scope)
 
 
@@ -70,7 +74,7 @@ def snip(
     loss: Loss,
     batch: Batch,
     *,
-    density: float,
+    density: float | None = None,
     scope: str = "global",
     batch_norm: BatchNormMode = "batch",
     chunk: int | None = None,
@@ -87,7 +91,7 @@ def snip(
         >>> snip(nn.Linear(4, 3), nn.functional.cross_entropy, batch, density=0.5).count
         6
     """
-    _check_density("snip", model, density)
+    _check_density("snip", model, density, scope)
     result = scores.snip(model, loss, batch, batch_norm=batch_norm, chunk=chunk, readout=readout)
     return select(result, density=density, scope=scope)
 
@@ -97,7 +101,7 @@ def grasp(
     loss: Loss,
     batch: Batch,
     *,
-    density: float,
+    density: float | None = None,
     scope: str = "global",
     temperature: float = GRASP_TEMPERATURE,
     batch_norm: BatchNormMode = "batch",
@@ -115,7 +119,7 @@ def grasp(
         >>> grasp(nn.Linear(4, 3), nn.functional.cross_entropy, batch, density=0.5).count
         6
     """
-    _check_density("grasp", model, density)
+    _check_density("grasp", model, density, scope)
     result = scores.grasp(
         model, loss, batch, temperature=temperature, batch_norm=batch_norm, chunk=chunk, readout=readout
     )
@@ -127,7 +131,7 @@ def grasp_abs(
     loss: Loss,
     batch: Batch,
     *,
-    density: float,
+    density: float | None = None,
     scope: str = "global",
     temperature: float = GRASP_TEMPERATURE,
     batch_norm: BatchNormMode = "batch",
@@ -145,7 +149,7 @@ def grasp_abs(
         >>> grasp_abs(nn.Linear(4, 3), nn.functional.cross_entropy, batch, density=0.5).count
         6
     """
-    _check_density("grasp_abs", model, density)
+    _check_density("grasp_abs", model, density, scope)
     result = scores.grasp_abs(
         model, loss, batch, temperature=temperature, batch_norm=batch_norm, chunk=chunk, readout=readout
     )
@@ -156,7 +160,7 @@ def synflow(
     model: nn.Module,
     input_shape: Sequence[int] | Inputs,
     *,
-    density: float,
+    density: float | None = None,
     scope: str = "global",
     iterations: int = SYNFLOW_ITERATIONS,
     readout: Readout | None = None,
@@ -165,7 +169,8 @@ def synflow(
 
     **Arguments:** those of `magnitude` and of `scores.synflow`, and
 
-    - `iterations`: the number of times that the flow is computed, at densities `density^(k/iterations)`.
+    - `iterations`: the number of times that the flow is computed, at densities `density^(k/iterations)`;
+      1 with a pattern, which has one density.
 
     **Returns:** `Masks`. **Raises:** `PruneproofError` as both do.
 
@@ -175,19 +180,30 @@ def synflow(
         >>> synflow(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), (1, 4), density=0.25).count
         12
     """
-    _check_density("synflow", model, density)
-    schedule = exponential(density, iterations) if iterations != 1 else one_shot(density)
+    final = _check_density("synflow", model, density, scope)
+    if read_pattern(scope, where="synflow") is not None and iterations != 1:
+        required, remedy = "iterations=1 with a pattern, which has one density", "pass iterations=1, or another scope"
+        raise PruneproofError("synflow", required=required, received=iterations, remedy=remedy)
+    schedule = exponential(final, iterations) if iterations != 1 else one_shot(final)
     levels = prune_progressively(
         model, lambda network: scores.synflow(network, input_shape, readout=readout), schedule, scope=scope
     )
     return levels[-1]
 
 
-def _check_density(where: str, model: nn.Module, density: float) -> None:
+def _check_density(where: str, model: nn.Module, density: float | None, scope: str) -> float:
+    """Refuse a density that cannot be kept, before any work; returns it, or the one that a pattern fixes."""
+    require_type(where, model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module itself")
     weights = prunable(model)
+    pattern = read_pattern(scope, where=where)
+    if pattern is not None:
+        require_pattern_budget(density, None, *pattern, where=where)
+        return pattern[0] / pattern[1]
     total = sum(weight.numel() for weight in weights.values())
     kept = kept_count(density, total, where=where)
     if kept < len(weights):
         remedy = f"pass a density of at least {len(weights) / total:.3g}"
         required = f"at least one weight for each of {len(weights)} layers"
         raise PruneproofError(where, required=required, received=f"{kept} of {total} weights", remedy=remedy)
+    assert density is not None  # or kept_count would have refused it
+    return density

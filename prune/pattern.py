@@ -6,15 +6,19 @@ weight flattened from its second dimension on. A group never crosses two rows, s
 
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described
 
 
 def read_pattern(scope: str, *, where: str) -> tuple[int, int] | None:
     """Read `"n:m"` as two numbers with 1 ≤ n ≤ m; `None` if the scope is not a pattern."""
+    if not isinstance(scope, str):
+        required, remedy = 'scope "global", "layer", "erk" or a pattern such as "2:4"', "pass one as a string"
+        raise PruneproofError(where, required=required, received=described(scope), remedy=remedy)
     if ":" not in scope:
         return None
     match = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,6})", scope)
@@ -27,6 +31,14 @@ def read_pattern(scope: str, *, where: str) -> tuple[int, int] | None:
             remedy='write e.g. "2:4"',
         )
     return n, m
+
+
+def require_pattern_budget(density: object, count: object, n: int, m: int, *, where: str) -> None:
+    """A pattern fixes the budget; a density may repeat it: n/m, or the float nearest to it."""
+    if count is not None or (density is not None and density not in (Fraction(n, m), n / m)):
+        required = f'no count, and no density but n/m = {n}/{m} = {n / m:g}, which scope "{n}:{m}" fixes'
+        received = f"count={described(count)}" if count is not None else f"density={described(density)}"
+        raise PruneproofError(where, required=required, received=received, remedy="leave it out")
 
 
 def pattern_masks(scores: Mapping[str, Tensor], n: int, m: int, *, where: str) -> dict[str, Tensor]:

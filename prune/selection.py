@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described, require_type
 from ..kernels.top_k import top_k_masks
 from .budget import erk, kept_count, layer_counts, uniform
 from .masks import Masks
-from .pattern import pattern_masks, read_pattern
+from .pattern import pattern_masks, read_pattern, require_pattern_budget
 
 _WHERE = "select"
 
@@ -41,8 +41,8 @@ def select(
         - `"layer"`: every layer at the same density, rounded so that the total is exact (`budget.uniform`).
         - `"erk"`: in proportion to the sum of a layer's dimensions, full layers dense (`budget.erk`).
         - `"n:m"` with two numbers, as in `"2:4"`: exactly n of every m consecutive weights of each row of the
-          (outputs, inputs × kernel) matrix, which m must divide. The pattern fixes the density: give neither density
-          nor count.
+          (outputs, inputs × kernel) matrix, which m must divide. The pattern fixes the density at n/m, which
+          may be repeated as `density`; give no count.
 
     **Returns:** `Masks` with the names and shapes of the scores.
 
@@ -62,7 +62,7 @@ def select(
     _check_scores(scores)
     pattern = read_pattern(scope, where=_WHERE)
     if pattern is not None:
-        _refuse_budget(density, count, scope)
+        require_pattern_budget(density, count, *pattern, where=_WHERE)
         return Masks(pattern_masks(scores, *pattern, where=_WHERE))
     if scope == "global" and not isinstance(count, Mapping):
         total = sum(score.numel() for score in scores.values())
@@ -72,6 +72,10 @@ def select(
 
 
 def _check_scores(scores: Mapping[str, Tensor]) -> None:
+    remedy = "pass what a function of pruneproof.prune.scores returned"
+    require_type(_WHERE, scores, Mapping, required="scores by parameter name", remedy=remedy)
+    for name, score in scores.items():
+        require_type(_WHERE, score, Tensor, required=f"a tensor of scores for {name}", remedy="convert it")
     if not any(score.numel() for score in scores.values()):
         raise PruneproofError(_WHERE, required="scores", received="none", remedy="score a model with prunable weights")
     for name, score in scores.items():
@@ -88,17 +92,6 @@ def _check_scores(scores: Mapping[str, Tensor]) -> None:
             )
 
 
-def _refuse_budget(density: float | None, count: object, scope: str) -> None:
-    if density is not None or count is not None:
-        received = f"density={density}, count={count}"
-        raise PruneproofError(
-            _WHERE,
-            required=f"no density and no count, which {scope!r} fixes",
-            received=received,
-            remedy="leave them out",
-        )
-
-
 def _total(total: int, density: float | None, count: int | None) -> int:
     """The number of kept weights from either of the two ways to say it."""
     if (density is None) == (count is None):
@@ -108,7 +101,10 @@ def _total(total: int, density: float | None, count: int | None) -> int:
         return kept_count(density, total, where=_WHERE)
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= total:
         raise PruneproofError(
-            _WHERE, required=f"a whole number between 1 and {total}", received=count, remedy="change the count"
+            _WHERE,
+            required=f"a whole number between 1 and {total}",
+            received=described(count),
+            remedy="change the count",
         )
     return count
 

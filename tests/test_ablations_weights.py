@@ -1,6 +1,7 @@
 """Re-initialising draws every layer by its own rule; replacing it by the identity turns this file red."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from scipy.stats import kstest
 from torch import Tensor, nn
 
 from pruneproof.errors import PruneproofError
-from pruneproof.prune import Masks, reinitialize
+from pruneproof.prune import Masks, invert, reinitialize, shuffle
 
 
 def network() -> nn.Sequential:
@@ -88,3 +89,16 @@ def test_a_module_without_a_rule_needs_one() -> None:
     assert not torch.equal(
         reinitialize(net, torch.Generator(), initialize=draw).get_parameter("1.scale"), torch.ones(2)
     )
+
+
+def test_a_seed_is_no_generator_and_a_number_no_model() -> None:
+    wrong: Any = 3
+    masks = Masks({"weight": torch.tensor([True, False])})
+    for call in (lambda: shuffle(masks, wrong), lambda: reinitialize(network(), wrong)):
+        with pytest.raises(PruneproofError, match=r"a torch\.Generator; received 3"):
+            call()
+    for call in (lambda: shuffle(wrong, torch.Generator()), lambda: reinitialize(wrong, torch.Generator())):
+        with pytest.raises(PruneproofError, match="received 3"):
+            call()
+    with pytest.raises(PruneproofError, match="scores by parameter name; received 3"):
+        invert(wrong)

@@ -14,7 +14,8 @@ NAN, INF = torch.tensor([[torch.nan] * 3] * 3), torch.tensor([[torch.inf] * 3] *
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "no steps": (lambda: greedy_select((GOOD, GOOD[0]), 0), "at least one step; received 0"),
     "negative steps": (lambda: greedy_select((GOOD, GOOD[0]), -2), "at least one step"),
-    "fractional steps": (lambda: greedy_select((GOOD, GOOD[0]), 1.5), "at least one step"),  # pyright: ignore[reportArgumentType]
+    "fractional steps": (lambda: greedy_select((GOOD, GOOD[0]), 1.5), "a whole number of steps"),  # pyright: ignore[reportArgumentType]
+    "steps as text": (lambda: greedy_select((GOOD, GOOD[0]), "2"), "received '2' (str)"),  # pyright: ignore[reportArgumentType]
     "too many distinct": (lambda: greedy_select((GOOD, GOOD[0]), 4, replacement=False), "at most 3 steps"),
     "too many corrected": (lambda: greedy_select((GOOD, GOOD[0]), 4, rule="corrective"), "at most 3 steps"),
     "unknown rule": (lambda: greedy_select((GOOD, GOOD[0]), 1, rule="best"), "a selection rule; received best"),

@@ -163,9 +163,15 @@ def test_refuses_other_models(model: nn.Module, message: str) -> None:
         greedy_subnetwork(model, INPUTS.float(), 2)  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("steps", [0, -1, True, 2.0, [2], [2, 2, 2], [2, 0], []])
-def test_refuses_steps_that_do_not_fit(deep: nn.Sequential, steps: int) -> None:
-    with pytest.raises(PruneproofError, match="steps >= 1, one number or 2"):
+@pytest.mark.parametrize("steps", [0, -1, True, 2.0, [2, 0]])
+def test_refuses_fewer_steps_than_one(deep: nn.Sequential, steps: int) -> None:
+    with pytest.raises(PruneproofError, match="whole number of steps >= 1 for each"):
+        greedy_subnetwork(deep, INPUTS, steps)
+
+
+@pytest.mark.parametrize("steps", [[2], [2, 2, 2], []])
+def test_refuses_steps_for_other_layers(deep: nn.Sequential, steps: list[int]) -> None:
+    with pytest.raises(PruneproofError, match=f"or 2: one per hidden layer; received {len(steps)} numbers"):
         greedy_subnetwork(deep, INPUTS, steps)
 
 

@@ -52,3 +52,9 @@ def test_float64_is_always_the_reference(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     x, weight, mask = ARGUMENTS
     assert which("masked_linear", x.double(), weight.double(), mask).backend == "reference"
+
+
+@pytest.mark.parametrize(("arguments", "named"), [((), r"\(\)"), ((3, 4, 5), r"\(3, 4, 5\)")])
+def test_which_names_wrong_arguments(arguments: tuple[int, ...], named: str) -> None:
+    with pytest.raises(PruneproofError, match=f"the arguments of masked_linear; received {named}"):
+        which("masked_linear", *arguments)

@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -205,3 +206,12 @@ class TestPrunable:
     def test_a_computed_weight_is_no_parameter(self) -> None:
         model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), nn.Linear(2, 2))
         assert list(prunable(model)) == ["1.weight"]
+
+
+MASKS = Masks({"weight": torch.tensor([True, False])})
+
+
+@pytest.mark.parametrize("refused", [Masks, MASKS.__or__, MASKS.__and__, MASKS.enforce, MASKS.apply_])
+def test_a_wrong_type_is_named(refused: Callable[[Any], object]) -> None:
+    with pytest.raises(PruneproofError, match="received 3;"):
+        refused(3)

@@ -1,7 +1,9 @@
 """`select` keeps exactly the count asked for, in every scope, the highest scores first and ties by index."""
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pruneproof import PruneproofError
-from pruneproof.prune import select
+from pruneproof.prune import magnitude, select, synflow
 from pruneproof.prune.budget import erk, kept_count, uniform
+from pruneproof.prune.scores import magnitude as raw
 
 SHAPES = st.lists(st.integers(1, 6), min_size=1, max_size=3).map(tuple)
 VALUES = st.sampled_from([0.0, -0.0, 1.0, 2.0, -1.0, math.inf, -math.inf])  # few values, so that ties are the rule
@@ -176,10 +179,46 @@ def test_refuses_a_pattern_that_is_none(scope: str) -> None:
         select({"w": torch.ones(4, 8)}, scope=scope)
 
 
-@pytest.mark.parametrize("budget", [{"density": 0.5}, {"count": 4}])
+@pytest.mark.parametrize(
+    "budget", [{"density": 0.25}, {"count": 16}, {"density": 0.5, "count": 16}, {"density": "0.5"}]
+)
 def test_a_pattern_fixes_the_density(budget: dict[str, float]) -> None:
-    with pytest.raises(PruneproofError, match="no density and no count"):
+    with pytest.raises(PruneproofError, match=r"no density but n/m = 2/4 = 0\.5"):
         select({"w": torch.ones(4, 8)}, scope="2:4", **budget)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_pattern_may_be_given_with_its_density() -> None:
+    scores = {"w": torch.arange(32.0).view(4, 8)}
+    assert select(scores, scope="2:4", density=0.5) == select(scores, scope="2:4")
+    thirds = {"w": torch.arange(12.0).view(4, 3)}
+    assert select(thirds, scope="1:3", density=1 / 3).count == 4
+
+
+def test_every_method_takes_a_pattern_without_a_density() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4))
+    assert magnitude(net, scope="2:4") == magnitude(net, scope="2:4", density=0.5) == select(raw(net), scope="2:4")
+    assert synflow(net, (1, 4), scope="1:4", iterations=1).count == 16
+    with pytest.raises(PruneproofError, match="magnitude: needs no count, and no density but n/m"):
+        magnitude(net, scope="2:4", density=0.4)
+    with pytest.raises(PruneproofError, match="iterations=1 with a pattern"):
+        synflow(net, (1, 4), scope="2:4")
+    with pytest.raises(PruneproofError, match=r"received None \(NoneType\)"):
+        magnitude(net)
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        (lambda call: call(torch.nn.Linear(2, 2), count=1), "scores by parameter name; received Linear"),
+        (lambda call: call({"a": [1.0]}, count=1), r"a tensor of scores for a; received \[1.0\] \(list\)"),
+        (lambda call: call({"a": torch.ones(2)}, count="1"), r"received '1' \(str\)"),
+        (lambda call: call({"a": torch.ones(2)}, density="0.1"), r"received '0.1' \(str\)"),
+        (lambda call: call({"a": torch.ones(2)}, density=0.5, scope=None), r'"global".*received None \(NoneType\)'),
+    ],
+)
+def test_a_wrong_type_is_named(refused: Callable[[Any], object], message: str) -> None:
+    with pytest.raises(PruneproofError, match=message):
+        refused(select)
 
 
 @pytest.mark.parametrize("density", [0, 0.0, -0.1, 1.0000001, 2, math.nan, math.inf, True, "0.5"])

@@ -12,6 +12,7 @@ with BatchNorm on batch statistics, whose second derivative torch takes piece by
 from torch import Tensor, nn
 
 from ..parameters import unwrapped
+from ._arguments import require_arguments
 from ._frozen import BatchNormMode
 from ._objective import Batch, Loss, Objective, Readout, evaluated
 
@@ -47,6 +48,7 @@ def grasp(
         >>> grasp(layer, square, (torch.ones(1, 1), None), temperature=1.0)
         {'weight': tensor([[36.]])}
     """
+    require_arguments("grasp", model, loss, batch)
     return _signed(Objective("grasp", unwrapped(model), loss, batch, temperature, batch_norm, chunk, readout))
 
 
@@ -73,6 +75,7 @@ def grasp_abs(
         >>> bool(grasp_abs(layer, cube, (torch.ones(1, 1), None))["weight"] >= 0)
         True
     """
+    require_arguments("grasp_abs", model, loss, batch)
     objective = Objective("grasp_abs", unwrapped(model), loss, batch, temperature, batch_norm, chunk, readout)
     return {name: score.abs() for name, score in _signed(objective).items()}
 

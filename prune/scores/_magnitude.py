@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from ...errors import require_type
 from ..parameters import prunable
 
 
@@ -25,4 +26,5 @@ def magnitude(model: nn.Module) -> dict[str, Tensor]:
         >>> magnitude(layer)
         {'weight': tensor([[3., 2.]])}
     """
+    require_type("magnitude", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module itself")
     return {name: weight.detach().abs() for name, weight in prunable(model).items()}

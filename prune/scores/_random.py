@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ...errors import require_type
 from ..parameters import prunable
 
 
@@ -26,6 +27,9 @@ def random(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
         >>> scores["weight"].shape
         torch.Size([2, 3])
     """
+    remedy = "pass torch.Generator().manual_seed(seed)"
+    require_type("random", generator, torch.Generator, required="a torch.Generator", remedy=remedy)
+    require_type("random", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module itself")
     return {
         name: torch.rand(weight.shape, generator=generator, device=generator.device).to(weight.device)
         for name, weight in prunable(model).items()

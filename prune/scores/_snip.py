@@ -7,6 +7,7 @@ abs(θ·∂L/∂θ) is the absolute derivative of the loss with respect to a mul
 from torch import Tensor, nn
 
 from ..parameters import unwrapped
+from ._arguments import require_arguments
 from ._frozen import BatchNormMode
 from ._objective import Batch, Loss, Objective, Readout, evaluated
 
@@ -49,6 +50,7 @@ def snip(
         >>> snip(layer, lambda output, target: output.sum(), (torch.tensor([[1.0, -2.0]]), None))
         {'weight': tensor([[3., 6.]])}
     """
+    require_arguments("snip", model, loss, batch)
     objective = Objective("snip", unwrapped(model), loss, batch, temperature, batch_norm, chunk, readout)
     with evaluated(objective) as weights:
         gradient = objective.gradient(weights)

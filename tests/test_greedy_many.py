@@ -59,7 +59,7 @@ GOOD = (torch.eye(3), torch.ones(3))
         ([GOOD, torch.eye(3)], 1, "problem 1: needs a Gram or a pair"),
         (GOOD, 1, "problem 0: needs a Gram or a pair"),
         (Gram.from_features(*GOOD), 1, "a list of problems; received Gram"),
-        ([GOOD], 0, "problem 0: needs at least one step"),
+        ([GOOD], 0, "problem 0: needs a whole number of steps"),
         ([Gram.empty(3)], 1, "problem 0: needs a Gram with points"),
         ([GOOD, (torch.full((3, 3), torch.nan), torch.ones(3))], 1, "finite features"),
         ([Gram(torch.eye(3), torch.tensor([1.0, torch.nan, 0.0]), 1.0, 3)], 1, "finite sums"),

@@ -17,6 +17,7 @@ from torch.func import functional_call
 
 from ...errors import PruneproofError
 from ..parameters import prunable, unwrapped
+from ..trial import trial
 from ._frozen import Inputs, call, check_device, frozen
 
 
@@ -31,7 +32,8 @@ def wanda(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
     **Returns:** name → tensor of the weight's shape and dtype, non-negative. Wanda compares weights within one output:
     `select(..., scope="layer")` compares them within one layer.
 
-    **Raises:** `PruneproofError` if a prunable layer is never called, or parameters lie on several devices.
+    **Raises:** `PruneproofError` if the model does not take the inputs, a prunable layer is never called, or parameters
+    lie on several devices.
 
     Source: Sun, Liu, Bair, Kolter 2024, "A Simple and Effective Pruning Approach for Large Language Models".
 
@@ -46,8 +48,10 @@ def wanda(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
     weights = prunable(model)
     squares = {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    remedy = "pass inputs of the model's shape and dtype"
     with frozen(model), _recording(model, weights, squares) as seen, torch.no_grad():
-        call(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
+        with trial("wanda", required="inputs that the model takes", remedy=remedy):
+            call(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
     if unseen := sorted(set(weights) - seen):
         remedy = "call the layers as modules, or score these weights by magnitude"
         received = f"no input for {', '.join(unseen[:8])}"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.prune.certification import certify
+from pruneproof.prune.certification.linear_maps import averaging, pair_map
 
 Row = list[Fraction]
 
@@ -85,3 +86,9 @@ def test_a_tie_is_never_certified() -> None:
     model.weight.data.fill_(0.1)
     model.bias.data.zero_()
     assert not certify(model, model, torch.ones(1, 2)).certified.any()
+
+
+def test_an_average_is_charged_for_every_entry_of_its_window() -> None:
+    pools = (nn.AvgPool2d(64), nn.AdaptiveAvgPool2d(1))
+    maps = [pair_map(pool, copy.deepcopy(pool)) for pool in pools] + [averaging((2, 3), keep=False)]
+    assert all(found is not None and found.terms >= 64 * 64 for found in maps)

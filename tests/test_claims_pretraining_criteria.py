@@ -163,6 +163,12 @@ def test_pt5_needs_growth_for_both_kinds_of_labels() -> None:
     assert digits_curves_verdict.judge(_curves(0.5, ten=-0.3)).verdict is Verdict.NOT_REPRODUCED
 
 
+def test_pt5_leaves_out_the_runs_that_needed_no_training() -> None:
+    rows = [row for row in _curves(0.5) if row["kind"] == "binarised"]
+    untrained = [_curve("binarised", m, seed, 0) for m in (10, 20) for seed in range(3)]
+    assert digits_curves_verdict.slope(rows + untrained) == digits_curves_verdict.slope(rows)
+
+
 def test_pt5_is_inconclusive_if_the_target_is_rarely_reached() -> None:
     rows = _curves(0.5)
     for row in rows[::2]:

@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib", reason="needs pruneproof[verify]")
 from pruneproof.claims import Claim, Figure, Outcome, Paper, Scale, Store, Verdict, run
 from pruneproof.claims.papers import KEYS, Chapter, chapters
 from pruneproof.claims.report.badge import MEANINGS, SIGNS, badge
+from pruneproof.claims.report.claim_section import claim_section
 from pruneproof.claims.report.document import page
 from pruneproof.claims.report.picture import INK, picture
 from pruneproof.claims.report.prose import prose
@@ -131,6 +132,15 @@ def test_headings_go_down_one_step_at_a_time(html: str) -> None:
 def test_what_failed_is_on_the_page(html: str) -> None:
     assert "1 cells failed" in html or "1 cell failed" in html
     assert "The pictures could not be drawn" in html and "no column of that name" in html
+
+
+@pytest.mark.parametrize(("rows", "folded"), [(12, False), (13, True)])
+def test_only_a_long_table_waits_to_be_asked(rows: int, folded: bool) -> None:
+    outcome = Outcome(Verdict.HOLDS, {}, (0,), "scope", [{"x": x} for x in range(rows)])
+    asked = claim("LONG", judge=lambda rows: outcome)
+    with Store(":memory:") as store, ThreadPoolExecutor(1) as executor:
+        section = claim_section(run([asked], Scale.QUICK, store, executor)[0], [])
+    assert ("<summary>Figures in detail" in section) is folded
 
 
 def test_every_verdict_has_a_badge_and_a_meaning() -> None:

@@ -19,35 +19,42 @@ OPERATORS = sorted(set(operator_names()) - _SAME - _PARAMETRISED)
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """One change: an operator, where it applies, and the line before and after."""
+class Place:
+    """Where an operator applies in a module: its number among the operator's places, and the line."""
 
     operator: str
     occurrence: int
     line: int
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: where, the line before and after, and the changed source."""
+
+    place: Place
     before: str
     after: str
     source: str
 
-    @property
-    def key(self) -> str:
-        """What identifies the mutant while other lines of the file come and go."""
-        return f"{self.before} => {self.after}"
 
-
-def mutants(source: str) -> Iterator[Mutant]:
-    """All mutants of a module's source, in the order of operators and positions."""
+def places(source: str) -> Iterator[Place]:
+    """Where a module can be mutated, in the order of operators and positions."""
     ignored = _ignored(ast.parse(source))
     nodes = list(ast_nodes(get_ast(source)))
     for name in OPERATORS:
         operator = get_operator(name)()
         starts = [start for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, start in enumerate(starts):
-            if any(first <= start < last for first, last in ignored):
-                continue
-            changed = mutate_code(source, operator, occurrence)
-            if changed and changed != source and _compiles(changed):
-                yield Mutant(name, occurrence, start[0], *_differing_lines(source, changed), changed)
+            if not any(first <= start < last for first, last in ignored):
+                yield Place(name, occurrence, start[0])
+
+
+def mutant(source: str, place: Place) -> Mutant | None:
+    """The mutant at a place, or `None` if the operator makes no other program there."""
+    changed = mutate_code(source, get_operator(place.operator)(), place.occurrence)
+    if not changed or changed == source or not _compiles(changed):
+        return None
+    return Mutant(place, *_differing_lines(source, changed), changed)
 
 
 def _ignored(tree: ast.AST) -> list[tuple[Position, Position]]:

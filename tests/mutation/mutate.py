@@ -1,12 +1,15 @@
 """Mutation testing with a stored baseline: is there a test that fails when the code is wrong?
 
-    python tests/mutation/mutate.py                          all modules of targets.toml, 40 mutants of each
-    python tests/mutation/mutate.py --sample 0               every mutant (hours)
-    python tests/mutation/mutate.py --module prune.masks     one module
+    python tests/mutation/mutate.py                          a sample of `prune`, `theory` and the kernels' references
+    python tests/mutation/mutate.py --package prune          of one package
+    python tests/mutation/mutate.py --module prune.masks     of one module
+    python tests/mutation/mutate.py --sample 0               every mutant (a day)
     python tests/mutation/mutate.py --update                 store what survives; reasons are written in by hand
 
-Exit status 1 if a mutant survives that `baseline.json` does not explain, or if a module falls below the bar of killed
-mutants. A survivor is explained by a reason why no test can or need refuse it, in `baseline.json`.
+Mutants are drawn uniformly from all of a package's. What was killed is remembered under `build/mutation` for as long as
+its module does not change, so an interrupted run goes on where it stopped; survivors are tried again.
+
+Exit status 1 if a mutant survives that `baseline.json` does not explain, or if fewer than 90 % are killed.
 """
 
 import argparse
@@ -14,101 +17,94 @@ import json
 import os
 import random
 import sys
-import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from mutants import Mutant, mutants
-from trial import SURVIVED, TIMED_OUT, outcome, start
+from mutants import mutant, places
+from pool import Trial, try_all
+from reach import ROOT, STORE, Reach, reach, statement
+from scipy.stats import binomtest
+from trial import SURVIVED, TIMED_OUT, prepare
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-BASELINE = HERE / "baseline.json"
+BASELINE = Path(__file__).parent / "baseline.json"
+PACKAGES = {
+    "prune": ["prune/**/*.py"],
+    "theory": ["theory/**/*.py"],
+    "references": ["kernels/*_reference.py", "kernels/greedy_naive.py", "kernels/top_k.py", "kernels/patches.py"],
+}
 BAR = 0.9
-PATIENCE = 5  # a mutant may take this many times as long as the unchanged module, and this many seconds more
 UNEXPLAINED = "unexplained"
 
 
 def main() -> int:
-    """Try the mutants and compare with the baseline."""
+    """Try mutants of each package and compare with the baseline."""
     options = _options()
-    targets = tomllib.loads((HERE / "targets.toml").read_text())
-    baseline = _baseline()
     os.chdir(ROOT)
+    prepare()
+    reached = reach(options.jobs)
+    baseline: dict[str, Any] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     failed = False
-    for module, tests in targets["modules"].items():
-        if options.module in (None, module):
-            results = _try_module(module, tests, targets["unless"], options)
-            known = baseline.get(module, {}).get("survivors", {})
-            failed |= _report(module, results, known)
+    for package, patterns in PACKAGES.items():
+        if options.package in (None, package):
+            trials, population = _trials(patterns, reached, options)
+            results = list(try_all(trials, options.jobs, STORE / "killed.jsonl"))
+            known: dict[str, str] = baseline.get(package, {}).get("survivors", {})
+            failed |= _report(package, results, known, population)
             if options.update:
-                baseline = _baseline()  # another run may have written meanwhile
-                baseline[module] = _record(results, known)
+                baseline[package] = _record(results, known, population)
                 BASELINE.write_text(json.dumps(baseline, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     return int(failed)
 
 
-def _baseline() -> dict[str, Any]:
-    return json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--module")
-    parser.add_argument("--sample", type=int, default=40, help="mutants per module, 0 for all")
+    parser.add_argument("--package", choices=PACKAGES)
+    parser.add_argument("--module", help="such as prune.masks")
+    parser.add_argument("--sample", type=int, default=300, help="mutants per package, 0 for all (default 300)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--update", action="store_true", help="rewrite the baseline")
     return parser.parse_args()
 
 
-def _try_module(module: str, tests: list[str], unless: str, options: argparse.Namespace) -> list[tuple[Mutant, str]]:
-    """Try a sample of a module's mutants, `jobs` at a time."""
-    file = ROOT / Path(*module.split(".")).with_suffix(".py")
-    source = file.read_text("utf-8")
-    chosen = list(mutants(source))
-    if options.sample and options.sample < len(chosen):
-        chosen = random.Random(options.seed).sample(chosen, options.sample)
-    name, began = f"pruneproof.{module}", time.monotonic()
-    child = start(name, source, tests, unless)
-    while (unchanged := outcome(child, began, 600)) is None:
-        pass
-    if unchanged != SURVIVED:
-        raise SystemExit(f"{module}: its tests fail without any mutation")
-    limit = PATIENCE * (time.monotonic() - began) + PATIENCE
-    waiting, running, results = list(reversed(chosen)), dict[int, tuple[Mutant, float]](), list[tuple[Mutant, str]]()
-    while waiting or running:
-        while waiting and len(running) < options.jobs:
-            mutant = waiting.pop()
-            running[start(name, mutant.source, tests, unless)] = mutant, time.monotonic()
-        for child, (mutant, began) in list(running.items()):
-            if (shown := outcome(child, began, limit)) is not None:
-                del running[child]
-                results.append((mutant, shown))
-                print(f"\r{module}: {len(results)} of {len(chosen)}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return results
+def _trials(patterns: list[str], reached: Reach, options: argparse.Namespace) -> tuple[list[Trial], int]:
+    """Trials of mutants drawn without replacement, and the number of places that they were drawn from."""
+    files = sorted(str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern))
+    if options.module:
+        files = [file for file in files if file == options.module.replace(".", "/") + ".py"]
+    sources = {file: (ROOT / file).read_text("utf-8") for file in files}
+    drawn = [(file, place) for file, source in sources.items() for place in places(source)]
+    random.Random(options.seed).shuffle(drawn)
+    found: list[Trial] = []
+    for file, place in drawn:
+        if options.sample and len(found) == options.sample:
+            break
+        if (made := mutant(sources[file], place)) is not None:
+            stages = reached.stages(file, *statement(sources[file], place.line))
+            found.append(Trial(file, made, stages))
+    return found, len(drawn)
 
 
-def _report(module: str, results: list[tuple[Mutant, str]], known: dict[str, str]) -> bool:
+def _report(package: str, results: list[tuple[Trial, str]], known: dict[str, str], population: int) -> bool:
     """Print what survived; whether that is worse than the baseline allows."""
-    survivors = [mutant for mutant, shown in results if shown == SURVIVED]
-    unexplained = [mutant for mutant in survivors if known.get(mutant.key, UNEXPLAINED) == UNEXPLAINED]
-    share = 1 - len(survivors) / len(results) if results else 1.0
+    survivors = [trial for trial, shown in results if shown == SURVIVED]
+    unexplained = [trial for trial in survivors if known.get(trial.name, UNEXPLAINED) == UNEXPLAINED]
+    killed = len(results) - len(survivors)
+    share = killed / len(results) if results else 1.0
+    interval = binomtest(killed, max(1, len(results))).proportion_ci()
     endless = sum(shown == TIMED_OUT for _, shown in results)
-    summary = f"{len(results) - len(survivors)} of {len(results)} killed ({share:.1%}), {endless} of them by the clock"
-    print(f"{module}: {summary}", flush=True)
-    for mutant in unexplained:
-        print(f"  line {mutant.line}: {mutant.before}\n       became {mutant.after}   [{mutant.operator}]")
-    judged = len(results) - len(survivors) + len(unexplained)
-    return bool(unexplained) or (judged > 0 and len(unexplained) / judged > 1 - BAR)
+    print(f"{package}: {killed} of {len(results)} mutants killed ({share:.1%}, 95 % interval {interval.low:.1%} to "
+          f"{interval.high:.1%}), {endless} of them by the clock; drawn from {population}", flush=True)  # fmt: skip
+    for trial in unexplained:
+        place = trial.mutant.place
+        print(f"  {trial.file}:{place.line}: {trial.mutant.before}\n      became {trial.mutant.after}")
+    return bool(unexplained) or share < BAR
 
 
-def _record(results: list[tuple[Mutant, str]], known: dict[str, str]) -> dict[str, Any]:
-    survivors = {mutant.key: known.get(mutant.key, UNEXPLAINED) for mutant, shown in results if shown == SURVIVED}
+def _record(results: list[tuple[Trial, str]], known: dict[str, str], population: int) -> dict[str, Any]:
+    survivors = {trial.name: known.get(trial.name, UNEXPLAINED) for trial, shown in results if shown == SURVIVED}
     killed = sum(shown != SURVIVED for _, shown in results)
-    return {"tried": len(results), "killed": killed, "survivors": {**known, **survivors}}
+    return {"places": population, "tried": len(results), "killed": killed, "survivors": survivors}
 
 
 if __name__ == "__main__":

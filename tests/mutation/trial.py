@@ -1,25 +1,28 @@
 """Try a mutant: run tests in a forked process in which one module is loaded from changed source.
 
-Nothing is written to the tree, so that trials can run side by side and beside an editor. Forking after torch and pytest
-are imported saves their start-up, which would be most of a trial.
+Nothing is written to the tree, so that trials can run side by side and beside an editor. Forking after everything but
+this library is imported saves the start-up, which would be most of a trial.
 """
 
 import importlib
 import os
+import pkgutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from types import CodeType, ModuleType
 
 import pytest
 import torch
+from hypothesis import Phase, settings
 
-importlib.import_module("hypothesis")  # before the fork, once for all trials
-
-KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
+KILLED, SURVIVED, TIMED_OUT, LOST = "killed", "survived", "timed out", "lost"
 _TICK = 0.02
+_NO_TESTS = (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED)
+_OWN = ("pruneproof", "tests", "test_", "conftest")
 
 
 class _Changed(SourceFileLoader):
@@ -46,7 +49,32 @@ class _Finder:
         return spec_from_file_location(name, found.origin, loader=loader)
 
 
-def start(module: str, source: str, tests: list[str], unless: str) -> int:
+def prepare() -> None:
+    """Import what the library imports, but not the library, and let Hypothesis stop at the first failure it finds."""
+    reading, writing = os.pipe()
+    if not os.fork():
+        os.close(reading)
+        import pruneproof
+
+        for found in pkgutil.walk_packages(pruneproof.__path__, "pruneproof."):
+            with suppress(Exception):
+                importlib.import_module(found.name)
+        with os.fdopen(writing, "w") as pipe:
+            pipe.write("\n".join(name for name in sys.modules if not name.startswith(_OWN)))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        names = pipe.read().split("\n")
+    os.wait()
+    for name in names:
+        with suppress(Exception):
+            importlib.import_module(name)
+    torch.set_num_threads(1)
+    settings.register_profile("no shrinking", phases=[Phase.explicit, Phase.generate])
+    settings.load_profile("no shrinking")  # the profile of tests/conftest.py takes from it what it does not set itself
+
+
+def start(module: str, source: str, tests: list[str]) -> int:
     """Fork a process that runs the tests with the module's source replaced; returns its process id."""
     sys.stdout.flush()
     child = os.fork()
@@ -58,23 +86,21 @@ def start(module: str, source: str, tests: list[str], unless: str) -> int:
         silence = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(silence, descriptor)
-        torch.set_num_threads(1)
         sys.meta_path.insert(0, _Finder(module, source))  # pyright: ignore[reportArgumentType]: a finder by duck typing
-        code = int(
-            pytest.main([*tests, "-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "-k", f"not ({unless})"])
-        )
+        code = int(pytest.main([*tests, "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain"]))
     finally:
         os._exit(code)
 
 
 def outcome(child: int, began: float, limit: float) -> str | None:
-    """What a trial showed, or `None` while it runs; a trial over the limit is ended, itself and whatever it started."""
+    """What the tests showed, or `None` while they run: `LOST` if they cannot be found.
+
+    Over the limit, the process is ended and whatever it started.
+    """
     finished, status = os.waitpid(child, os.WNOHANG)
     if finished:
         code = os.waitstatus_to_exitcode(status)
-        if code not in (0, 1, 2) and code > 0:
-            raise RuntimeError(f"pytest ended with {code}: no tests were run")
-        return SURVIVED if code == 0 else KILLED
+        return SURVIVED if code == 0 else LOST if code in _NO_TESTS else KILLED
     if time.monotonic() - began > limit:
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)

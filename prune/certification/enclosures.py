@@ -77,6 +77,9 @@ def propagate(step: Step, enclosures: list[Enclosure]) -> Enclosure:
             return _through_max_pool(step.operation, parents[0]).tightened()
         case Add():
             one, two = parents
+            if one.original.low.shape != two.original.low.shape:
+                shapes = (tuple(part.original.low.shape[1:]) for part in parents)
+                raise ValueError(f"added items have shapes {' and '.join(map(str, shapes))}")
             return Enclosure(one.original + two.original, one.pruned + two.pruned, one.difference + two.difference)
         case None:
             raise AssertionError("the input has no operation")

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.fx.proxy import TraceError
 from torch.nn import functional
 
 from ...errors import PruneproofError
+from ..trial import brief
 from .linear_maps import PairMap, averaging, flattening, pair_map
 
 
@@ -36,7 +36,7 @@ class Lipschitz:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """Max pooling with the arguments of `torch.nn.MaxPool2d`."""
+    """Max pooling: kernel, stride and padding as `torch.nn.MaxPool2d` takes them."""
 
     settings: tuple[Any, ...]
 
@@ -56,9 +56,10 @@ class Step:
 
 
 Constants = Mapping[type[nn.Module], float]
-_MONOTONE = (nn.Tanh, nn.Sigmoid, nn.Softplus, nn.ELU, nn.Hardtanh, nn.ReLU6)
+_MONOTONE = (nn.Tanh, nn.Sigmoid, nn.ELU, nn.Hardtanh, nn.ReLU6)
+_NEGLIGIBLE = 20  # from here on torch's replacement of softplus by its asymptote is rounding, as torch says
 _FUNCTIONS: dict[Any, type[nn.Module]] = {
-    **dict.fromkeys((functional.relu, torch.relu, "relu", "relu_"), nn.ReLU),
+    **dict.fromkeys((functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "relu_"), nn.ReLU),
     **dict.fromkeys((torch.tanh, "tanh"), nn.Tanh),
     **dict.fromkeys((torch.sigmoid, "sigmoid"), nn.Sigmoid),
 }
@@ -84,9 +85,31 @@ def trace_pair(original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> 
         if node.op == "output":
             return steps[: parents[0] + 1]
         _same(node, other, original, pruned)
+        operation = _operation(node, original, pruned, lipschitz)
+        if _overwrites(node, original) and not _last_reader(node, index, steps):
+            remedy = "use the operation that returns a new tensor"
+            required, received = "values that are not overwritten before they are read again", str(node.target)
+            raise PruneproofError("certify", required=required, received=received, remedy=remedy)
         index[node] = len(steps)
-        steps.append(Step(str(node.target), _operation(node, original, pruned, lipschitz), parents))
+        steps.append(Step(str(node.target), operation, parents))
     return steps
+
+
+def _overwrites(node: fx.Node, model: nn.Module) -> bool:
+    """Does the operation write its result over its first argument?"""
+    owner = model.get_submodule(str(node.target)) if node.op == "call_module" else None
+    named = node.target in (operator.iadd, "relu_", functional.relu_, torch.relu_)
+    return named or bool(getattr(owner, "inplace", False) or node.kwargs.get("inplace") or True in node.args)
+
+
+def _last_reader(node: fx.Node, index: dict[fx.Node, int], steps: list[Step]) -> bool:
+    """Does nothing else read the first argument, nor, where that may be a view, what it is a view of?"""
+    read = node.all_input_nodes[0]
+    if len(read.users) > 1:
+        return False
+    operation = steps[index[read]].operation
+    weightless = isinstance(operation, PairMap) and operation.weights is None
+    return not weightless or _last_reader(read, index, steps)
 
 
 def _trace(model: nn.Module) -> list[fx.Node]:
@@ -94,8 +117,8 @@ def _trace(model: nn.Module) -> list[fx.Node]:
         raise PruneproofError("certify", required="a torch.nn.Module", received=type(model).__name__, remedy="pass one")
     try:
         return list(_Tracer().trace(model).nodes)
-    except TraceError as error:
-        why = f"{type(model).__name__} ({error})"
+    except Exception as error:  # a forward that meets a proxy where it wants a tensor may raise anything
+        why = f"{type(model).__name__} ({brief(error)})"
         raise PruneproofError(
             "certify",
             required="a network torch.fx can trace",
@@ -144,9 +167,11 @@ def _activation(module: nn.Module, lipschitz: Constants) -> Any:
         return Rectifier()
     if isinstance(module, nn.LeakyReLU) and 0 <= module.negative_slope <= 1:
         return Rectifier(float(module.negative_slope))
-    if isinstance(module, nn.MaxPool2d) and not module.ceil_mode:
-        return MaxPool((module.kernel_size, module.stride, module.padding, module.dilation))
+    if isinstance(module, nn.MaxPool2d) and not module.ceil_mode and module.dilation in (1, (1, 1)):
+        return MaxPool((module.kernel_size, module.stride, module.padding))
     standard = all(getattr(module, name, 1.0) == 1.0 for name in ("alpha", "beta"))
+    if isinstance(module, nn.Softplus) and standard and module.threshold >= _NEGLIGIBLE:
+        return Lipschitz(lambda x: torch.logaddexp(x, torch.zeros_like(x)), 1.0, monotone=True)
     if isinstance(module, _MONOTONE) and standard:
         return Lipschitz(module.forward, 1.0, monotone=True)
     if type(module) in lipschitz:
@@ -155,7 +180,7 @@ def _activation(module: nn.Module, lipschitz: Constants) -> Any:
 
 
 def _function(node: fx.Node, lipschitz: Constants) -> Any:
-    if node.target in (operator.add, operator.iadd, torch.add) and len(node.all_input_nodes) == 2:
+    if node.target in (operator.add, operator.iadd, torch.add) and len(node.all_input_nodes) == 2 and not node.kwargs:
         return Add()
     if node.target in _FUNCTIONS:
         return _activation(_FUNCTIONS[node.target](), lipschitz)

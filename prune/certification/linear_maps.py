@@ -107,8 +107,16 @@ def _batch_norm(original: Any, pruned: Any) -> PairMap:
     states = zip(_state(original), _state(pruned), strict=True)
     changed = torch.tensor(float(any(not torch.equal(a, b) for a, b in states)))
     apart = (scale.abs() + other.abs()) * changed
+
+    def apply(weight: Tensor | None, x: Tensor) -> Tensor:
+        if x.ndim != 2 + len(lift):  # broadcasting would scale positions instead of channels
+            required = f"{type(original).__name__} on {2 + len(lift)}-dimensional batches"
+            remedy = "use BatchNorm1d on vectors, BatchNorm2d on images"
+            raise PruneproofError("certify", required=required, received=tuple(x.shape), remedy=remedy)
+        return x * cast("Tensor", weight)
+
     return PairMap(
-        lambda w, x: x * cast("Tensor", w),
+        apply,
         lambda w, y, shape: y * cast("Tensor", w),
         16,  # roundings of x / sqrt(var + eps) · weight + bias, counted generously
         _triple(scale, other),
@@ -143,11 +151,21 @@ def _weightless(apply: Callable[[Tensor], Tensor], terms: int) -> PairMap:
     return PairMap(lambda _, x: apply(x), transpose, terms, None, None, None, None)
 
 
-_WINDOW = 2**20  # entries of the largest window whose average is bounded: 1024 × 1024
+_WINDOW = 2**20  # entries of the largest image whose averages are bounded: 1024 × 1024
+
+
+def _averages(apply: Callable[[Tensor], Tensor]) -> PairMap:
+    def bounded(x: Tensor) -> Tensor:
+        if x[0, 0].numel() > _WINDOW:
+            required, received = f"at most {_WINDOW} entries per channel to average", tuple(x.shape)
+            raise PruneproofError("certify", required=required, received=received, remedy="certify smaller inputs")
+        return apply(x)
+
+    return _weightless(bounded, _WINDOW)
 
 
 def _average(original: Any, pruned: Any) -> PairMap:
-    return _weightless(original.forward, _WINDOW)
+    return _averages(original.forward)
 
 
 def _reshape(original: Any, pruned: Any) -> PairMap:
@@ -165,7 +183,7 @@ def flattening(start: int) -> PairMap:
 
 def averaging(dimensions: tuple[int, ...], keep: bool) -> PairMap:
     """The mean over `dimensions` of an item."""
-    return _weightless(lambda x: x.mean(dimensions, keepdim=keep), _WINDOW)
+    return _averages(lambda x: x.mean(dimensions, keepdim=keep))
 
 
 _BUILDERS: tuple[tuple[Any, Callable[[Any, Any], PairMap]], ...] = (

@@ -15,7 +15,7 @@ def _pair(x: Any) -> tuple[int, int]:
 
 def _windows(x: Tensor, settings: tuple[Any, ...]) -> Tensor:
     """(batch, channels, rows, columns, entries of the window), padded with −inf."""
-    kernel, stride, padding = (_pair(setting) for setting in settings[:3])
+    kernel, stride, padding = (_pair(setting) for setting in settings)
     padded = functional.pad(x, (padding[1], padding[1], padding[0], padding[0]), value=-torch.inf)
     return padded.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1]).flatten(4)
 
@@ -41,7 +41,7 @@ def pool_terms(
     """P·a + Q·α ≥ P′·z + Q′·δ + c: a ≥ z_i for the winner i, equal if i wins for sure, else a ≤ the box's end.
 
     Arguments:
-        settings: kernel, stride, padding, dilation (1).
+        settings: kernel, stride, padding.
         sides: the intervals before and after pooling of the network that P belongs to.
         pair: the enclosures before and after, for the difference.
         value: P, (batch, rows, channels, rows', columns').

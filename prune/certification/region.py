@@ -17,8 +17,10 @@ from ...errors import PruneproofError
 from .enclosures import Enclosure, Interval, input_enclosure, propagate
 from .graph import Lipschitz, MaxPool, Rectifier, Step, trace_pair
 from .linear_maps import double
+from .reading import check_reading, evaluable
 from .substitution import ORIGINAL, PRUNED, Ball, Functional, lower_bounds
 
+Pair = tuple[nn.Module, nn.Module]
 WORKSPACE = 2**22  # float64 coefficients held at once by one functional: 32 MiB each, about a dozen of them
 
 
@@ -77,8 +79,8 @@ def certify(
         refine: `linear` re-encloses layers of at most this many units by back-substitution; wider ones keep intervals.
         lipschitz: module class → Lipschitz constant, for elementwise activations not known to be 1-Lipschitz.
 
-    Raises PruneproofError for different architectures, unsupported layers (named), non-finite inputs or weights, or a
-    radius that is not a non-negative number. Source: N2′ in theory/network.md.
+    Raises PruneproofError for different architectures, unsupported layers (named), networks that do not compute what
+    their trace says, non-finite inputs or weights, or a radius that is not a non-negative number. Source: N2′ in theory/network.md.
 
     Example:
         >>> net, copy = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
@@ -92,7 +94,9 @@ def certify(
     points = double(inputs)
     with torch.no_grad():
         size = _batch(steps, points, refine if method == "linear" else 0)
-        parts = [_certify(steps, Ball(p, float(radius), norm), method, refine) for p in points.split(size)]
+        networks = evaluable(original), evaluable(pruned)
+        balls = [Ball(part, float(radius), norm) for part in points.split(size)]
+        parts = [_certify(steps, networks, ball, method, refine) for ball in balls]
     bound, certified, predicted, margin, other = (torch.cat(column) for column in zip(*parts, strict=True))
     return RegionCertificate(bound, certified, predicted, margin, other, float(radius), norm, method)
 
@@ -123,6 +127,9 @@ def _checked(
         raise refuse("floating-point inputs (batch, *item), batch ≥ 1", shape, "add a batch dimension")
     if not inputs.isfinite().all():
         raise refuse("finite inputs", f"{int((~inputs.isfinite()).sum())} that are not", "drop those examples")
+    for model in (original, pruned):
+        if not isinstance(model, nn.Module):
+            raise refuse("a torch.nn.Module", type(model).__name__, "pass the network itself")
     for name, tensor in (*original.state_dict().items(), *pruned.state_dict().items()):
         if not tensor.isfinite().all():
             raise refuse("finite weights", f"NaN or inf in {name}", "repair the network first")
@@ -153,10 +160,13 @@ def _batch(steps: list[Step], points: Tensor, refine: int) -> int:
     return max(1, WORKSPACE // (2 * rows * max(sizes)))
 
 
-def _certify(steps: list[Step], ball: Ball, method: str, refine: int) -> tuple[Tensor, ...]:
+def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, refine: int) -> tuple[Tensor, ...]:
+    there = _at_centre(steps, ball)
+    for network, side in zip(networks, (there.original, there.pruned), strict=True):
+        check_reading(network, ball.inputs, side)
     boxes = _enclose(steps, ball, refine if method == "linear" and ball.radius else 0)
     last, outputs = len(steps) - 1, boxes[-1]
-    _, centre = _at_centre(steps, ball)
+    centre = 0.5 * (there.original.low + there.original.high)
     predicted = centre.argmax(1)
     rows = _leads(predicted, centre.shape[1])
     others = torch.arange(centre.shape[1]) != predicted.unsqueeze(1)
@@ -171,11 +181,12 @@ def _certify(steps: list[Step], ball: Ball, method: str, refine: int) -> tuple[T
     return bound, (original > 0) & (pruned > 0), predicted, original, pruned
 
 
-def _at_centre(steps: list[Step], ball: Ball) -> tuple[list[Enclosure], Tensor]:
+def _at_centre(steps: list[Step], ball: Ball) -> Enclosure:
+    """The outputs at the inputs themselves, rounding included."""
     boxes = [input_enclosure(ball.inputs, 0.0)]
     for step in steps[1:]:
         boxes.append(propagate(step, boxes))
-    return boxes, 0.5 * (boxes[-1].original.low + boxes[-1].original.high)
+    return boxes[-1]
 
 
 def _leads(predicted: Tensor, outputs: int) -> Tensor:

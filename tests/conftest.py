@@ -6,8 +6,8 @@ Statistical tests and their false alarms. A test that draws random numbers to ho
   the α that it hands to `theory.statistics` (Bonferroni). The sum over all tests that ran is printed at the end of the
   session, and a session above `BUDGET` fails;
 * takes its seeds from the fixture `salted`: `salted("poisson", k)` is SHA-256 of the salt and its arguments, so seeds
-  are never drawn by Hypothesis and never chosen by hand. The salt is the environment variable PRUNEPROOF_SALT;
-  `make soak` runs these tests under 100 salts.
+  are never drawn by Hypothesis and never chosen by hand. The salt is the environment variable PRUNEPROOF_SALT, a number
+  or a range: `make soak` runs these tests under the salts 1-100.
 """
 
 import hashlib
@@ -32,15 +32,22 @@ ALPHAS = pytest.StashKey[dict[str, float]]()
 
 
 @pytest.fixture(scope="session")
-def salted() -> Callable[..., int]:
+def salted(request: pytest.FixtureRequest) -> Callable[..., int]:
     """Seeds for statistical tests: `salted(*names)` → a 63-bit integer that depends on the salt and on the names."""
-    salt = os.environ.get("PRUNEPROOF_SALT", "0")
+    salt = str(getattr(request, "param", os.environ.get("PRUNEPROOF_SALT", "0")))
 
     def seed(*names: object) -> int:
         digest = hashlib.sha256(repr((salt, *names)).encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 1
 
     return seed
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Where PRUNEPROOF_SALT is a range, repeat what draws random numbers once per salt."""
+    first, dash, last = os.environ.get("PRUNEPROOF_SALT", "0").partition("-")
+    if dash and "salted" in metafunc.fixturenames:
+        metafunc.parametrize("salted", range(int(first), int(last) + 1), indirect=True, ids="salt{}".format)
 
 
 def pytest_configure(config: pytest.Config) -> None:

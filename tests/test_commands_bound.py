@@ -78,3 +78,10 @@ def test_a_number_beyond_every_float_is_exact_too(capsys: pytest.CaptureFixture[
     g1 = next(bound for bound in bounds() if bound.name == "G1")
     assert g1.bound(k=10**400, V=1, loss=1) == found["value"]
     assert g1.bound(k=1, V=1, loss=10**400) == math.inf  # rounded up; the enclosure stays finite
+
+
+def test_a_value_beyond_the_floats_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bound", "G1", "k=1", "V=1e399", "loss=0", "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert "Infinity" not in printed
+    assert json.loads(printed)["value"] is None

@@ -2,6 +2,7 @@
 
 import difflib
 import json as json_text
+import math
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Annotated, Any
@@ -31,7 +32,7 @@ def main(
     Args:
         name: which bound; default a list of all.
         values: one name=number per symbol; without any the bound is explained only.
-        json: print JSON.
+        json: print JSON; a value beyond the largest float is null.
     """
     if name is None:
         _list_all(json)
@@ -39,7 +40,8 @@ def main(
     found = _named(name)
     told = _describe(found, _numbers(values))
     if json:
-        print(json_text.dumps(told, indent=2, ensure_ascii=False))
+        strict = {key: None if value in (math.inf, -math.inf) else value for key, value in told.items()}
+        print(json_text.dumps(strict, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         _print(told)
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+from rich.console import Console
 
 from ..errors import PruneproofError
 from ._checkpoint import load_model, tensors
@@ -49,12 +50,17 @@ def main(
     """
     _check_options(method, batch, input_shape, seed)
     _check_paths({"the checkpoint": model, "--batch": batch, "--out": out, "--masks": masks})
-    network = load_model(model, factory)
-    kept = _masks(network, method, density, scope, batch, input_shape, seed)
-    _warn_if_dead(network, kept, input_shape or _shape(batch))
-    if masks is not None:
-        kept.save(masks)
-    _write(kept.apply_(network), out)
+    with Console(stderr=True).status("reading the model") as status:  # shown on a terminal only
+        network = load_model(model, factory)
+        status.update(f"scoring {sum(p.numel() for p in network.parameters()):,} parameters by {method}")
+        kept = _masks(network, method, density, scope, batch, input_shape, seed)
+        status.update("following what is left from the input to the output")
+        warning = _dead(network, kept, input_shape or _shape(batch))
+        status.update("writing")
+        if masks is not None:
+            kept.save(masks)
+        _write(kept.apply_(network), out)
+    print(warning, end="", file=sys.stderr)
     print(kept.summary())
     return 0
 
@@ -94,8 +100,8 @@ def _shape(batch: Path | None) -> tuple[int, ...]:
     return (1, *inputs.shape[1:]) if inputs is not None and inputs.is_floating_point() else ()
 
 
-def _warn_if_dead(network: "nn.Module", kept: "Masks", shape: tuple[int, ...]) -> None:
-    """Say on stderr which weights have nothing left, and whether the output still depends on the input if known."""
+def _dead(network: "nn.Module", kept: "Masks", shape: tuple[int, ...]) -> str:
+    """Which weights keep nothing, and whether the output still depends on the input if known; "" if all is well."""
     from ..prune import Masks, connectivity, prunable
 
     weights = prunable(network)
@@ -104,9 +110,10 @@ def _warn_if_dead(network: "nn.Module", kept: "Masks", shape: tuple[int, ...]) -
     connected = connectivity(network, left, shape).connected if shape else None
     effect = {False: "no longer depends", True: "still depends", None: "may no longer depend"}
     consequence = f"the output {effect[connected]} on the input"
-    if empty or connected is False:
-        what = f"keeps nothing of {', '.join(empty)}" if empty else "leaves no path"
-        print(f"warning: {what}: {consequence}; try --scope erk", file=sys.stderr)
+    if not empty and connected is not False:
+        return ""
+    what = f"keeps nothing of {', '.join(empty)}" if empty else "leaves no path"
+    return f"warning: {what}: {consequence}; try --scope erk\n"
 
 
 def _masks(

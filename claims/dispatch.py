@@ -12,7 +12,7 @@ from ..errors import PruneproofError
 from .cell import Task
 from .progress import Progress
 from .store import Store
-from .worker import Answer, compute
+from .worker import Answer, compute, one_line
 
 KEPT = 20  # failures that are kept word by word; the rest are counted
 
@@ -109,8 +109,8 @@ def _answer(future: Future[Answer]) -> Answer | None:
         return future.result(timeout=0)
     except (BrokenExecutor, CancelledError, TimeoutError):
         return None
-    except Exception as error:  # the executor's own trouble with this cell, e.g. a scheduler that gave it up
-        return Answer(error=f"{type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:  # the executor's own trouble, e.g. a scheduler that gave the cell up
+        return Answer(error=one_line(error))
 
 
 def _death(suspects: list[Task]) -> PruneproofError:

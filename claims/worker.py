@@ -41,10 +41,19 @@ def compute(measure: str, cell: str) -> Answer:
     start = time.monotonic()
     try:
         rows = canonical(_rows(find(measure)(json.loads(cell))))
-    except Exception as error:
-        text, seconds = f"{type(error).__name__}: {error}", time.monotonic() - start
-        return Answer(error=text, trace=traceback.format_exc(), seconds=seconds)
+    except (Exception, SystemExit) as error:  # sys.exit() in a measure must end its cell, not the run
+        return Answer(error=one_line(error), trace=traceback.format_exc(), seconds=time.monotonic() - start)
     return Answer(rows=rows, seconds=time.monotonic() - start)
+
+
+def one_line(error: BaseException) -> str:
+    """Name an error by its type and its message.
+
+    Example:
+        >>> one_line(RuntimeError("no memory\\nleft"))
+        'RuntimeError: no memory left'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
 def find(name: str) -> Callable[[dict[str, Any]], Any]:

@@ -1,0 +1,62 @@
+"""A cell that fails, whatever its way, is told in one line and takes no other cell with it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from pruneproof.claims.cell import task
+from pruneproof.claims.dispatch import execute
+from pruneproof.claims.progress import Progress
+from pruneproof.claims.store import Store
+from pruneproof.claims.worker import compute
+
+HERE = __name__
+
+
+@pytest.fixture
+def threads() -> Iterator[Executor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def leave(cell: dict[str, Any]) -> dict[str, Any]:
+    if cell["x"] == 2:
+        sys.exit(0)
+    return {"y": cell["x"]}
+
+
+def complain(cell: dict[str, Any]) -> dict[str, Any]:
+    raise RuntimeError("first\n\n  second")
+
+
+def run(measure: Any, executor: Executor, number: int = 4) -> tuple[list[str], int]:
+    progress = Progress()
+    progress.begin({HERE: number})
+    with Store(":memory:") as store:
+        tasks = [task(measure, {"x": x}) for x in range(number)]
+        failures = execute(tasks, store, executor, in_flight=2, progress=progress)
+        return [f"{failure.task.cell} {failure.error}" for failure in failures], len(store)
+
+
+def test_a_cell_that_exits_does_not_end_the_sweep(threads: Executor) -> None:
+    assert run(leave, threads) == (['{"x":2} SystemExit: 0'], 3)
+
+
+def test_an_executor_that_hands_over_an_exit_does_not_end_the_sweep() -> None:
+    class Exiting(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_exception(SystemExit(3))
+            return future
+
+    assert run(leave, Exiting(), 1) == (['{"x":0} SystemExit: 3'], 0)
+
+
+def test_an_error_of_several_lines_is_told_in_one(threads: Executor) -> None:
+    answer = compute(f"{HERE}:complain", json.dumps({"x": 1}))
+    assert answer.error == "RuntimeError: first second"
+    assert "first\n\n  second" in answer.trace

@@ -7,10 +7,10 @@ be imported, becomes a report about its cell and never breaks the pool.
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from .cell import canonical
 
@@ -29,7 +29,8 @@ def compute(measure: str, cell: str) -> Answer:
     """Run one cell.
 
     Arguments:
-        measure: `"module:function"`; the function returns a list of rows, or one row.
+        measure: `"module:function"`; the function returns a list of rows, or one row. A row may repeat a parameter,
+            but not under another value, and no name may be `measure`: both would be lost where rows meet parameters.
         cell: the parameters as JSON.
 
     Example:
@@ -40,7 +41,9 @@ def compute(measure: str, cell: str) -> Answer:
     """
     start = time.monotonic()
     try:
-        rows = canonical(_rows(find(measure)(json.loads(cell))))
+        parameters = json.loads(cell)
+        rows = canonical(_plain(_rows(find(measure)(json.loads(cell)))))
+        _check_names(parameters, json.loads(rows))
     except (Exception, SystemExit) as error:  # sys.exit() in a measure must end its cell, not the run
         return Answer(error=one_line(error), trace=traceback.format_exc(), seconds=time.monotonic() - start)
     return Answer(rows=rows, seconds=time.monotonic() - start)
@@ -70,3 +73,22 @@ def _rows(returned: Any) -> list[dict[str, Any]]:
     if not all(isinstance(row, dict) for row in rows):
         raise TypeError(f"a measure must return a dict or a list of dicts, not {returned!r:.80}")
     return rows
+
+
+def _plain(value: Any) -> Any:
+    """The same with Python's numbers for NumPy's and torch's, which have no JSON."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in cast("Sequence[Any]", value)]
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def _check_names(parameters: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        if "measure" in row or "measure" in parameters:
+            raise ValueError("the name 'measure' is taken by the name of the function; rename the value")
+        for name in row.keys() & parameters.keys():
+            if row[name] != parameters[name]:
+                values = f"{row[name]!r:.80} for the parameter {parameters[name]!r:.80}"
+                raise ValueError(f"a row gives {name!r} as {values}; rename one of them")

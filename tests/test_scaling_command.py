@@ -30,7 +30,7 @@ def test_the_table_names_the_network(results: Path, capsys: pytest.CaptureFixtur
     text = capsys.readouterr().out
     assert text.startswith("scaling law: 60 points, 3 network(s)")
     assert "smallest: train w" in text
-    assert "extrapolation: the widest networks deviate by" in text
+    assert "extrapolation in width: the widest networks deviate by" in text
 
 
 def test_json_holds_the_same_answer(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

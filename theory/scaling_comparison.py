@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from ..errors import PruneproofError
 from .scaling_fit import FittedLaw, fit
-from .scaling_models import MODELS, Model, joint
+from .scaling_models import MODELS, Model, carries
 from .scaling_points import Floats, Points
 
 FOLDS = 5
@@ -48,7 +49,7 @@ def compare(points: Points, generator: np.random.Generator, models: Sequence[Mod
         >>> [each.name for each in compare(points_from_rows(rows), np.random.default_rng(0))]
         ['constant']
     """
-    possible = [model for model in models if len(joint(model, points).parameters) + 2 <= points.places]
+    possible = [model for model in models if carries(points, model)]
     if not possible:
         raise PruneproofError("compare", required="at least 3 points", received=points.places, remedy="measure more")
     folds = _folds(points, generator)
@@ -65,18 +66,20 @@ def held_out(points: Points, model: Model, folds: np.ndarray) -> float:
     deviations: list[Floats] = []
     for fold in np.unique(folds):
         rest = points.where(folds != fold)
-        if rest.places < len(joint(model, rest).parameters) + 2:
+        if not carries(rest, model):
             return float("nan")
         tested = points.where(folds == fold)
         deviations.append(fit(rest, model).predict(tested, extrapolate=True) / tested.error - 1)
     return float(np.sqrt(np.mean(np.concatenate(deviations) ** 2)))
 
 
-def leave_large_out(points: Points, largest_width: float, model: Model) -> tuple[FittedLaw, Floats]:
-    """Fit to networks of at most a width, predict the wider ones: the fit and the relative deviations of the rest.
+def leave_large_out(
+    points: Points, largest: float, model: Model, *, by: Literal["width", "depth"] = "width"
+) -> tuple[FittedLaw, Floats]:
+    """Fit to networks of at most a width (or depth), predict the larger ones: the fit and their relative deviations.
 
     Raises:
-        PruneproofError: if the width does not split the points.
+        PruneproofError: if the width does not split the points, or the smaller networks do not carry the model.
 
     Example:
         >>> from pruneproof.theory.scaling_models import CONSTANT
@@ -88,20 +91,19 @@ def leave_large_out(points: Points, largest_width: float, model: Model) -> tuple
         >>> leave_large_out(points_from_rows(rows), 8, CONSTANT)[1].round(6).tolist()
         [-0.5, -0.5, -0.5]
     """
-    small = points.width <= largest_width
+    column = points.width if by == "width" else points.depth
+    small = column <= largest
     if small.all() or not small.any():
-        widths = f"widths {points.width.min():g} … {points.width.max():g}"
-        required = "a width with smaller and larger networks on either side"
-        raise PruneproofError(
-            "leave_large_out", required=required, received=largest_width, remedy=f"points have {widths}"
-        )
+        required = f"a {by} with smaller and larger networks on either side"
+        remedy = f"points have {by}s {column.min():g} … {column.max():g}"
+        raise PruneproofError("leave_large_out", required=required, received=largest, remedy=remedy)
     fitted = fit(points.where(small), model)
     rest = points.where(~small)
     return fitted, fitted.predict(rest, extrapolate=True) / rest.error - 1
 
 
 def simplest(points: Points, models: Sequence[Model] = MODELS) -> Model:
-    """The first model that the points can carry: two places (network, density) more than parameters.
+    """The first model that the points can carry: enough places (network, density) and enough different densities.
 
     Raises:
         PruneproofError: for fewer than three places.
@@ -116,7 +118,7 @@ def simplest(points: Points, models: Sequence[Model] = MODELS) -> Model:
         'limit γ → ∞'
     """
     for model in models:
-        if len(joint(model, points).parameters) + 2 <= points.places:
+        if carries(points, model):
             return model
     raise PruneproofError("simplest", required="at least 3 points", received=points.places, remedy="measure more")
 

@@ -13,7 +13,7 @@ from scipy.optimize import least_squares
 from scipy.stats import qmc
 
 from ..errors import PruneproofError
-from .scaling_models import LAW, Model, bounds, from_search, joint, to_search
+from .scaling_models import LAW, Model, bounds, carries, from_search, joint, to_search
 from .scaling_points import Floats, Points
 
 STARTS = 8
@@ -119,7 +119,8 @@ def fit(points: Points, model: Model = LAW) -> FittedLaw:
     """Fit a model; exponents of depth and width are added when they vary over the points.
 
     Raises:
-        PruneproofError: if there are fewer than two places (network, density) more than parameters.
+        PruneproofError: if there are fewer than two places (network, density) more than parameters, or fewer different
+            densities than the curve has constants of its own.
 
     Example:
         >>> from pruneproof.theory.scaling_points import points_from_rows
@@ -128,11 +129,12 @@ def fit(points: Points, model: Model = LAW) -> FittedLaw:
         pruneproof.errors.PruneproofError: fit: needs at least 5 points for scaling law with 3 parameters; ...
     """
     full = joint(model, points)
-    needed = len(full.parameters) + 2
-    if points.places < needed:
-        required = f"at least {needed} points for {full.name} with {len(full.parameters)} parameters"
+    if not carries(points, model):
+        needed, own = len(full.parameters) + 2, len(model.parameters)
+        required = f"at least {needed} points for {full.name} with {len(full.parameters)} parameters, {own} densities"
+        received = f"{points.places} with {points.densities}"
         remedy = "measure more densities, or use simplest(points)"
-        raise PruneproofError("fit", required=required, received=points.places, remedy=remedy)
+        raise PruneproofError("fit", required=required, received=received, remedy=remedy)
     reference = float(np.exp(np.log(points.depth).mean())), float(np.exp(np.log(points.width).mean()))
     scaled = relative_to(points, reference)
     best = min((descend(full, scaled, start) for start in _starts(full, scaled)), key=lambda found: found[1])

@@ -87,6 +87,22 @@ def joint(model: Model, points: Points) -> Model:
     return Model(model.name, model.parameters + varying, model.curve)
 
 
+def carries(points: Points, model: Model) -> bool:
+    """Whether the points determine the constants of a model, exponents of depth and width included.
+
+    Needed are two places (network, density) more than constants, and as many different densities as the curve has
+    constants of its own: dense networks alone, however many, say nothing about pruning.
+
+    Example:
+        >>> from pruneproof.theory.scaling_points import points_from_rows
+        >>> rows = [{"network": w, "width": w, "depth": 1, "density": 1, "error": 0.1} for w in range(1, 8)]
+        >>> carries(points_from_rows(rows), LAW), carries(points_from_rows(rows), CONSTANT)
+        (False, True)
+    """
+    constants = len(joint(model, points).parameters)
+    return points.places >= constants + 2 and points.densities >= len(model.parameters)
+
+
 def bounds(model: Model, points: Points) -> tuple[Floats, Floats]:
     """Lower and upper search limits of the model's parameters, in search coordinates (logarithms but for φ and ψ)."""
     limits = {

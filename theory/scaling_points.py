@@ -58,6 +58,11 @@ class Points:
         """How many pairs of network and density there are: repeats with other seeds do not carry more constants."""
         return len(set(zip(self.network.tolist(), self.density.tolist(), strict=True)))
 
+    @property
+    def densities(self) -> int:
+        """How many different densities there are."""
+        return len(set(self.density.tolist()))
+
     def networks(self) -> list[str]:
         """The names, smallest network first."""
         names, sizes = map(str, self.network), self.depth * self.width**2

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ...errors import PruneproofError
 from ...theory.scaling_comparison import Comparison, compare, leave_large_out, simplest
 from ...theory.scaling_fit import FittedLaw, fit
 from ...theory.scaling_intervals import Interval, profile_intervals
-from ...theory.scaling_models import LAW
+from ...theory.scaling_models import LAW, carries, joint
 from ...theory.scaling_points import read_points
 from ...theory.smallest_network import Candidate, recommend
 
@@ -26,7 +26,8 @@ class FitReport:
         fitted: the law, or the simplest curve the points carry.
         intervals: 95 % profile intervals.
         comparison: all curves, best AICc first.
-        extrapolation: root mean square deviation on the widest networks, predicted from the others, or None.
+        extrapolation: "width", "depth" → root mean square relative deviation on the widest (deepest) networks,
+            predicted from the others; None where the others say too little.
         candidates: networks at the density that meets the target, smallest first; empty without a target.
         target: the allowed error, or None.
     """
@@ -34,7 +35,7 @@ class FitReport:
     fitted: FittedLaw
     intervals: dict[str, Interval]
     comparison: list[Comparison]
-    extrapolation: float | None
+    extrapolation: dict[str, float | None]
     candidates: list[Candidate]
     target: float | None
 
@@ -69,13 +70,20 @@ def fit_report(path: Path, target: float | None, generator: np.random.Generator)
     )
 
 
-def _extrapolation(fitted: FittedLaw) -> float | None:
-    """Deviation on the widest networks; the rest must still carry the law."""
+def _extrapolation(fitted: FittedLaw) -> dict[str, float | None]:
+    return {by: _deviation(fitted, by) for by in ("width", "depth")}
+
+
+def _deviation(fitted: FittedLaw, by: Literal["width", "depth"]) -> float | None:
+    """Deviation on the largest networks; the rest must still carry the law with the same exponents."""
     points = fitted.points
-    rest = points.where(points.width < points.width.max())
-    if not len(rest) or fitted.model.name != LAW.name or simplest(rest) is not LAW:
+    column = points.width if by == "width" else points.depth
+    rest = points.where(column < column.max())
+    if not len(rest) or fitted.model.name != LAW.name or not carries(rest, LAW):
         return None
-    _, deviation = leave_large_out(points, float(rest.width.max()), LAW)
+    if joint(LAW, rest).parameters != fitted.model.parameters:
+        return None  # with one width left nothing is known about ψ, with one depth left nothing about φ
+    _, deviation = leave_large_out(points, float(column[column < column.max()].max()), LAW, by=by)
     return float(np.sqrt(np.mean(deviation**2)))
 
 
@@ -121,12 +129,17 @@ def _shown(value: float, form: str) -> str:
 
 
 def _larger(report: FitReport) -> str:
-    if report.extrapolation is None:
-        return "extrapolation: cannot be tested (networks of two widths and enough points are needed)"
-    text = f"extrapolation: the widest networks deviate by {report.extrapolation:.2%} from a fit to the others"
-    if report.extrapolation > POOR_EXTRAPOLATION:
-        text += "\nwarning: do not use this fit for networks larger than those measured"
-    return text
+    lines = []
+    for by, largest in (("width", "widest"), ("depth", "deepest")):
+        found = report.extrapolation[by]
+        if found is None:
+            needs = f"at least three {by}s, and enough points without the {largest}, are needed"
+            lines.append(f"extrapolation in {by}: cannot be tested ({needs})")
+            continue
+        lines.append(f"extrapolation in {by}: the {largest} networks deviate by {found:.2%} from a fit to the others")
+        if found > POOR_EXTRAPOLATION:
+            lines.append(f"warning: do not use this fit for networks of larger {by} than those measured")
+    return "\n".join(lines)
 
 
 def _recommendation(report: FitReport) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..errors import PruneproofError
 from .cell import Task
+from .process_pool import Processes
 from .progress import Progress
 from .store import Store
 from .worker import Answer, compute, one_line
@@ -27,28 +28,36 @@ class Failure:
 
 
 def execute(
-    tasks: Iterable[Task], store: Store, executor: Executor, *, in_flight: int, progress: Progress
+    tasks: Iterable[Task],
+    store: Store,
+    executor: Executor,
+    *,
+    in_flight: int,
+    progress: Progress,
+    failures: list[Failure] | None = None,
 ) -> list[Failure]:
     """Compute the cells that the store does not hold yet.
 
     Arguments:
         tasks: the cells; consumed as workers become free.
         store: receives each cell's rows.
-        executor: runs them.
+        executor: runs them. When one of `processes()` dies, the cells that were under way are tried again, one at a
+            time; one whose process dies then has failed.
         in_flight: how many cells are submitted and not yet stored, at most.
         progress: is told of every cell.
+        failures: receives the failures as they happen, for a caller that is interrupted.
 
     Returns the cells that raised, the first 20 of them.
-    Raises `PruneproofError` when a worker process died; what was finished is stored.
+    Raises `PruneproofError` when another executor lost its workers; what was finished is stored.
     """
-    return _Dispatch(store, executor, progress).run(tasks, in_flight)
+    return _Dispatch(store, executor, progress, [] if failures is None else failures).run(tasks, in_flight)
 
 
 class _Dispatch:
-    def __init__(self, store: Store, executor: Executor, progress: Progress) -> None:
+    def __init__(self, store: Store, executor: Executor, progress: Progress, failures: list[Failure]) -> None:
         self._store, self._executor, self._progress = store, executor, progress
         self._pending: dict[Future[Answer], Task] = {}
-        self._failures: list[Failure] = []
+        self._failures = failures
 
     def run(self, tasks: Iterable[Task], in_flight: int) -> list[Failure]:
         try:
@@ -67,12 +76,34 @@ class _Dispatch:
             return
         while len(self._pending) >= in_flight:
             self._collect()
-        self._pending[self._executor.submit(compute, task.measure, task.cell)] = task
+        self._start(task)
+
+    def _start(self, task: Task) -> None:
+        try:
+            self._pending[self._executor.submit(compute, task.measure, task.cell)] = task
+        except BrokenExecutor:
+            raise _death([*self._pending.values(), task]) from None
 
     def _collect(self) -> None:
+        died = self._take(wait(self._pending, return_when=FIRST_COMPLETED).done)
+        if died and not isinstance(self._executor, Processes):
+            raise _death([*died, *self._pending.values()])
+        if died:  # the other processes were ended with the one that died
+            died += self._take(wait(self._pending).done)
+        for task in died:
+            self._try_alone(task)
+
+    def _try_alone(self, task: Task) -> None:
+        """Run a cell with nothing beside it, so that it takes no other with it and has all the memory there is."""
+        self._start(task)
+        if self._take(wait(self._pending).done):
+            self._fail(Failure(task, "its worker process died while it ran alone (killed, or out of memory)", ""), 0.0)
+
+    def _take(self, done: Iterable[Future[Answer]]) -> list[Task]:
+        """Store the answers of futures that are done; returns the cells that have none because a worker died."""
         finished: list[tuple[Task, Answer]] = []
         died: list[Task] = []
-        for future in wait(self._pending, return_when=FIRST_COMPLETED).done:
+        for future in done:
             task = self._pending.pop(future)
             answer = _answer(future)
             if answer is None:
@@ -82,8 +113,7 @@ class _Dispatch:
             else:
                 finished.append((task, answer))
         self._keep(finished)
-        if died:
-            raise _death([*died, *self._pending.values()])
+        return died
 
     def _keep(self, finished: list[tuple[Task, Answer]]) -> None:
         if finished:
@@ -92,9 +122,9 @@ class _Dispatch:
             self._progress.computed(task.measure, answer.seconds)
 
     def _fail(self, failure: Failure, seconds: float) -> None:
-        self._progress.failed(failure.task, failure.error, seconds)
         if len(self._failures) < KEPT:
             self._failures.append(failure)
+        self._progress.failed(failure.task, failure.error, seconds)
 
     def _harvest(self) -> None:
         """Keep what is done; dropping the rest is the executor's: a stopped pool trips over futures cancelled here."""

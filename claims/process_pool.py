@@ -8,9 +8,10 @@ import os
 import signal
 import threading
 from collections.abc import Generator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from typing import Any
 
 # Every numerical library reads one of these when it is loaded, which in a worker happens after they are set.
 SERIAL = {
@@ -27,8 +28,36 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Processes(Executor):
+    """Worker processes, all of them replaced when one dies: what they had to do then raises `BrokenExecutor`.
+
+    Arguments:
+        workers: number of processes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool = self._open()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit to the living processes."""
+        try:
+            return self._pool.submit(fn, *args, **kwargs)
+        except BrokenExecutor:
+            self._pool.shutdown()  # the memory of the old workers is free before there are new ones
+            self._pool = self._open()
+            return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def _open(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), initializer=_start)
+
+
 @contextmanager
-def processes(workers: int | None = None) -> Generator[Executor]:
+def processes(workers: int | None = None) -> Generator[Processes]:
     """A pool of worker processes; when the block raises, they are stopped at once instead of finishing their cells.
 
     Arguments:
@@ -41,8 +70,7 @@ def processes(workers: int | None = None) -> Generator[Executor]:
     """
     others = set(multiprocessing.active_children())
     with _environment(SERIAL):
-        context = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(workers or cores(), mp_context=context, initializer=_start)
+        executor = Processes(workers or cores())
         try:
             yield executor
             executor.shutdown()

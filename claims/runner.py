@@ -67,7 +67,7 @@ def run(
         seeds: number of seeds, by default what the claim names for the scale.
         progress: is told of every cell.
         in_flight: cells submitted at a time, by default four per core.
-    Returns one result per claim. Raises `PruneproofError` for rows of another criterion, or when a worker died.
+    Returns one result per claim. Raises `PruneproofError` for rows of another criterion, or when an executor lost its workers.
 
     Example:
         >>> from concurrent.futures import ThreadPoolExecutor

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +26,6 @@ def odd(cell: dict[str, Any]) -> list[dict[str, Any]]:
     if cell["x"] % 2 == 0:
         raise RuntimeError(f"{cell['x']} is even")
     return [{"odd": cell["x"]}]
-
-
-DEADLY = """
-import os
-
-def die(cell):
-    if cell["x"] == 3:
-        os._exit(9)
-    return [{"alive": True}]
-"""
 
 
 def count(rows: list[dict[str, Any]]) -> Outcome:
@@ -105,19 +94,6 @@ def test_a_counterexample_needs_no_completeness(store: Store, threads: Executor)
     assert theorem.outcome.verdict is Verdict.VIOLATED
     assert observation.outcome.verdict is Verdict.INCONCLUSIVE
     assert "only a theorem can be violated" in observation.broken
-
-
-def test_a_worker_that_dies_costs_only_its_own_cells(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "deadly_measure.py").write_text(DEADLY)
-    monkeypatch.syspath_prepend(tmp_path)  # the worker inherits it
-    die = import_module("deadly_measure").die
-    cells = [{"x": x} for x in range(8)]
-    with pytest.raises(PruneproofError, match=r'death while these cells .*"x":3'), processes(1) as pool:
-        run([claim("A", die, cells)], Scale.QUICK, store, pool, in_flight=1)
-    assert len(store) == 3
-    assert store.missing("A") == 5
 
 
 def test_processes_are_serial_and_leave_the_environment_alone(store: Store) -> None:

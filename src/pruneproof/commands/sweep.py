@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from ..claims.cluster import executor_for
-from ..claims.dispatch import execute
+from ..claims.dispatch import Failure, execute
 from ..claims.folder import RESULTS, results_folder
 from ..claims.grid import read_grid
 from ..claims.progress import progress_for
@@ -57,8 +57,12 @@ def main(
         ):
             _check_measure(store, grid.name)
             seen.begin({grid.name: len(grid)})
-            failures = execute(grid.tasks(), store, pool.executor, in_flight=pool.in_flight, progress=seen)
-            record.finish(failures)
+            failures: list[Failure] = []
+            try:
+                work = grid.tasks()
+                execute(work, store, pool.executor, in_flight=pool.in_flight, progress=seen, failures=failures)
+            finally:  # also when interrupted: the failures are stored nowhere else
+                record.finish(failures)
     except KeyboardInterrupt:
         print(f"interrupted: finished cells are kept in {out}; repeat the command with --resume", file=sys.stderr)
         return INTERRUPTED

@@ -1,7 +1,8 @@
 """The rows of numbers that each linear or convolutional layer of a model meets on a batch.
 
 A convolution is a linear map met at every patch; with groups, one linear map per group. Layers of other kinds are not
-met: they stay as they are and count as exact. Cost: one forward pass per layer asked for.
+met: they stay as they are and count as exact. Cost: one forward pass per layer asked for, and a copy of the inputs and
+of what that layer meets, since the model may overwrite both.
 """
 
 from collections.abc import Iterator
@@ -70,18 +71,20 @@ def met(model: nn.Module, inputs: Tensor, layer: Layer) -> tuple[list[Tensor], i
     seen: list[list[Tensor]] = [[] for _ in range(layer.groups)]
 
     def see(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        for group, rows in enumerate(_rows(module, cast(Tensor, arguments[0]))):
-            seen[group].append(rows.detach())
+        inputs = cast(Tensor, arguments[0]).detach()
+        for group, rows in enumerate(_rows(module, inputs)):
+            shared = rows.untyped_storage().data_ptr() == inputs.untyped_storage().data_ptr()
+            seen[group].append(rows.clone() if shared else rows)  # the model may overwrite its own tensors later
 
     handles = [module.register_forward_pre_hook(see) for module in layer.modules]
     try:
         remedy = "pass inputs of the model's shape, dtype and device"
         with torch.no_grad(), trial("sipp", required="inputs that the model takes", remedy=remedy):
-            model(inputs)
+            model(inputs.clone())
     finally:
         for handle in handles:
             handle.remove()
-    groups = [torch.cat(parts) for parts in seen if parts]
+    groups = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in seen if parts]
     if not groups or not all(bool(rows.isfinite().all()) for rows in groups):
         received = f"NaN or inf before {layer.name}" if groups else f"no input for {layer.name}"
         raise PruneproofError(

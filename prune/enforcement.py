@@ -82,11 +82,21 @@ def release(model: nn.Module) -> None:
         >>> release(copy)           # and now free
     """
     for module in model.modules():
-        hooks = cast(dict[int, object], module._load_state_dict_post_hooks)  # pyright: ignore[reportPrivateUsage]
-        for key, hook in list(hooks.items()):
-            if isinstance(hook, _Anchor):
-                hook.disarm()
-                del hooks[key]
+        for key, anchor in _anchors(module).items():
+            anchor.disarm()
+            del module._load_state_dict_post_hooks[key]  # pyright: ignore[reportPrivateUsage]
+
+
+def zero_again(model: nn.Module) -> None:
+    """Zero what is enforced on a model, after its weights were written by hand; without any enforcement, nothing."""
+    for module in model.modules():
+        for anchor in _anchors(module).values():
+            anchor(module, None)
+
+
+def _anchors(module: nn.Module) -> dict[int, "_Anchor"]:
+    hooks = cast(dict[int, object], module._load_state_dict_post_hooks)  # pyright: ignore[reportPrivateUsage]
+    return {key: hook for key, hook in hooks.items() if isinstance(hook, _Anchor)}
 
 
 class _Anchor:
@@ -100,8 +110,8 @@ class _Anchor:
         self._arm()
 
     def __call__(self, module: nn.Module, incompatible_keys: object) -> None:
-        loaded = module.get_parameter(self._name)
-        if loaded is not self._parameter:  # load_state_dict(..., assign=True)
+        loaded = dict(module.named_parameters(recurse=False, remove_duplicate=False)).get(self._name, self._parameter)
+        if loaded is not self._parameter:  # load_state_dict(..., assign=True); it is gone where the weight is computed
             self.disarm()
             self._parameter = loaded
         self._arm()
@@ -128,7 +138,12 @@ class _Guard:
     def __init__(self, parameter: nn.Parameter) -> None:
         self._each: list[Tensor] = []
         self._union: Tensor | None = None
-        self._hook = parameter.register_hook(self._zeroed) if parameter.requires_grad else None
+        self._hook: RemovableHandle | None = None
+        if parameter.is_floating_point() or parameter.is_complex():
+            wanted = parameter.requires_grad
+            parameter.requires_grad_(True)  # a frozen parameter takes no hook, and may be thawed later
+            self._hook = parameter.register_hook(self._zeroed)
+            parameter.requires_grad_(wanted)
 
     def add(self, pruned: Tensor) -> None:
         if not any(pruned is known for known in self._each):

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune as torch_prune
+from torch.nn.utils.parametrize import register_parametrization
 from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer, RMSprop
 
 from pruneproof.prune import Masks, release, select
@@ -174,10 +176,22 @@ def test_gradient_accumulation_and_frozen_layers(model: nn.Sequential, masks: Ma
         backward(model)
         backward(model)
         optimizer.step()
-    weights(model)["0.weight"].requires_grad_(
-        True
-    )  # thawed later: its gradient is zeroed before the step at the latest
+    weights(model)["0.weight"].requires_grad_(True)
     train(model, optimizer, masks, 3)
+
+
+def test_the_gradient_of_a_weight_that_thaws_later_is_zero_before_the_step(model: nn.Sequential, masks: Masks) -> None:
+    """Clipping sees no pruned gradient, whether the weight was frozen when it was enforced or not."""
+    weights(model)["0.weight"].requires_grad_(False)
+    masks.enforce(model)
+    assert not weights(model)["0.weight"].requires_grad
+    clone = copy.deepcopy(model)
+    for network in (model, clone):
+        weights(network)["0.weight"].requires_grad_(True)
+        backward(network)
+        gradient = weights(network)["0.weight"].grad
+        assert gradient is not None and gradient[masks["0.weight"]].count_nonzero() > 0
+        assert gradient[~masks["0.weight"]].count_nonzero() == 0
 
 
 def test_deep_copies_are_enforced_and_apart(model: nn.Sequential, masks: Masks) -> None:
@@ -233,6 +247,20 @@ def test_loading_dense_weights_zeroes_again(model: nn.Sequential, masks: Masks, 
     for name, mask in masks.items():
         assert torch.equal(weights(model)[name][mask], weights(dense)[name][mask])
     train(model, OPTIMISERS["sgd"](model), masks, 3)
+
+
+@pytest.mark.parametrize("original", ["parametrizations.weight.original", "weight_orig"])
+def test_loading_into_a_weight_that_is_computed_since(original: str) -> None:
+    """A parametrization, or `torch.nn.utils.prune`, keeps the enforced parameter under another name."""
+    layer = nn.Linear(3, 3)
+    mask = torch.eye(3, dtype=torch.bool)
+    Masks({"weight": mask}).enforce(layer)
+    if original == "weight_orig":
+        torch_prune.identity(layer, "weight")
+    else:
+        register_parametrization(layer, "weight", nn.Identity())
+    layer.load_state_dict({name: torch.ones_like(value) for name, value in layer.state_dict().items()})
+    assert torch.equal(layer.get_parameter(original).detach().bool(), mask)
 
 
 def test_tied_weights_are_one(model: nn.Module) -> None:

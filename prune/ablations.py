@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PruneproofError, require_type
+from .enforcement import zero_again
 from .masks import Masks
 
 
@@ -70,7 +71,8 @@ def reinitialize(
     - `generator`: seeds the draw; it advances.
     - `initialize`: what to call on each module instead of its `reset_parameters()`, e.g. a model's own weight rule.
 
-    **Returns:** a new model; buffers such as BatchNorm statistics are reset where the layer resets them.
+    **Returns:** a new model; buffers such as BatchNorm statistics are reset where the layer resets them. Masks that are
+    enforced on the model are enforced on the copy, whose pruned weights are zero.
 
     **Raises:** `PruneproofError` if a module holds parameters of its own and has no `reset_parameters()`.
 
@@ -95,9 +97,12 @@ def reinitialize(
     seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
     devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        torch.random.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed every GPU, forked or not
+        for device in devices:
+            torch.cuda.default_generators[device].manual_seed(seed)
         for module in fresh.modules() if initialize is not None else owners:
             _reset(module) if initialize is None else initialize(module)
+    zero_again(fresh)
     return fresh
 
 

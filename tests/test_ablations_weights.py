@@ -58,12 +58,31 @@ def test_tied_weights_stay_tied() -> None:
 
 
 def test_an_enforced_mask_survives_redrawing() -> None:
-    """The copy of an enforced model is enforced: redrawn weights outside the mask are gone after the next step."""
+    """The copy of an enforced model is enforced, from the first forward pass on and through a step."""
     net = nn.Linear(4, 2)
     masks = Masks({"weight": torch.tensor([[True, False, True, False]] * 2)})
     masks.enforce(net)
-    fresh = masks.apply_(reinitialize(net, torch.Generator().manual_seed(0)))
+    fresh = reinitialize(net, torch.Generator().manual_seed(0))
     assert torch.equal(fresh.get_parameter("weight") != 0, masks["weight"])
+    fresh(torch.ones(1, 4)).sum().backward()
+    torch.optim.SGD(fresh.parameters(), lr=0.1, weight_decay=0.1).step()
+    assert torch.equal(fresh.get_parameter("weight") != 0, masks["weight"])
+
+
+def test_the_generators_of_devices_without_the_model_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seeded(seed: int) -> None:
+        raise AssertionError("every GPU is seeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded)
+    reinitialize(nn.Linear(4, 2), torch.Generator())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a model on a GPU is drawn there: no CUDA here")
+def test_the_generator_of_the_models_device_decides_and_is_restored() -> None:
+    net, state = nn.Linear(4, 2, device="cuda"), torch.cuda.get_rng_state()
+    first, second = (reinitialize(net, torch.Generator().manual_seed(0)).get_parameter("weight") for _ in range(2))
+    assert torch.equal(first, second) and torch.equal(torch.cuda.get_rng_state(), state)
 
 
 class Scaled(nn.Module):

@@ -39,6 +39,11 @@ def export_rows(store: Store, path: Path, form: Format) -> int:
     """
     if form is Format.PARQUET:
         require("export", "pyarrow")
+    with store.snapshot():  # both passes see the same rows, also while a sweep adds some
+        return _export(store, path, form)
+
+
+def _export(store: Store, path: Path, form: Format) -> int:
     columns = _columns(store)
     if not columns:
         raise PruneproofError("export", required="rows", received="none", remedy="run a sweep or verify first")
@@ -61,7 +66,7 @@ def _rows(store: Store) -> Iterator[dict[str, Any]]:
 
 
 def _columns(store: Store) -> dict[str, type]:
-    """Column → the narrowest type that holds all its values: bool, int, float, or text."""
+    """Column → the narrowest type that holds all its values: bool, int of 64 bits, float, or text."""
     columns: dict[str, type] = {}
     for row in _rows(store):
         for name, value in row.items():
@@ -70,12 +75,18 @@ def _columns(store: Store) -> dict[str, type]:
 
 
 def _wider(kind: type | None, value: Any) -> type:
-    found = type(value) if isinstance(value, bool | int | float | None) else str
+    found = _kind(value)
     if kind in (None, type(None), found):
         return found
     if value is None:
         return kind
     return float if {kind, found} == {int, float} else str
+
+
+def _kind(value: Any) -> type:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str
+    return type(value) if isinstance(value, bool | int | float | None) else str
 
 
 def _text(value: Any) -> str:

@@ -54,12 +54,13 @@ def check_folder(folder: Path) -> None:
 def existing_results(path: Path) -> Path:
     """The results file of a folder, or the file itself.
 
-    Raises `PruneproofError` if there is none.
+    Raises `PruneproofError` if there is none, or if it is empty.
     """
     path = path / RESULTS if path.is_dir() else path
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         remedy = "run pruneproof verify or sweep first, or name the folder of a run"
-        raise PruneproofError("results", required="an existing run", received=str(path), remedy=remedy)
+        received = f"{path}, which {'is empty' if path.is_file() else 'does not exist'}"
+        raise PruneproofError("results", required="an existing run", received=received, remedy=remedy)
     return path
 
 

@@ -67,7 +67,8 @@ def run(
         seeds: number of seeds, by default what the claim names for the scale.
         progress: is told of every cell.
         in_flight: cells submitted at a time, by default four per core.
-    Returns one result per claim. Raises `PruneproofError` for rows of another criterion, or when an executor lost its workers.
+    Returns one result per claim. Raises `PruneproofError` for rows of another criterion, or if an executor lost its
+    workers.
 
     Example:
         >>> from concurrent.futures import ThreadPoolExecutor

@@ -2,7 +2,8 @@
 
 A cell is stored with all its rows in one synchronous transaction, so a row that was acknowledged survives `kill -9` and
 power loss. The file holds nothing that depends on the clock or on the order in which workers finished: equal seeds give
-equal contents. `SELECT * FROM rows` shows every row with its cell. Reading streams; nothing is held for all cells.
+equal contents. `SELECT * FROM rows` shows every row with its cell (rows with NaN or infinity, which SQLite cannot read,
+as one text per cell). Reading streams; nothing is held for all cells.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any
 
 from ..errors import PruneproofError
 from .cell import Task
+from .cell_order import place
 from .claim import Row
 
 SCHEMA = 1
@@ -23,18 +25,20 @@ _TABLES = """
 CREATE TABLE cells(key TEXT PRIMARY KEY, measure TEXT NOT NULL, cell TEXT NOT NULL, rows TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE claims(id TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE asked(claim TEXT, position INTEGER, key TEXT NOT NULL, PRIMARY KEY (claim, position)) WITHOUT ROWID;
-CREATE VIEW rows AS SELECT cells.key, cells.measure, cells.cell, each.key AS position, each.value AS row
-    FROM cells, json_each(cells.rows) AS each;
 """
+_VIEW = """CREATE VIEW rows AS SELECT cells.key, cells.measure, cells.cell, each.key AS position, each.value AS row
+    FROM cells, json_each(CASE WHEN json_valid(cells.rows) THEN cells.rows ELSE json_array(cells.rows) END) AS each"""
 
 
 class Store:
-    """A results file, opened for one writer.
+    """A results file, opened for one writer or for reading.
 
     Arguments:
         path: the file; it is made if absent.
+        reading: whether to leave the file as it is.
 
-    Raises `PruneproofError` if the file cannot be opened or written, or was made by another version.
+    Raises `PruneproofError` if the file cannot be opened or written, was made by another version, or is to be read and
+    holds nothing.
 
     Example:
         >>> with Store(":memory:") as store:
@@ -43,8 +47,8 @@ class Store:
         (True, [('module:function', {'x': 1}, [{'y': 2.0}])])
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = path
+    def __init__(self, path: Path | str, *, reading: bool = False) -> None:
+        self.path, self._reading = path, reading
         with self._explained():
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=10)
         try:
@@ -104,10 +108,18 @@ class Store:
                 yield from ({**parameters, **row} for row in json.loads(rows))
 
     def cells(self) -> Iterator[tuple[str, Row, list[Row]]]:
-        """Every cell in the order of its key: measure, parameters, rows."""
+        """Every cell in the order of measures and parameters: measure, parameters, rows."""
         with self._explained():
-            for measure, cell, rows in self._connection.execute("SELECT measure, cell, rows FROM cells ORDER BY key"):
+            for (key,) in self._connection.execute("SELECT key FROM cells ORDER BY measure, place(cell), key"):
+                found = self._connection.execute("SELECT measure, cell, rows FROM cells WHERE key = ?", (key,))
+                measure, cell, rows = found.fetchone()
                 yield measure, json.loads(cell), json.loads(rows)
+
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        """Read the file as it is now for the whole of the block, whatever another process stores meanwhile."""
+        with self._transaction("DEFERRED"):
+            yield
 
     def measures(self) -> set[str]:
         """The measures that have cells."""
@@ -121,26 +133,36 @@ class Store:
     def _prepare(self) -> None:
         version = self._pragma("user_version")
         empty = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if not empty and (version != SCHEMA or self._pragma("application_id") != APPLICATION):
+        ours = version == SCHEMA and self._pragma("application_id") == APPLICATION
+        if not ours and (self._reading or not empty):
             remedy = "move the file away, or pass --out with another folder; it was left as it is"
-            received = f"{self.path} with schema {version}"
+            received = f"{self.path} with {'nothing in it' if empty else f'schema {version}'}"
             raise PruneproofError("results", required=f"a file of schema {SCHEMA}", received=received, remedy=remedy)
+        self._connection.create_function("place", 1, place, deterministic=True)
+        if self._reading:
+            self._connection.execute("PRAGMA query_only = ON")
+            return
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         if empty:
-            with self._transaction():
-                for statement in _TABLES.split(";\n"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+            self._make([*_TABLES.split(";\n"), _VIEW])
+        elif self._connection.execute("SELECT sql FROM sqlite_master WHERE name = 'rows'").fetchone() != (_VIEW,):
+            self._make(["DROP VIEW IF EXISTS rows", _VIEW])  # an earlier view could not read NaN
+
+    def _make(self, statements: list[str]) -> None:
+        with self._transaction():
+            for statement in statements:
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _pragma(self, name: str) -> int:
         return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
 
     @contextmanager
-    def _transaction(self) -> Generator[None]:
+    def _transaction(self, kind: str = "IMMEDIATE") -> Generator[None]:
         with self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(f"BEGIN {kind}")
             try:
                 yield
                 self._connection.execute("COMMIT")

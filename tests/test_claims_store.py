@@ -180,3 +180,25 @@ def test_reading_streams(tmp_path: Path) -> None:
     with Store(tmp_path / "r") as store:
         store.add((Task(f"{number:05}", "m", f'{{"x":{number}}}'), "[{}]") for number in range(500))
         assert [cell["x"] for _, cell, _ in islice(store.cells(), 3)] == [0, 1, 2]
+
+
+def test_the_rows_view_shows_what_sqlite_cannot_read(tmp_path: Path) -> None:
+    with Store(tmp_path / "r") as store:
+        store.add([(Task("a", "m", "{}"), '[{"y":NaN},{"y":1}]'), (Task("b", "m", "{}"), '[{"y":2},{"y":3}]')])
+    connection = sqlite3.connect(tmp_path / "r")
+    shown = connection.execute("SELECT key, position, row FROM rows ORDER BY key, position").fetchall()
+    connection.close()
+    assert shown == [("a", 0, '[{"y":NaN},{"y":1}]'), ("b", 0, '{"y":2}'), ("b", 1, '{"y":3}')]
+
+
+def test_an_earlier_view_is_replaced_and_the_rows_are_kept(tmp_path: Path, threads: Executor) -> None:
+    for name in ("new", "old"):
+        with Store(tmp_path / name) as store:
+            run([claim(range(2))], Scale.QUICK, store, threads)
+    connection = sqlite3.connect(tmp_path / "old")
+    connection.executescript("DROP VIEW rows; CREATE VIEW rows AS SELECT * FROM cells;")
+    connection.close()
+    Store(tmp_path / "old", reading=True).close()
+    assert contents(tmp_path / "old") != contents(tmp_path / "new")
+    Store(tmp_path / "old").close()
+    assert contents(tmp_path / "old") == contents(tmp_path / "new")

@@ -18,7 +18,8 @@ def main(
 ) -> int:
     """Write every row of a results file, each with its cell's parameters, for other programs.
 
-    Lists and dicts within a row become JSON texts. The file is written whole or not at all.
+    Rows come in the order of their cells' parameters. Lists and dicts within a row become JSON texts. The file is
+    written whole or not at all; a run that is still going on is exported as far as it has come.
 
     Example: pruneproof export sweep/results.sqlite --to parquet --out rows.parquet
 
@@ -32,7 +33,7 @@ def main(
     if path.exists() and path.samefile(results):
         received = f"{path}, which holds the rows"
         raise PruneproofError("--out", required="another file", received=received, remedy="choose another name")
-    with Store(results) as store:
+    with Store(results, reading=True) as store:
         number = export_rows(store, path, to)
     print(f"{number} rows in {path}")
     return 0

@@ -97,7 +97,7 @@ def reinitialize(
     seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
     devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices=devices):
-        torch.random.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed every GPU, forked or not
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed every GPU, forked or not
         for device in devices:
             torch.cuda.default_generators[device].manual_seed(seed)
         for module in fresh.modules() if initialize is not None else owners:

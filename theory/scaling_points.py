@@ -9,10 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PruneproofError
-
-Floats = NDArray[np.float64]
-REQUIRED = ("network", "width", "depth", "density", "error")
-OPTIONAL = ("dense_error", "seed", "samples")
+from .scaling_checks import (
+    OPTIONAL,
+    REQUIRED,
+    Floats,
+    check_columns,
+    check_dense_rows,
+    check_lengths,
+    check_ranges,
+    check_repeats,
+    dense_errors,
+    refuse,
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,8 @@ def read_points(path: Path) -> Points:
     """Read a CSV with the columns network, width, depth, density, error and optionally dense_error, seed, samples.
 
     Raises:
-        PruneproofError: for a missing file or column, and for everything that `points_from_rows` refuses.
+        PruneproofError: for a missing file or column, rows that are too long or too short, a dense error that differs
+            from the error at density 1 by a factor of two, and for everything that `points_from_rows` refuses.
 
     Example:
         >>> _ = Path("results.csv").write_text("network,width,depth,density,error\\na,16,1,1,0.1\\na,16,1,0.1,0.2\\n")
@@ -83,28 +92,32 @@ def read_points(path: Path) -> Points:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = list(reader)
+            reader = csv.reader(file)
+            columns = [name.strip() for name in next(reader, ())]
+            cells = [row for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         remedy = "check the path and that it is a UTF-8 text file"
         raise PruneproofError(
             "read_points", required="a readable CSV", received=f"{path}: {error}", remedy=remedy
         ) from error
-    _check_columns(columns)
-    return points_from_rows(rows)
+    check_columns(columns)
+    check_lengths(columns, cells)
+    points = points_from_rows([dict(zip(columns, row, strict=True)) for row in cells])
+    # only here: rows made by a program may hold a dense error and no measured one yet
+    check_dense_rows(points.network, points.density, points.error, points.dense_error)
+    return points
 
 
 def points_from_rows(rows: Sequence[Mapping[str, object]]) -> Points:
     """Columns from rows with the same names as the CSV; a network with several `samples` becomes several networks.
 
-    The dense error of a network is the mean of its `dense_error` column, or of its rows at density 1.
+    The dense error of a network is the mean over its seeds of `dense_error`; where no row of the network has one (cells
+    may be empty), of its rows at density 1. Densities that agree to twelve digits are one density.
 
     Raises:
         PruneproofError: naming the row, for missing columns, densities outside (0, 1], errors outside (0, 1), widths or
-            depths that are not positive or not the same within a network, repeated or contradictory rows, and networks
-            whose dense error is unknown.
+            depths that are not positive or not the same within a network, seeds that are not whole, repeated or
+            contradictory rows, networks without a name, and networks whose dense error is unknown or contradicted.
 
     Example:
         >>> points_from_rows([{"network": "a", "width": 8, "depth": 1, "density": 1.5, "error": 0.1}])
@@ -113,82 +126,41 @@ def points_from_rows(rows: Sequence[Mapping[str, object]]) -> Points:
     """
     if not rows:
         raise PruneproofError("points_from_rows", required="at least one row", received="none", remedy="add results")
-    _check_columns(list(rows[0]))
-    table = {name: _column(rows, name) for name in (*REQUIRED[1:], *OPTIONAL) if name in rows[0]}
+    check_columns(list(rows[0]))
+    optional = [name for name in OPTIONAL if any(name in row for row in rows)]
+    table = {name: _column(rows, name) for name in (*REQUIRED[1:], *optional)}
     names = [str(row["network"]).strip() for row in rows]
+    check_ranges(names, table)
     if "samples" in table and len(set(table["samples"])) > 1:
-        names = [f"{name}/{samples:g}" for name, samples in zip(names, table["samples"], strict=True)]
+        names = [f"{name}/{_shortest(samples)}" for name, samples in zip(names, table["samples"], strict=True)]
     network = np.array(names)
-    _check_ranges(table)
+    table["density"] = _merged(table["density"])
     seed = table.get("seed", np.zeros(len(rows))).astype(np.int64)
-    _check_repeats(network, table, seed)
-    dense = _dense_errors(network, table)
+    check_repeats(network, table, seed)
+    dense = dense_errors(network, table, seed)
     return Points(network, table["width"], table["depth"], table["density"], table["error"], dense, seed)
 
 
-def _check_columns(columns: Sequence[str]) -> None:
-    missing = [name for name in REQUIRED if name not in columns]
-    if missing:
-        required = f"the columns {', '.join(REQUIRED)} (optionally {', '.join(OPTIONAL)})"
-        received = f"{', '.join(columns) or 'none'} (missing: {', '.join(missing)})"
-        raise PruneproofError("points", required=required, received=received, remedy="rename or add the columns")
-
-
 def _column(rows: Sequence[Mapping[str, object]], name: str) -> Floats:
+    """Numbers of one column; an empty cell of `dense_error` is NaN."""
     values = np.empty(len(rows))
     for number, row in enumerate(rows):
+        cell = row.get(name)
+        empty = name == "dense_error" and (cell is None or not str(cell).strip())
         try:
-            values[number] = float(str(row[name]))
-        except (KeyError, ValueError):
-            received = f"{name} = {row.get(name)!r}"
-            _refuse(number, "a number in every column but network", received, "fill or delete the row")
+            values[number] = np.nan if empty else float(str(cell))
+        except ValueError:
+            received = f"{name} = {cell!r}"
+            refuse(number, "a number in every column but network", received, "fill or delete the row")
     return values
 
 
-def _check_ranges(table: Mapping[str, Floats]) -> None:
-    rules = {
-        "density": ("a density in (0, 1]", lambda x: (x > 0) & (x <= 1), "use the kept share of the weights"),
-        "error": ("an error in (0, 1)", lambda x: (x > 0) & (x < 1), "measure on more examples, or drop the row"),
-        "dense_error": ("a dense error in (0, 1)", lambda x: (x > 0) & (x < 1), "measure it on more examples"),
-        "width": ("a positive width", lambda x: (x > 0) & np.isfinite(x), "use units or a ratio"),
-        "depth": ("a positive depth", lambda x: (x > 0) & np.isfinite(x), "count the layers"),
-        "seed": ("a whole number as seed", lambda x: x == np.floor(x), "number the repeats"),
-    }
-    for name, (required, valid, remedy) in rules.items():
-        bad = np.flatnonzero(~valid(table[name])) if name in table else []
-        if len(bad):
-            _refuse(int(bad[0]), required, float(table[name][bad[0]]), remedy)
+def _shortest(value: float) -> str:
+    """The shortest decimal that is this number and no other."""
+    return np.format_float_positional(value, trim="-")
 
 
-def _check_repeats(network: NDArray[np.str_], table: Mapping[str, Floats], seed: NDArray[np.int64]) -> None:
-    shapes: dict[str, tuple[float, float]] = {}
-    seen: dict[tuple[str, float, int], int] = {}
-    for number, name in enumerate(map(str, network)):
-        shape = float(table["width"][number]), float(table["depth"][number])
-        if shapes.setdefault(name, shape) != shape:
-            received = f"{shape} after {shapes[name]}"
-            _refuse(number, f"one width and depth for network {name}", received, "give each network its own name")
-        key = name, float(table["density"][number]), int(seed[number])
-        if key in seen:
-            same = table["error"][seen[key]] == table["error"][number]
-            received = f"{'a duplicate' if same else 'a contradiction'} of row {seen[key] + 1}"
-            _refuse(number, "one row per network, density and seed", received, "delete it, or number repeats as seed")
-        seen[key] = number
-
-
-def _dense_errors(network: NDArray[np.str_], table: Mapping[str, Floats]) -> Floats:
-    source = table.get("dense_error", table["error"])
-    usable = np.ones(len(network), bool) if "dense_error" in table else table["density"] == 1
-    result = np.empty(len(network))
-    for name in np.unique(network):
-        mine = network == name
-        if not (mine & usable).any():
-            required = f"the error of the dense network {name}"
-            remedy = "add its row at density 1 or a column dense_error"
-            raise PruneproofError("points", required=required, received="neither", remedy=remedy)
-        result[mine] = source[mine & usable].mean()
-    return result
-
-
-def _refuse(number: int, required: str, received: object, remedy: str) -> None:
-    raise PruneproofError(f"row {number + 1}", required=required, received=received, remedy=remedy)
+def _merged(density: Floats) -> Floats:
+    """Densities that agree to twelve digits, such as 0.8**3 and 0.512, made equal to the first of them, or to 1."""
+    first = {"1": 1.0}
+    return np.array([first.setdefault(f"{value:.12g}", float(value)) for value in density])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pruneproof import PruneproofError
-from pruneproof.claims.scaling.fit_report import FitReport, as_json, as_text, fit_report
+from pruneproof.claims.scaling.fit_report import FitReport, as_json, fit_report
+from pruneproof.claims.scaling.fit_text import as_text
 from pruneproof.theory.scaling_comparison import compare, simplest
 from pruneproof.theory.scaling_fit import fit
 from pruneproof.theory.scaling_models import CONSTANT, LAW, carries

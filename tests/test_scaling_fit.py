@@ -143,7 +143,7 @@ def test_the_recommended_network_meets_the_target(family: tuple[Points, FittedLa
 def test_the_bootstrap_spreads_like_the_repeats(generator: np.random.Generator) -> None:
     """Both estimate the same standard error; with 40 samples each their ratio stays within a factor of two."""
     repeats = [fit(_single(generator)).parameters["gamma"] for _ in range(40)]
-    resampled = [each["gamma"] for each in bootstrap(fit(_single(generator)), 40, generator)]
+    resampled = [each.parameters["gamma"] for each in bootstrap(fit(_single(generator)), 40, generator)]
     assert 0.5 < np.std(resampled) / np.std(repeats) < 2
 
 

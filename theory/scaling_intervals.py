@@ -6,15 +6,18 @@ section 6.1). A side on which that still holds at the limit of the search has no
 warm refits per side.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 
 from .scaling_fit import FittedLaw, descend, relative_to
 from .scaling_models import bounds, from_search, to_search
 from .scaling_points import Floats, Points
 
+Flags = NDArray[np.bool_]
 _FIRST_STEP = 0.02
 _HALVINGS = 8
 
@@ -100,23 +103,54 @@ def _end(fitted: FittedLaw, index: int, limit: float, side: int) -> float | None
     return (inside + tried) / 2
 
 
-def bootstrap(fitted: FittedLaw, repeats: int, generator: np.random.Generator) -> list[dict[str, float]]:
-    """Parameters refitted to the fitted curve with resampled relative deviations (Efron & Tibshirani 1993, ch. 9).
+@dataclass(frozen=True)
+class Resample:
+    """One refit to resampled errors.
+
+    Arguments:
+        parameters: name → value.
+        dense_error: (n,) ε_np of every point, redrawn where it was measured at density 1.
+    """
+
+    parameters: Mapping[str, float]
+    dense_error: Floats
+
+
+def bootstrap(fitted: FittedLaw, repeats: int, generator: np.random.Generator) -> list[Resample]:
+    """Parameters refitted to the fitted curve with resampled residuals (Efron & Tibshirani 1993, ch. 9).
+
+    Residuals are ln(ε̂/ε), centred and scaled by √(n/(n − k)), since k fitted constants have shrunk them. Where a dense
+    error is the mean of its rows at density 1, it is measured as badly as every other point and drawn with them.
 
     Arguments:
         fitted: a fit.
         repeats: number of resamples.
         generator: the source of randomness.
     """
-    scaled = relative_to(fitted.points, fitted.reference)
-    start = to_search(fitted.model, dict(fitted.parameters))
+    logged = np.log1p(fitted.deviation)
+    count = len(logged)
+    residual = (logged - logged.mean()) * np.sqrt(count / max(1, count - len(fitted.model.parameters)))
+    return [_resampled(fitted, generator.choice(residual, count)) for _ in range(repeats)]
+
+
+def _resampled(fitted: FittedLaw, drawn: Floats) -> Resample:
+    points = fitted.points
+    dense = points.dense_error.copy()
+    for rows, measured in _measured_dense(points):
+        dense[rows] *= np.mean(np.exp(-drawn[measured]))
+    scaled = relative_to(points, fitted.reference)
     curve = np.exp(fitted.model.log_error(dict(fitted.parameters), scaled))
-    return [from_search(fitted.model, _resampled(fitted, scaled, start, curve, generator)) for _ in range(repeats)]
+    noisy = scaled.replaced(error=np.clip(curve * np.exp(-drawn), 1e-9, 1.0), dense_error=dense)
+    start = to_search(fitted.model, dict(fitted.parameters))
+    return Resample(from_search(fitted.model, descend(fitted.model, noisy, start)[0]), dense)
 
 
-def _resampled(
-    fitted: FittedLaw, scaled: Points, start: Floats, curve: Floats, generator: np.random.Generator
-) -> Floats:
-    drawn = generator.choice(fitted.deviation, len(curve))
-    noisy = scaled.replaced(error=np.clip(curve / (1 + drawn), 1e-9, 1.0))
-    return descend(fitted.model, noisy, start)[0]
+def _measured_dense(points: Points) -> list[tuple[Flags, Flags]]:
+    """Networks whose dense error is the mean of their rows at density 1: all their rows, and those at density 1."""
+    networks = [points.network == name for name in points.networks()]
+    pairs = [(mine, mine & (points.density == 1)) for mine in networks]
+    return [
+        (mine, dense)
+        for mine, dense in pairs
+        if dense.any() and np.isclose(points.error[dense].mean(), points.dense_error[mine][0], rtol=1e-12, atol=0)
+    ]

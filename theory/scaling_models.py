@@ -11,6 +11,7 @@ import numpy as np
 
 from .scaling_points import Floats, Points
 
+OVERFLOW = 700.0  # exp of more is beyond double precision
 Curve = Callable[[dict[str, Floats], Floats, Floats], Floats]
 
 
@@ -45,8 +46,10 @@ class Model:
 
 def _law(values: dict[str, Floats], m: Floats, dense: Floats) -> Floats:
     gamma, square = values["gamma"], values["p"] ** 2
-    gap = np.log(values["upper_error"] / dense)
-    return np.log(dense) + gamma / 2 * np.log1p(square * np.expm1(2 * gap / gamma) / (m**2 + square))
+    rise = 2 * np.log(values["upper_error"] / dense) / gamma
+    near = np.log1p(square * np.expm1(np.minimum(rise, OVERFLOW)) / (m**2 + square))
+    far = np.logaddexp(0, np.log(square / (m**2 + square)) + rise)  # the same but for 1 beside exp(700)
+    return np.log(dense) + gamma / 2 * np.where(rise > OVERFLOW, far, near)
 
 
 def _hill(values: dict[str, Floats], m: Floats, dense: Floats) -> Floats:

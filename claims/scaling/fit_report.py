@@ -1,4 +1,4 @@
-"""What `pruneproof fit` says of a table: the law or the simplest curve, its rivals, extrapolation, the network."""
+"""What `pruneproof fit` finds in a table: the law or the simplest curve, its rivals, extrapolation, the network."""
 
 from dataclasses import asdict, dataclass
 from math import isfinite
@@ -28,7 +28,7 @@ class FitReport:
         comparison: all curves, best AICc first.
         extrapolation: "width", "depth" → root mean square relative deviation on the widest (deepest) networks,
             predicted from the others; None where the others say too little.
-        candidates: networks at the density that meets the target, smallest first; empty without a target.
+        candidates: networks at the density that meets the target, as `recommend` orders them; empty without a target.
         target: the allowed error, or None.
     """
 
@@ -87,82 +87,27 @@ def _deviation(fitted: FittedLaw, by: Literal["width", "depth"]) -> float | None
     return float(np.sqrt(np.mean(deviation**2)))
 
 
-def as_text(report: FitReport) -> str:
-    """The report for people."""
-    parts = [_heading(report), _constants(report), _curves(report), _larger(report), _recommendation(report)]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _heading(report: FitReport) -> str:
-    fitted = report.fitted
-    shapes = f"{len(fitted.points)} points, {len(fitted.points.networks())} network(s)"
-    text = f"{fitted.model.name}: {shapes}, σ = {fitted.spread:.2%}, μ = {fitted.mean:+.2%} of the error"
-    if fitted.model.name != LAW.name:
-        text += "\ntoo few points for the scaling law: this is the simplest curve that they carry"
-    depth, width = fitted.reference
-    if {"phi", "psi"} & set(fitted.parameters):
-        text += f"\ndepth and width are relative to {depth:.4g} and {width:.4g}, their geometric means"
-    return text
-
-
-def _constants(report: FitReport) -> str:
-    lines = ["constant       value  95 % interval"]
-    for name, value in report.fitted.parameters.items():
-        lines.append(f"{name:<11} {value:>8.4g}  {report.intervals[name]}")
-    return "\n".join(lines)
-
-
-def _curves(report: FitReport) -> str:
-    lines = ["curve                    σ  held out      AICc"]
-    for each in report.comparison:
-        held_out, criterion = _shown(each.held_out, ".2%"), _shown(each.fitted.criterion, ".1f")
-        lines.append(f"{each.name:<18} {each.fitted.spread:>7.2%} {held_out:>9} {criterion:>9}")
+def warnings(report: FitReport) -> list[str]:
+    """What a reader of the numbers must know, one sentence each."""
+    model = report.fitted.model.name
+    found: list[str] = []
+    if model != LAW.name:
+        found.append(f"too few points for the scaling law: {model} is the simplest curve that they carry")
+    if report.fitted.at_bound:
+        found.append(f"at the limit of the search, hence not determined: {', '.join(report.fitted.at_bound)}")
     tested = [each for each in report.comparison if isfinite(each.held_out)]
     best = min(tested, key=lambda each: each.held_out, default=None)
-    if best is not None and best.name != report.fitted.model.name:
-        lines.append(f"note: {best.name} predicts held-out points better than the {report.fitted.model.name}")
-    return "\n".join(lines)
-
-
-def _shown(value: float, form: str) -> str:
-    return format(value, form) if isfinite(value) else "–"
-
-
-def _larger(report: FitReport) -> str:
-    lines = []
-    for by, largest in (("width", "widest"), ("depth", "deepest")):
-        found = report.extrapolation[by]
-        if found is None:
-            needs = f"at least three {by}s, and enough points without the {largest}, are needed"
-            lines.append(f"extrapolation in {by}: cannot be tested ({needs})")
-            continue
-        lines.append(f"extrapolation in {by}: the {largest} networks deviate by {found:.2%} from a fit to the others")
-        if found > POOR_EXTRAPOLATION:
-            lines.append(f"warning: do not use this fit for networks of larger {by} than those measured")
-    return "\n".join(lines)
-
-
-def _recommendation(report: FitReport) -> str:
-    if report.target is None:
-        return ""
-    lines = [f"target error {report.target:g}:", "network        density  95 % interval      relative size"]
-    for each in report.candidates:
-        if each.feasibility == "feasible":
-            interval = f"{each.interval[0]:.4f} … {each.interval[1]:.4f}"
-            beyond = "  (beyond the measured densities)" if each.extrapolated else ""
-            lines.append(f"{each.network:<12} {each.density:>9.4f}  {interval:<18} {each.size:>12.4g}{beyond}")
-        else:
-            lines.append(f"{each.network:<12} {each.feasibility}")
-    feasible = [each for each in report.candidates if each.feasibility == "feasible"]
-    if feasible:
-        lines.append(f"smallest: train {feasible[0].network} and prune it to density {feasible[0].density:.4f}")
-    else:
-        lines.append("no measured network reaches the target by pruning")
-    return "\n".join(lines)
+    if best is not None and best.name != model:
+        found.append(f"{best.name} predicts held-out points better than the {model}")
+    return found + [
+        f"do not use this fit for networks of larger {by} than those measured"
+        for by, deviation in report.extrapolation.items()
+        if deviation is not None and deviation > POOR_EXTRAPOLATION
+    ]
 
 
 def as_json(report: FitReport) -> dict[str, Any]:
-    """The report for programs; open interval ends and infeasible densities are null."""
+    """The report for programs; open interval ends and densities that do not exist are null."""
     fitted = report.fitted
     return {
         "model": fitted.model.name,
@@ -176,6 +121,7 @@ def as_json(report: FitReport) -> dict[str, Any]:
                 "low": _finite(report.intervals[name].low),
                 "high": _finite(report.intervals[name].high),
                 "identified": report.intervals[name].identified,
+                "at_bound": name in fitted.at_bound,
             }
             for name, value in fitted.parameters.items()
         },
@@ -190,6 +136,7 @@ def as_json(report: FitReport) -> dict[str, Any]:
         ],
         "extrapolation": report.extrapolation,
         "target_error": report.target,
+        "warnings": warnings(report),
         "candidates": [_candidate(each) for each in report.candidates],
     }
 

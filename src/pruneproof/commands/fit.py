@@ -13,7 +13,8 @@ import numpy as np
 import tyro
 
 from ..claims.extras import require
-from ..claims.scaling.fit_report import FitReport, as_json, as_text, fit_report
+from ..claims.scaling.fit_report import FitReport, as_json, fit_report
+from ..claims.scaling.fit_text import as_text
 from ..errors import PruneproofError
 
 ENDINGS = (".svg", ".png", ".pdf")
@@ -32,7 +33,7 @@ def main(
     The CSV needs the columns network, width, depth, density, error, and may have dense_error, seed, samples. Printed:
     the constants with 95 % intervals (or "not identified"), every competing curve by AICc and on held-out points, how
     well the smaller networks predict the larger ones, and for a target error the smallest network. With too few points
-    for the law, the simplest curve that they carry.
+    for the law, the simplest curve that they carry. docs/fit.md explains every line.
 
     Example: pruneproof fit results.csv --target-error 0.06 --plot fit.svg
 
@@ -43,6 +44,8 @@ def main(
         plot: file for the three pictures (.svg, .png, .pdf).
         seed: of the folds and of the bootstrap.
     """
+    if seed < 0:
+        raise PruneproofError("--seed", required="a whole number from 0", received=seed, remedy="pass e.g. 0")
     if plot is not None:
         require("fit", "matplotlib")
         _check_plot(plot)

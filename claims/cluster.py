@@ -48,13 +48,19 @@ def executor_for(
         workers: number of local processes, by default one per core.
         measures: modules whose code the workers must share.
 
-    Raises `PruneproofError` if the scheduler does not answer, has no workers, or its workers run other code.
+    Raises `PruneproofError` for a number of local processes beside a scheduler, or if the scheduler does not answer,
+    has no workers, or its workers run other code.
     """
     if scheduler is None:
         number = workers or cores()
         with processes(number) as executor:
             yield Pool(executor, 4 * number)
         return
+    if workers is not None:
+        remedy = "leave out one of the two: a scheduler has the workers that were started for it"
+        raise PruneproofError(
+            "--workers", required="local processes", received=f"{workers} with --scheduler", remedy=remedy
+        )
     require("--scheduler", "distributed")
     with _client(scheduler) as client:
         _check_workers(client, scheduler, measures)
@@ -73,7 +79,7 @@ def about(modules: frozenset[str]) -> dict[str, str]:
     sources = {"source of pruneproof": _digest(_sources())}
     for module in sorted(modules):
         try:
-            file = import_module(module).__file__
+            file = getattr(import_module(module), "__file__", None)  # a module built into Python has none
         except ImportError as error:
             sources[module] = str(error)
         else:

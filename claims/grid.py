@@ -17,6 +17,7 @@ import math
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any
 
 from ..errors import PruneproofError
 from .cell import Task, task
-from .worker import find
+from .worker import find, one_line
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,29 @@ def _check_measure(path: Path, measure: Any) -> None:
         sys.path.insert(0, folder)
     try:
         function = find(measure)
-    except (ImportError, AttributeError) as error:
-        raise _refused(path, required, f"{measure} ({error})", remedy) from None
+    except (Exception, SystemExit) as error:  # whatever the reader's module raises when it is imported
+        raise _refused(path, required, f"{measure} ({one_line(error)})", remedy) from None
     if not callable(function):
         raise _refused(path, required, f"{measure}, which is no function", remedy)
+    _check_name(path, measure, function)
+
+
+def _check_name(path: Path, measure: str, function: Any) -> None:
+    """Refuse what a worker would not find by where it says that it was defined."""
+    name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
+    with suppress(Exception):
+        if find(name) == function:
+            return
+    received = f"{measure}, which calls itself {name}"
+    remedy = "use def at the top level of the module, and functools.wraps in a decorator"
+    raise _refused(path, "a function that workers can import by its own name", received, remedy)
 
 
 def _check_axes(path: Path, grid: Grid) -> None:
-    if not isinstance(grid.axes, dict) or not grid.axes or not isinstance(grid.fixed, dict):
+    if not isinstance(grid.axes, dict) or not grid.axes:
         raise _refused(path, "a table [axes] with at least one list", grid.axes, "write e.g. seed = [0, 1, 2]")
+    if not isinstance(grid.fixed, dict):
+        raise _refused(path, "a table [fixed]", grid.fixed, "write [fixed] and below it e.g. epochs = 20")
     for name, values in grid.axes.items():
         if not isinstance(values, list) or not values:
             raise _refused(path, f"a list of values for {name}", values, f"write {name} = [...]")
@@ -109,7 +124,13 @@ def _check_axes(path: Path, grid: Grid) -> None:
     both = sorted(grid.axes.keys() & grid.fixed.keys())
     if both:
         raise _refused(path, "each parameter either below [axes] or below [fixed]", both, "remove one of the two")
-    task(find(grid.measure), next(grid.cells()))  # refuses what is no JSON, such as a date, before any work
+    if "measure" in {*grid.axes, *grid.fixed}:
+        received = "a parameter called measure"
+        raise _refused(path, "parameters besides the measure", received, "rename it: rows name their function so")
+    measure, first = find(grid.measure), next(grid.cells())
+    for name, values in grid.axes.items():  # what is no JSON, such as a date, is refused before any work
+        for value in values:
+            task(measure, {**first, name: value})
 
 
 def _refused(path: Path, required: str, received: object, remedy: str) -> PruneproofError:

@@ -61,6 +61,11 @@ def test_every_combination_once_last_axis_fastest(folder: Path) -> None:
         ('measure = "grid_study:train"\nwidth = [1]\n[axes]\na = [1]', "only"),
         ('measure = "grid_study:train"\n[axes]\na = [nan]', "JSON-able"),
         ('measure = "grid_study:train"\n[axes]\na = [2026-01-01]', "JSON-able"),
+        ('measure = "grid_study:train"\n[axes]\na = [1, nan]', "JSON-able"),
+        ('measure = "grid_study:train"\n[axes]\nb = [1, 2]\na = [1, 2026-01-01]', "JSON-able"),
+        ('measure = "grid_study:train"\nfixed = 3\n[axes]\na = [1]', "a table [fixed]; received 3"),
+        ('measure = "grid_study:train"\n[axes]\nmeasure = [1]', "a parameter called measure"),
+        ('measure = "grid_study:train"\n[axes]\na = [1]\n[fixed]\nmeasure = 1', "a parameter called measure"),
         ("measure =", "TOML"),
     ],
 )

@@ -41,13 +41,13 @@ def main(
         file: the sweep as TOML: measure = "my_study:train", [axes] width = [16, 32], [fixed] epochs = 20.
         out: folder for the rows, made if absent.
         resume: continue the sweep of the same measure in the folder: finished cells are not computed again.
-        workers: worker processes; default one per core.
+        workers: worker processes; default one per core; not with --scheduler.
         scheduler: address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
     """
     if workers is not None and workers < 1:
         raise PruneproofError("--workers", required="at least 1", received=workers, remedy="pass a positive number")
     grid = read_grid(file)
-    measures = frozenset((grid.measure.partition(":")[0],))
+    measures = frozenset((grid.name.partition(":")[0],))  # the module that workers import
     record = Record(out, resume=resume)
     try:
         with (

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import PruneproofError, require_type
 from .enforcement import zero_again
 from .masks import Masks
+from .progressive import among_survivors
 
 
 def shuffle(masks: Masks, generator: torch.Generator, *, within: Mapping[str, Tensor] | None = None) -> Masks:
@@ -118,7 +119,8 @@ def invert(scores: Mapping[str, Tensor], masks: Masks | None = None) -> dict[str
     **Arguments:**
 
     - `scores`: name → tensor, higher is kept.
-    - `masks`: weights that are already pruned get −∞, in the order of the scores and in the inverted one.
+    - `masks`: weights that are already pruned get −∞, in the order of the scores and in the inverted one;
+      others get a finite number, so that a score of +∞ does not put one behind them.
 
     **Returns:** name → new tensor; no division, so a score of zero is as good as another.
 
@@ -137,4 +139,4 @@ def invert(scores: Mapping[str, Tensor], masks: Masks | None = None) -> dict[str
     if {n: s.shape for n, s in scores.items()} != {n: m.shape for n, m in masks.items()}:
         remedy = "pass the masks under which the model was scored"
         raise PruneproofError("invert", required="a mask for each score", received=list(masks), remedy=remedy)
-    return {name: torch.where(masks[name], -score, -torch.inf) for name, score in scores.items()}
+    return among_survivors({name: -score for name, score in scores.items()}, masks, where="invert")

@@ -16,6 +16,7 @@ from ..errors import PruneproofError, described, require_type
 from .budget import kept_count
 from .masks import Masks
 from .parameters import prunable, unwrapped
+from .progressive import among_survivors
 from .scores import magnitude
 from .selection import select
 
@@ -75,7 +76,7 @@ def imp(
     - `rewind`: `"weights"` sets weights and buffers back to their values at iteration rewind_to of level 0;
       `"learning_rate"` keeps the trained values. Both train again from iteration rewind_to.
     - `rewind_to`: an iteration, at least 0 and less than `iterations`.
-    - `score`: what decides, higher is kept; magnitudes unless told otherwise.
+    - `score`: what decides, higher is kept; magnitudes unless told otherwise. It scores all prunable weights.
 
     **Returns:** an iterator over `Level`s, len(densities) + 1 of them.
 
@@ -111,17 +112,12 @@ def _levels(
     early = _state(model) if rewound else None
     for index, count in enumerate([None, *counts]):
         if count is not None:
-            masks = _among(masks, score(model), count)
+            masks = select(among_survivors(score(model), masks, where="imp"), count=count)
             if early is not None:
                 _restore(model, early)
         with masks.enforce(model):
             trained = train(model, rewind_to, iterations)
             yield Level(index, masks, trained)
-
-
-def _among(masks: Masks, scores: Mapping[str, Tensor], count: int) -> Masks:
-    """The highest scores among the survivors; a pruned weight stays pruned whatever its score."""
-    return select({name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in masks.items()}, count=count)
 
 
 def _state(model: nn.Module) -> list[Tensor]:

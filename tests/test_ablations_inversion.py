@@ -30,6 +30,12 @@ def test_zero_scores_give_no_nan() -> None:
     assert select({"w": inverted}, count=1)["w"].tolist() == [False, True, False]
 
 
+def test_an_infinite_score_is_last_among_the_kept_and_before_the_pruned() -> None:
+    inverted = invert({"w": torch.tensor([0.0, 1.0, torch.inf])}, Masks({"w": torch.tensor([False, True, True])}))
+    assert select(inverted, count=1)["w"].tolist() == [False, True, False]
+    assert select(inverted, count=2)["w"].tolist() == [False, True, True]
+
+
 def test_pruned_weights_stay_pruned_through_inverted_iterations() -> None:
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(10, 20), torch.nn.Linear(20, 5))

@@ -137,6 +137,25 @@ def test_pruned_weights_stay_pruned_whatever_the_score(model: nn.Sequential) -> 
     )
 
 
+def test_survivors_that_score_minus_infinity_come_before_the_pruned(model: nn.Sequential) -> None:
+    """First the last weights of each layer are kept; then all scores are −∞, and only survivors may be chosen."""
+    rising = {name: torch.arange(s.numel()).view_as(s).float() for name, s in scores.magnitude(model).items()}
+    rounds = iter([rising, {name: torch.full_like(score, -torch.inf) for name, score in rising.items()}])
+    _, first, second = imp(model, Trainer(), [0.5, 0.25], iterations=1, score=lambda network: next(rounds))
+    assert second.masks.count == 18 and (first.masks & second.masks) == second.masks
+
+
+@pytest.mark.parametrize(
+    ("names", "off"), [(["0.weight"], "3.weight"), (["0.weight", "3.weight", "1.weight"], "1.weight")]
+)
+def test_a_score_of_other_parameters_is_refused(model: nn.Sequential, names: list[str], off: str) -> None:
+    def partial(network: nn.Module) -> dict[str, Tensor]:
+        return {name: torch.ones_like(network.get_parameter(name)) for name in names}
+
+    with pytest.raises(PruneproofError, match=f"imp: .* other ones: {off}; score all"):
+        list(imp(model, Trainer(), [0.5], iterations=1, score=partial))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,7 +1,9 @@
 """Schedules end at the density asked for and never rise; progressive masks are nested and exact."""
 
 import itertools
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -72,7 +74,29 @@ def test_magnitude_does_not_depend_on_the_schedule_but_synflow_does() -> None:
     assert once != often
 
 
-@pytest.mark.parametrize("densities", [(), (0.1, 0.5), (0.5, 2.0)])
-def test_schedules_that_rise_are_refused(densities: tuple[float, ...]) -> None:
+def test_survivors_that_score_minus_infinity_come_before_the_pruned() -> None:
+    """Of 16 weights the 8 survivors of the first step all score −∞ in the second, as those pruned before do."""
+    last = torch.arange(16).view(4, 4) >= 8
+    rounds = iter([last.float(), torch.full((4, 4), -torch.inf)])
+    first, second = prune_progressively(nn.Linear(4, 4), lambda m: {"weight": next(rounds)}, [0.5, 0.25])
+    assert torch.equal(first["weight"], last)
+    assert second.count == 4 and (first & second) == second
+
+
+def test_densities_come_in_any_container() -> None:
+    net, expected = nn.Linear(10, 10), [50, 25]
+    containers: list[Any] = [[0.5, 0.25], np.array([0.5, 0.25]), np.array([0.5, 0.25], "f"), (2**-k for k in (1, 2))]
+    for densities in containers:
+        assert [level.count for level in prune_progressively(net, scores.magnitude, densities)] == expected
+
+
+@pytest.mark.parametrize("densities", [(), (0.1, 0.5), (0.5, 2.0), 0.5, iter(()), "ab", ["0.5"], [True], None])
+def test_schedules_that_rise_or_hold_no_number_are_refused(densities: Any) -> None:
     with pytest.raises(PruneproofError):
         prune_progressively(nn.Linear(10, 10), scores.magnitude, densities)
+
+
+def test_a_score_that_changes_its_parameters_is_refused() -> None:
+    rounds = iter([{"weight": torch.rand(4, 4)}, {"bias": torch.rand(4)}])
+    with pytest.raises(PruneproofError, match=r"prune_progressively: .* other ones: weight, bias"):
+        prune_progressively(nn.Linear(4, 4), lambda m: next(rounds), [0.5, 0.25])

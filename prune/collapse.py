@@ -1,27 +1,34 @@
 """Layer collapse: does a mask leave a path from input to output, and which weights lie on one?
 
 Each weight is replaced by its mask, each bias by zero, max pooling by average pooling, the rest of the network by its
-positive linear copy (`linearised`). A signal of ones then reaches exactly the units that a kept path reaches from the
-input, and its derivative exactly those that reach the output; both are reduced to zero or one at every layer, so depth
-neither overflows nor underflows. A kept weight is *live* if its input and its output are: this is exact for networks of
-linear layers, normalisers, activations, pooling and sums. Paths through an attention softmax are not followed.
+positive linear copy (`linearised`), activations and pooling called as functions included (`positive_functions`). A
+signal of ones then reaches exactly the units that a kept path reaches from the input, and its derivative exactly those
+that reach the output; both are reduced to zero or one at every layer, so depth neither overflows nor underflows. A kept
+weight is *live* if its input and its output are: this is exact for networks of linear layers, normalisers, activations,
+pooling and sums. Paths through an attention softmax are not followed, and other functions inside `forward` (`amax`,
+`clamp`, products) are taken as they are.
 
 Cost: one forward and one backward pass of the copy on one example.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
 
 from ..errors import PruneproofError
 from .linearised import ScaleShift, linearised
 from .masks import Masks
-from .parameters import parameters_named, unwrapped
-from .scores._frozen import Inputs, call, check_device
+from .parameters import parameters_named, require_real, unwrapped
+from .positive_functions import PositiveFunctions
+from .scores._frozen import Inputs, call, check_device, require_derivatives
 from .scores._objective import Readout
+from .trial import trial
+
+_REMEDY = "pass the shape of a batch of one example"
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,8 @@ class Connectivity:
 
     - `connected`: whether there is such a path at all.
     - `kept`: the masks that were examined.
-    - `live`: of these, the weights on a path.
+    - `live`: of these, the weights on a path. Of a bias: those whose unit reaches the output.
+    - `groups`: name → groups of a convolution that has several; each reads its own inputs.
 
     Example:
         >>> net = nn.Linear(3, 2)
@@ -44,6 +52,7 @@ class Connectivity:
     connected: bool
     kept: Masks
     live: Masks
+    groups: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def emptied(self) -> tuple[str, ...]:
@@ -58,11 +67,15 @@ class Connectivity:
     @property
     def live_units(self) -> dict[str, int]:
         """Layer → number of its outputs (rows of the weight) that a live weight feeds."""
-        return {name: int(mask.flatten(1).any(1).sum()) for name, mask in self.live.items()}
+        return {name: int(mask.flatten(1).any(1).sum()) for name, mask in self.live.items() if mask.ndim > 1}
 
     def live_positions(self) -> dict[str, Tensor]:
-        """Name → bool tensor: all positions, kept or not, between a live input and a live output of the layer."""
-        return {name: _between(mask) for name, mask in self.live.items()}
+        """Name → bool tensor: all positions, kept or not, between a live input and a live output of the layer.
+
+        Of a convolution in groups: within each group. Of a bias: its live positions.
+        """
+        groups = {name: mask.chunk(self.groups.get(name, 1)) for name, mask in self.live.items()}
+        return {name: torch.cat([_between(group) for group in each]) for name, each in groups.items()}
 
 
 def connectivity(
@@ -79,7 +92,8 @@ def connectivity(
 
     **Returns:** `Connectivity`.
 
-    **Raises:** `PruneproofError` if the masks are of another model, or the output is not a tensor.
+    **Raises:** `PruneproofError` if the masks are of another model, the model does not take the inputs, its weights are
+    no real numbers, its max pooling is dilated, fractional or with indices, or its output is not a tensor.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False))
@@ -92,13 +106,12 @@ def connectivity(
     model = unwrapped(model)
     device = check_device("connectivity", model)
     shapes = {name: mask.shape for name, mask in masks.items()}
-    parameters_named(model, shapes, where="connectivity")
+    require_real("connectivity", parameters_named(model, shapes, where="connectivity"))
+    require_derivatives("connectivity")
     network = _indicator(model, masks)
-    inputs = input_shape
-    if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
-        inputs = torch.ones(tuple(input_shape), dtype=torch.float64, device=device)
-    with torch.enable_grad():
-        output = call(network, inputs)  # pyright: ignore[reportArgumentType] (a tuple of inputs is a Sequence too)
+    with torch.enable_grad(), PositiveFunctions():
+        with trial("connectivity", required="inputs that the model takes", remedy=_REMEDY):
+            output = call(network, _ones(input_shape, device))
         output = output if readout is None else readout(output)
         if not isinstance(output, Tensor):
             remedy = "pass readout=, the function that takes the logits out of the output"
@@ -107,7 +120,19 @@ def connectivity(
         weights = parameters_named(network, shapes, where="connectivity")
         flow = torch.autograd.grad(output.sum(), list(weights.values()), materialize_grads=True)
     live = {name: masks[name].to(device) & (g > 0) for name, g in zip(weights, flow, strict=True)}
-    return Connectivity(bool((output > 0).any()), masks, Masks(live))
+    return Connectivity(bool((output > 0).any()), masks, Masks(live), _groups(model, shapes))
+
+
+def _ones(input_shape: Sequence[int] | Inputs, device: torch.device) -> Inputs:
+    if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
+        return torch.ones(tuple(input_shape), dtype=torch.float64, device=device)
+    return input_shape  # pyright: ignore[reportReturnType] (a tuple of inputs is a Sequence too)
+
+
+def _groups(model: nn.Module, names: Container[str]) -> dict[str, int]:
+    modules = model.named_modules(remove_duplicate=False)
+    convolutions = {f"{name}.weight".lstrip("."): m.groups for name, m in modules if isinstance(m, _ConvNd)}
+    return {name: groups for name, groups in convolutions.items() if groups > 1 and name in names}
 
 
 class _Indicator(torch.autograd.Function):
@@ -133,12 +158,12 @@ def _indicator(model: nn.Module, masks: Masks) -> nn.Module:
                 elif isinstance(module, ScaleShift):
                     parameter.fill_(1)
         for name, weight in parameters_named(network, {n: m.shape for n, m in masks.items()}, where="masks").items():
-            weight.copy_(masks[name])
+            if not name.endswith("bias"):
+                weight.copy_(masks[name])
     names = {name.rpartition(".")[0] for name in masks}
-    for name, module in list(network.named_modules()):
-        if name in names:
-            module.register_forward_hook(lambda module, inputs, output: _reduced(output))
-        _average_instead_of_maximum(network, name, module)
+    modules = network.named_modules(remove_duplicate=False)  # a layer used twice may be masked under either name
+    for module in {module for name, module in modules if name in names}:
+        module.register_forward_hook(lambda module, inputs, output: _reduced(output))
     return network
 
 
@@ -146,21 +171,9 @@ def _reduced(output: Any) -> Any:
     return _Indicator.apply(output) if isinstance(output, Tensor) else output
 
 
-def _average_instead_of_maximum(network: nn.Module, name: str, module: nn.Module) -> None:
-    """A maximum passes its derivative to one of several equal inputs; an average to all that are live."""
-    kind = type(module).__name__
-    if "MaxPool" not in kind or "Unpool" in kind:
-        return
-    average = getattr(nn, kind.replace("Max", "Avg"))
-    if kind.startswith("Adaptive"):
-        pool = average(module.output_size)
-    else:
-        pool = average(module.kernel_size, module.stride, module.padding, module.ceil_mode)
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, pool)
-
-
 def _between(live: Tensor) -> Tensor:
+    if live.ndim == 1:
+        return live
     outputs, inputs = live.flatten(1).any(1), live.flatten(2).any(2).any(0) if live.ndim > 2 else live.any(0)
     pairs = outputs[:, None] & inputs
     return pairs.view(*pairs.shape, *[1] * (live.ndim - 2)).expand_as(live).clone()

@@ -32,13 +32,13 @@ class ScaleShift(nn.Module):
 
     def __init__(self, scale: Tensor | None, shift: Tensor | None, *, channelwise: bool) -> None:
         super().__init__()
-        self.scale = None if scale is None else nn.Parameter(scale)
+        self.weight = None if scale is None else nn.Parameter(scale)  # under the normaliser's own names
         self.bias = None if shift is None else nn.Parameter(shift)
         self.channelwise = channelwise
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale and shift, shape preserved."""
-        x = x if self.scale is None else x * self._shaped(self.scale, x)
+        x = x if self.weight is None else x * self._shaped(self.weight, x)
         return x if self.bias is None else x + self._shaped(self.bias, x)
 
     def _shaped(self, values: Tensor, x: Tensor) -> Tensor:
@@ -67,8 +67,9 @@ def linearised(model: nn.Module) -> nn.Module:
     with torch.no_grad():
         for parameter in positive.parameters():
             parameter.abs_()
-    for name, module in list(positive.named_modules()):
-        replacement = _linear_twin(module)
+    twins = dict[nn.Module, nn.Module]()  # a module used twice has two names and one twin
+    for name, module in list(positive.named_modules(remove_duplicate=False)):
+        replacement = twins.setdefault(module, _linear_twin(module))
         if replacement is module:
             continue
         if not name:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from ..errors import PruneproofError
@@ -35,7 +35,8 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
 
     **Returns:** parameter name → the model's own parameter.
 
-    **Raises:** `PruneproofError` if there is none, or if one has not been initialised (lazy modules).
+    **Raises:** `PruneproofError` if there is none, if one has not been initialised (lazy modules), or if one is
+    computed by `torch.nn.utils.prune`.
 
     Example:
         >>> list(prunable(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))))
@@ -45,8 +46,11 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     weights = {id(weight) for module in plain.modules() for weight in _weights(module)}
     weights -= {id(module.weight) for module in plain.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
     found = {name: parameter for name, parameter in plain.named_parameters() if id(parameter) in weights}
+    originals = [
+        f"{prefix}.{name}_orig".lstrip(".") for prefix, m in plain.named_modules() for name in _weight_names(m)
+    ]
+    _refuse_computed(plain, originals, where="prunable")
     if not found:
-        _refuse_computed(plain, plain.state_dict(), where="prunable")
         raise PruneproofError(
             "prunable",
             required="a model with a linear or convolution weight",
@@ -61,16 +65,28 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     return found
 
 
-def _weights(module: nn.Module) -> Iterator[nn.Parameter]:
-    names: tuple[str, ...] = ()
+def _weight_names(module: nn.Module) -> tuple[str, ...]:
     if isinstance(module, _LAYERS) or type(module).__name__ == "Conv1D":
-        names = ("weight",)
-    elif isinstance(module, nn.MultiheadAttention):
-        names = _PROJECTIONS
+        return ("weight",)
+    return _PROJECTIONS if isinstance(module, nn.MultiheadAttention) else ()
+
+
+def _weights(module: nn.Module) -> Iterator[nn.Parameter]:
     own = dict(module.named_parameters(recurse=False, remove_duplicate=False))
-    for name in names:
+    for name in _weight_names(module):
         if name in own:  # a weight that is computed (by weight norm, say) is not a parameter
             yield own[name]
+
+
+def require_real(where: str, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are no floating-point numbers: complex, quantised or whole.
+
+    **Raises:** `PruneproofError`.
+    """
+    for name, weight in weights.items():
+        if not weight.is_floating_point():
+            required, remedy = "weights that are real floating-point numbers", "convert the model first"
+            raise PruneproofError(where, required=required, received=f"{name} of {weight.dtype}", remedy=remedy)
 
 
 def _refuse_computed(model: nn.Module, names: Iterable[str], *, where: str) -> None:

@@ -169,6 +169,20 @@ def test_a_model_pruned_by_torch_is_told_how_to_go_on() -> None:
     assert prune.magnitude(prune.make_permanent(net), density=0.5) == masks
 
 
+def test_a_layer_pruned_by_torch_is_not_passed_over_for_the_others() -> None:
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3))
+    masks = Masks({"0.weight": torch.rand(3, 4) < 0.5})
+    prune.to_torch_prune(net, masks)
+    for call in (
+        lambda: prune.prunable(net),
+        lambda: prune.inspect_model(net),
+        lambda: scores.synflow(net, (1, 4)),
+        lambda: scores.snip(net, cross_entropy, (X, Y)),
+    ):
+        with pytest.raises(PruneproofError, match=r"received 0\.weight_orig, left by torch.*call make_permanent first"):
+            call()
+
+
 def test_a_mask_for_another_model() -> None:
     masks = Masks({"other.weight": torch.ones(2, 2, dtype=torch.bool)})
     with pytest.raises(PruneproofError, match="make the masks from this model"):

@@ -37,6 +37,14 @@ def test_layer_sums_are_equal_without_biases(seed: int) -> None:
     assert equal_sums(scores.synflow(convolutional(seed), (1, 3, 8, 8)))
 
 
+@pytest.mark.parametrize("shared", [nn.Sigmoid(), nn.BatchNorm1d(3), nn.Dropout(0.5)])
+def test_a_module_that_is_used_twice_is_linear_both_times(shared: nn.Module) -> None:
+    torch.manual_seed(0)
+    first, second, third = (nn.Linear(3, 3, bias=False) for _ in range(3))
+    shared(5 + torch.randn(20, 3))  # batch statistics that are not those of the ones
+    assert equal_sums(scores.synflow(nn.Sequential(first, shared, second, shared, third), (1, 3)))
+
+
 def test_biases_break_the_law() -> None:
     assert not equal_sums(scores.synflow(convolutional(0, bias=True), (1, 3, 8, 8)))
 

@@ -51,3 +51,10 @@ def check_device(where: str, model: nn.Module) -> torch.device:
         remedy = "move the model to one device with model.to(device)"
         raise PruneproofError(where, required="all parameters on one device", received=received, remedy=remedy)
     return devices.pop()
+
+
+def require_derivatives(where: str) -> None:
+    """Refuse to run under `torch.inference_mode`, which records nothing to differentiate."""
+    if torch.is_inference_mode_enabled():
+        required, remedy = "derivatives", "call it outside the block"
+        raise PruneproofError(where, required=required, received="torch.inference_mode()", remedy=remedy)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import PruneproofError
 
 Floats = NDArray[np.float64]
-_SMALLEST = 1e-300  # probabilities of exactly zero would make a logarithm infinite
+_SMALLEST = 1e-300  # a floor under probabilities: of exactly zero the logarithm would be infinite
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Quality:
 
     Arguments:
         error: share of examples whose most probable class is not the label.
-        negative_log_likelihood: in nats.
+        negative_log_likelihood: in nats; a label of probability 0 counts as one of 1e-300, 691 nats, not infinity.
         brier: in [0, 2].
         overconfidence: mean confidence minus accuracy; positive if too sure.
     """
@@ -61,6 +61,8 @@ def quality(probabilities: ArrayLike, labels: ArrayLike) -> Quality:
 
 def posterior_divergence(posterior: ArrayLike, probabilities: ArrayLike) -> float:
     """Mean Kullback–Leibler divergence Σ p* ln(p*/p) in nats, from predictions p to the true posterior p*.
+
+    A predicted probability of 0 counts as 1e-300, so that the mean stays finite where the divergence is infinite.
 
     Arguments:
         posterior: (n, C) true conditional probabilities.

@@ -4,7 +4,8 @@ Equal-width bins: Naeini, Cooper, Hauskrecht (AAAI 2015), Guo, Pleiss, Sun, Wein
 Nguyen & O'Connor (EMNLP 2015), Roelofs et al. (AISTATS 2022). The plug-in value is biased upwards: even a calibrated
 model shows E abs(accuracy_b − confidence_b) > 0 in every finite bin. The correction subtracts, per bin, the excess of
 E abs(N(gap, s²)) over abs(gap), s² the variance of the bin's mean residual; the result is clipped at zero. The interval
-resamples examples and is centred by that same correction.
+bounds what the noise of the bins can have added to or taken from the plug-in value: see calibration.md for derivation
+and measured coverage.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf
+from scipy.stats import norm
 
 from ..errors import PruneproofError
 from .calibration import Floats, checked, confidences
@@ -43,7 +45,7 @@ class CalibrationError:
     Arguments:
         plug_in: the usual value.
         corrected: less its estimated upward bias, at least 0.
-        interval: bootstrap interval of the corrected value.
+        interval: of the true value; contains the corrected one.
     """
 
     plug_in: float
@@ -60,10 +62,12 @@ def reliability(
         probabilities: (n, C).
         labels: (n,).
         bins: at most this many; empty bins are left out.
-        binning: "equal-width" cuts [0, 1] evenly, "equal-mass" puts as many examples in each bin.
+        binning: "equal-width" cuts [0, 1] evenly, a bin contains its lower edge; "equal-mass" puts as many examples in
+            each bin, but equal confidences into one, so that the order of the examples does not matter.
 
     Raises:
-        PruneproofError: for bad probabilities or labels, fewer than one bin, an unknown binning.
+        PruneproofError: for bad probabilities or labels, a number of bins that is not whole or below one, an unknown
+            binning.
 
     Example:
         >>> diagram = reliability([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]], [0, 1, 0], bins=10)
@@ -82,18 +86,19 @@ def calibration_error(
     bins: int = 15,
     binning: Binning = "equal-width",
     level: float = 0.95,
-    repeats: int = 200,
+    repeats: int = 1000,
 ) -> CalibrationError:
     """The expected calibration error of the most probable class, its bias-corrected value and an interval.
 
     Arguments:
         probabilities, labels, bins, binning: as for `reliability`.
-        generator: draws the resamples.
-        level: confidence of the interval.
-        repeats: resamples of the examples.
+        generator: draws the noise of the bins for the lower end of the interval.
+        level: confidence of the interval. At 0.95 it covered the true value in 96 to 100 % of simulated data sets of 50
+            to 1000 examples (calibration.md): wide rather than wrong.
+        repeats: draws of that noise.
 
     Raises:
-        PruneproofError: as `reliability`.
+        PruneproofError: as `reliability`, and for a level outside (0, 1) or fewer than one draw.
 
     Example:
         >>> p = np.tile([0.9, 0.1], (1000, 1))
@@ -104,23 +109,20 @@ def calibration_error(
     confidence, right = confidences(*checked(probabilities, labels))
     count = _checked_bins(bins, binning)
     diagram = _reliability(confidence, right, count, binning)
+    if not 0 < level < 1 or not _whole(repeats):
+        required = "a level in (0, 1) and at least one draw of the noise"
+        remedy = "use level=0.95, repeats=1000"
+        raise PruneproofError("calibration_error", required=required, received=(level, repeats), remedy=remedy)
     plug_in, bias = _plug_in(diagram), _bias(diagram)
-    samples = np.empty(repeats)
-    for repeat in range(repeats):
-        chosen = generator.integers(len(right), size=len(right))
-        samples[repeat] = _plug_in(_reliability(confidence[chosen], right[chosen], count, binning))
-    # a resample carries the bias twice: once from the data, once from resampling them
-    centred = samples - (samples.mean() - plug_in) - bias
-    low, high = np.quantile(centred, [(1 - level) / 2, (1 + level) / 2])
-    return CalibrationError(plug_in, max(0.0, plug_in - bias), (max(0.0, float(low)), max(0.0, float(high))))
+    below, above = _reach(diagram, level, generator.standard_normal((repeats, len(diagram.count) + 1)))
+    return CalibrationError(plug_in, max(0.0, plug_in - bias), (max(0.0, plug_in - below), plug_in + above))
 
 
 def _reliability(confidence: Floats, right: Floats, bins: int, binning: Binning) -> Reliability:
     if binning == "equal-width":
-        place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+        place = np.searchsorted(np.arange(1, bins) / bins, confidence, side="right")
     else:
-        rank = np.empty(len(confidence), np.int64)
-        rank[np.argsort(confidence, kind="stable")] = np.arange(len(confidence))
+        rank = np.searchsorted(np.sort(confidence), confidence)  # equal confidences share a rank, hence a bin
         place = rank * bins // len(confidence)
     count = np.bincount(place, minlength=bins)
     used = count > 0
@@ -147,8 +149,29 @@ def _bias(diagram: Reliability) -> float:
     return float((share * (folded - centre)).sum())
 
 
+def _reach(diagram: Reliability, level: float, noise: Floats) -> tuple[float, float]:
+    """How far below and above the plug-in value the true one may lie; noise (draws, bins + 1) is standard normal.
+
+    The standard error of a bin is at least that of its accuracy by Agresti and Coull (1998): a bin of one example, or
+    of right ones only, has shown no variance but is not free of it.
+    """
+    share, gap = diagram.count / diagram.count.sum(), np.abs(diagram.accuracy - diagram.confidence)
+    far = float(norm.ppf((1 + level) / 2))
+    accuracy = (diagram.count * diagram.accuracy + far**2 / 2) / (diagram.count + far**2)
+    s = np.maximum(diagram.error, np.sqrt(accuracy * (1 - accuracy) / diagram.count))
+    # which bins the examples fell into: the variance of a mean of gaps
+    mixing = float(np.sqrt((share * (gap - (share * gap).sum()) ** 2).sum() / diagram.count.sum()))
+    added = np.abs(noise[:, 1:]) @ (share * s) + mixing * noise[:, 0]
+    taken = far * np.sqrt(((share * s) ** 2).sum() + mixing**2)
+    return float(np.quantile(added, (1 + level) / 2)), float(taken)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and bool(value >= 1)
+
+
 def _checked_bins(bins: int, binning: str) -> int:
-    if bins < 1 or binning not in get_args(Binning):
+    if not _whole(bins) or binning not in get_args(Binning):
         required = f"at least one bin, cut as one of {get_args(Binning)}"
         raise PruneproofError(
             "reliability", required=required, received=(bins, binning), remedy="use 15 equal-width bins"

@@ -2,7 +2,8 @@
 
 Retraining rules: "rewind" restores the parameters of a chosen iteration of the dense run (iteration 0: the lottery
 ticket) and repeats the rest of the schedule; "learning-rate-rewind" keeps the trained weights and repeats the schedule
-from that iteration; "fine-tune" keeps them and trains at the last learning rate; "from-scratch" draws new weights.
+from that iteration; "fine-tune" keeps them and trains at the last learning rate; "from-scratch" draws new weights for
+every level.
 Scores: |w| ("magnitude"), |w ∂L/∂w| over the whole training set ("gradient"), uniform ("random").
 """
 
@@ -31,7 +32,8 @@ class Level:
         kept: (R,) int64 surviving weights, exact.
         mask: (R, P) bool; biases are always kept.
         nets: the trained networks, a copy.
-        distance: (R,) ‖w − w_initial‖₂ over all parameters, pruned weights counted as zero (He et al., ICML 2022).
+        distance: (R,) ‖w − w_initial‖₂ over all parameters, pruned weights counted as zero (He et al., ICML 2022), from
+            the initial networks, or from the draw of the level if it was trained "from-scratch".
     """
 
     density: float
@@ -73,6 +75,7 @@ def prune_iteratively(
         >>> [level.kept.tolist() for level in prune_iteratively(nets, (points, labels), Recipe(epochs=9), [1.0, 0.5])]
         [[16, 16], [8, 8]]
     """
+    densities = [float(density) for density in densities]
     _check(densities, score, retraining)
     trainer = Trainer(nets.over(nets.parameters.clone()), *data, recipe)
     if not 0 <= rewind_to < trainer.iterations:
@@ -94,24 +97,33 @@ def _levels(
     early = trainer.nets.parameters.clone()
     trainer.run(rewind_to)
     prunable = nets.prunable
-    mask = torch.ones_like(prunable)
+    mask, initial = torch.ones_like(prunable), nets.parameters
     for position, density in enumerate(densities):
         kept = _counts(prunable, density)
         if density < 1:
             mask = ~prunable | _highest(_scores(trainer, prunable & mask, score, position), kept)
-            trainer = _retrain(trainer, nets, early, mask, data, retraining, rewind_to)
+            if retraining == "from-scratch":
+                initial = _drawn(nets, position)
+            trainer = _retrain(trainer, initial, early, mask, data, retraining, rewind_to)
         result = trainer.nets.over(trainer.nets.parameters.clone())
-        distance = torch.linalg.vector_norm(result.parameters - nets.parameters, dim=1)
+        distance = torch.linalg.vector_norm(result.parameters - initial, dim=1)
         yield Level(density, kept, mask, result, distance)
 
 
 def geometric_densities(share: float, lowest: float) -> list[float]:
     """1, 1 − share, (1 − share)², … down to the last value not below `lowest`.
 
+    Raises:
+        PruneproofError: for a share outside (0, 1) or a lowest density outside (0, 1].
+
     Example:
         >>> geometric_densities(0.5, 0.2)
         [1.0, 0.5, 0.25]
     """
+    if not (0 < share < 1 and 0 < lowest <= 1):
+        required = "a share in (0, 1) and a lowest density in (0, 1]"
+        remedy = "name the share that every level drops and the density to end at"
+        raise PruneproofError("geometric_densities", required=required, received=(share, lowest), remedy=remedy)
     path = [1.0]
     while path[-1] * (1 - share) >= lowest:
         path.append(path[-1] * (1 - share))
@@ -119,7 +131,7 @@ def geometric_densities(share: float, lowest: float) -> list[float]:
 
 
 def _counts(prunable: Tensor, density: float) -> Tensor:
-    return (density * prunable.sum(1)).round().long().clamp(min=1)
+    return (density * prunable.sum(1).double()).round().long().clamp(min=1)
 
 
 def _highest(scores: Tensor, counts: Tensor) -> Tensor:
@@ -136,11 +148,27 @@ def _scores(trainer: Trainer, alive: Tensor, score: Score, level: int) -> Tensor
         scores = torch.stack([_uniform(parameters.shape[1], seed, level) for seed in trainer.nets.seeds])
         scores = scores.to(parameters.device)
     elif score == "gradient":
-        everything = torch.arange(trainer.examples, device=parameters.device).expand(len(parameters), -1)
-        scores = (parameters * trainer.gradients(everything)).abs()
+        scores = (parameters * _whole_gradient(trainer)).abs()
     else:
         scores = parameters.abs()
     return scores.where(alive, -1.0)
+
+
+def _whole_gradient(trainer: Trainer) -> Tensor:
+    """Gradients (R, P) of the mean loss over all examples, by batches of the recipe, whose buffers exist already."""
+    parameters = trainer.nets.parameters
+    total = torch.zeros_like(parameters)
+    for batch in torch.arange(trainer.examples, device=parameters.device).split(trainer.recipe.batch):
+        share = len(batch) / trainer.examples
+        total.add_(trainer.gradients(batch.expand(len(parameters), -1)), alpha=share)
+    return total
+
+
+def _drawn(nets: Replicates, level: int) -> Tensor:
+    """New initial parameters (R, P), others at every level."""
+    seeds = [seed + 1_000_003 * (level + 1) for seed in nets.seeds]
+    drawn = initial_replicates(nets.sizes, seeds, bias=bool(nets.biases), dtype=nets.parameters.dtype)
+    return drawn.parameters.to(nets.parameters.device)
 
 
 def _uniform(count: int, seed: int, level: int) -> Tensor:
@@ -149,7 +177,7 @@ def _uniform(count: int, seed: int, level: int) -> Tensor:
 
 def _retrain(
     trainer: Trainer,
-    nets: Replicates,
+    initial: Tensor,
     early: Tensor,
     mask: Tensor,
     data: tuple[Tensor, Tensor],
@@ -162,9 +190,7 @@ def _retrain(
         tuned.run(mask=mask)
         return tuned
     if retraining == "from-scratch":
-        fresh = [seed + 1_000_003 for seed in nets.seeds]
-        drawn = initial_replicates(nets.sizes, fresh, bias=bool(nets.biases), dtype=nets.parameters.dtype)
-        trainer.restart(drawn.parameters)
+        trainer.restart(initial)
         trainer.run(mask=mask)
         return trainer
     trainer.restart(early if retraining == "rewind" else trainer.nets.parameters.clone())

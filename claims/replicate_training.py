@@ -156,7 +156,8 @@ def _check(nets: Replicates, inputs: Tensor, labels: Tensor, recipe: Recipe) -> 
         raise PruneproofError("Trainer", required="finite inputs", received="NaN or infinity", remedy="clean the data")
     if examples == 0 or not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         required = f"at least one example, labels in 0 … {classes - 1}"
-        raise PruneproofError("Trainer", required=required, received=labels, remedy="renumber the classes")
+        received = f"labels in {int(labels.min())} … {int(labels.max())}" if examples else "no examples"
+        raise PruneproofError("Trainer", required=required, received=received, remedy="renumber the classes")
     if min(recipe.epochs, recipe.batch) < 1 or recipe.rate <= 0 or not 0 <= recipe.momentum < 1:
         required = "at least one epoch and example per batch, a positive rate, momentum in [0, 1)"
         raise PruneproofError("Trainer", required=required, received=recipe, remedy="change the recipe")

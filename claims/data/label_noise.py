@@ -41,7 +41,10 @@ def noisy_labels(labels: Tensor, share: float, kind: Noise, classes: int, genera
     _check(share, kind, classes)
     if labels.dim() != 1 or (len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes):
         required = f"labels (n,) in 0 … {classes - 1}"
-        raise PruneproofError("noisy_labels", required=required, received=labels, remedy="number the classes from 0")
+        received = f"labels of shape {tuple(labels.shape)}"
+        if labels.numel():
+            received += f" in {int(labels.min())} … {int(labels.max())}"
+        raise PruneproofError("noisy_labels", required=required, received=received, remedy="number the classes from 0")
     chosen = torch.randperm(len(labels), generator=generator)[: round(share * len(labels))]
     old = labels[chosen]
     if kind == "permuted":

@@ -41,8 +41,8 @@ from .sensitivity import PfpResult as PfpResult
 from .sensitivity import SippResult as SippResult
 from .sensitivity import pfp as pfp
 from .sensitivity import sipp as sipp
-from .sparsify import MaskedLinear as MaskedLinear
-from .sparsify import SparseLinear as SparseLinear
+from .sparse_layers import MaskedLinear as MaskedLinear
+from .sparse_layers import SparseLinear as SparseLinear
 from .sparsify import make_permanent as make_permanent
 from .sparsify import sparsify as sparsify
 from .subnetwork import Subnetwork as Subnetwork

@@ -24,13 +24,18 @@ def masks(scope: str = "global") -> Masks:
     return random(network(), density=0.1, generator=torch.Generator().manual_seed(0))
 
 
-def rounding(net: nn.Module, x: Tensor) -> float:
-    """Three layers of float32 inner products: γ₆₅ of the magnitudes, layer on layer, as if nothing cancelled."""
+def magnitude(net: nn.Module, x: Tensor) -> float:
+    """The largest output of three layers if nothing cancelled, to which rounding errors are relative."""
     magnitude = x.abs().double()
     state = {name: tensor.abs().double() for name, tensor in net.state_dict().items()}
     for layer in (0, 2, 4):
         magnitude = magnitude @ state[f"{layer}.weight"].T + state.get(f"{layer}.bias", 0)
-    return 3 * 66 * 2.0**-24 * float(magnitude.max())
+    return float(magnitude.max())
+
+
+def rounding(net: nn.Module, x: Tensor) -> float:
+    """Three layers of float32 inner products: γ₆₅ of the magnitudes, layer on layer."""
+    return 3 * 66 * 2.0**-24 * magnitude(net, x)
 
 
 @pytest.mark.parametrize("format", ["masked", "bits", "csr16", "bsr64", "dense", "auto", "2:4"])
@@ -108,3 +113,79 @@ def test_make_permanent_ends_enforcement_on_the_copy_only() -> None:
         optimizer.step()
         weight = model.get_parameter("0.weight").detach()
         assert bool((weight[~kept["0.weight"]] == 0).all()) == held
+
+
+@pytest.mark.parametrize("format", ["masked", "csr16"])
+def test_modes_and_gradients_are_those_of_the_model_there_and_back(format: str) -> None:
+    net = network()
+    net[0].eval()
+    for name in ("0.weight", "4.bias"):
+        net.get_parameter(name).requires_grad_(False)
+    state = torch.get_rng_state()
+    sparse = sparsify(net, masks(), format=format)
+    permanent = make_permanent(sparse)
+    assert torch.equal(state, torch.get_rng_state())
+    for model in (sparse, permanent):
+        assert [m.training for m in model.modules()] == [m.training for m in net.modules()]
+        named = model.named_parameters()
+        assert all(p.requires_grad == net.get_parameter(name).requires_grad for name, p in named)
+    assert [name for name, _ in permanent.named_parameters()] == [name for name, _ in net.named_parameters()]
+
+
+@pytest.mark.parametrize("format", ["masked", "bits", "csr16", "bsr64", "2:4"])
+def test_under_autocast_a_layer_rounds_as_an_ordinary_one(format: str) -> None:
+    """Both networks round operands alike and three outputs to bfloat16, at most twice (the product, then the bias), by
+    2⁻⁸ each; (1 + 2⁻⁸)¹² < 1.05 covers the growth of what is rounded, and 3·γ₆₅ of float32 in it.
+    """
+    net, kept = network(), masks("2:4" if format == "2:4" else "global")
+    sparse, dense = sparsify(net, kept, format=format), kept.apply_(copy.deepcopy(net))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, expected = sparse(X), dense(X)
+    assert found.dtype == expected.dtype == torch.bfloat16
+    assert float((found - expected).abs().max().detach()) <= 2 * 3 * 2 * 2**-8 * 1.05 * magnitude(dense, X)
+    if format == "masked":
+        found.float().sum().backward()
+        assert not sparse.get_parameter("0.weight").grad[~kept["0.weight"]].any()  # pyright: ignore[reportOptionalSubscript]
+    layer = sparsify(nn.Linear(8, 4).double(), Masks({"weight": torch.eye(4, 8) > 0}), format="csr16")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(torch.ones(1, 8).double()).dtype == torch.float64  # which autocast leaves alone
+
+
+def test_code_that_reads_the_weight_finds_the_dense_one() -> None:
+    """The fast path of a transformer does; gradients off, it hands `linear1.weight` to a fused operation."""
+    torch.manual_seed(0)
+    encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    x = torch.randn(2, 5, 16)
+    kept = random(encoder, density=0.5, generator=torch.Generator().manual_seed(0))
+    sparse = sparsify(encoder, kept, format="csr16")
+    with torch.no_grad():
+        assert torch.equal(sparse(x), kept.apply_(encoder)(x))
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["a weight", "a layer"])
+def test_masks_may_go_by_the_second_name_of_a_tied_weight(shared: bool) -> None:
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    second.weight = first.weight
+    net = nn.Sequential(first, first if shared else second)
+    mask = torch.eye(4) > 0
+    sparse = sparsify(net, Masks({"1.weight": mask}), format="csr16")
+    assert torch.equal(sparse.state_dict()["0.weight"] != 0, mask)
+
+
+def test_a_sparse_layer_used_twice_becomes_one_ordinary_layer() -> None:
+    layer = sparsify(nn.Linear(4, 4), Masks({"weight": torch.eye(4) > 0}), format="csr16")
+    permanent = make_permanent(nn.Sequential(layer, layer))
+    assert isinstance(permanent[0], nn.Linear) and permanent[0] is permanent[1]  # pyright: ignore[reportIndexIssue]
+
+
+def test_a_layer_with_hooks_is_not_replaced() -> None:
+    net, kept = network(), masks()
+    handle = net[2].register_forward_hook(lambda module, inputs, output: -output)
+    with pytest.raises(PruneproofError, match=r"sparsify: .* hooks on 2"):
+        sparsify(net, kept, format="csr16")
+    sparsify(net, Masks({name: mask for name, mask in kept.items() if name != "2.weight"}), format="csr16")
+    handle.remove()
+    sparse = sparsify(net, kept, format="csr16")
+    sparse[0].register_full_backward_hook(lambda module, inputs, outputs: None)  # pyright: ignore[reportIndexIssue]
+    with pytest.raises(PruneproofError, match=r"make_permanent: .* hooks on 0"):
+        make_permanent(sparse)

@@ -3,7 +3,8 @@
 A number is an exact rational (`fmpq`), a ball that contains a real (`arb`), or a power series with rational or ball
 coefficients (`fmpq_series`, `arb_series`: a jet). Rationals stay exact while the operation keeps them rational and they
 stay small, so that `ceiling(6/2)` is 3 and not "3 or 4"; everything else becomes a ball, rounded outward by Arb. An
-operation that is undefined somewhere on its ball returns a ball that is not finite: nothing can be concluded from it.
+operation that is undefined somewhere on its ball returns NaN, which stays in the value of everything built on it:
+nothing can be concluded from it. In a jet it marks the value, not every derivative: look at the value first.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ Operation = Callable[..., Number]
 
 EXACT_BITS = 4096  # beyond this size a rational becomes a ball: q**t with t in the millions must not fill the memory
 EXACT_HARMONIC = 1000
+MAX_DEGREE = 2**31  # of a root that Arb takes by itself
 
 UNDEFINED = arb.nan()
 
@@ -37,7 +39,16 @@ def _add(left: Any, right: Any) -> Any:
 
 
 def _multiply(left: Any, right: Any) -> Any:
+    """The product; a zero series times NaN would be zero, and what is undefined would count as defined."""
+    if (isinstance(left, Series) or isinstance(right, Series)) and not (defined(left) and defined(right)):
+        return UNDEFINED
     return left * right
+
+
+def defined(number: Number) -> bool:
+    """Is the value finite? (NaN is what an undefined operation leaves.)"""
+    value = constant_term(number)
+    return isinstance(value, fmpq) or value.is_finite()
 
 
 def total(*terms: Number) -> Number:
@@ -66,7 +77,7 @@ def integer_power(number: Number, exponent: int) -> Number:
     if exponent < 0:
         return reciprocal(integer_power(number, -exponent))
     if exponent == 0:
-        return fmpq(1)
+        return fmpq(1) if defined(number) else UNDEFINED
     if exponent == 1:
         return number
     half = integer_power(number, exponent // 2)
@@ -87,9 +98,9 @@ def root(number: Number, degree: int) -> Number:
     wide = ball(number)
     if degree == 2:
         return wide.sqrt()
-    if isinstance(wide, arb):
+    if isinstance(wide, arb) and degree <= MAX_DEGREE:
         return wide.root(degree) if wide >= 0 else UNDEFINED
-    return (wide.log() / degree).exp()
+    return exponential(product(fmpq(1, degree), logarithm(wide)))
 
 
 def _exact_square_root(number: fmpq) -> fmpq | None:
@@ -191,5 +202,5 @@ def elementary(name: str) -> Operation:
 def hyperbolic_tangent(number: Number) -> Number:
     """tanh(x); of a jet as 1 - 2/(exp(2x)+1), which series can do."""
     if isinstance(number, Series):
-        return 1 - 2 / ((2 * number).exp() + 1)
+        return 1 - 2 * reciprocal((2 * number).exp() + 1)
     return arb(number).tanh()

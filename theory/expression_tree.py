@@ -1,7 +1,8 @@
 """A formula as nested lists that JSON can hold, and back, without ever evaluating text.
 
 A certificate may come from anyone, so `sympy.sympify` (which runs Python) must not read it. The tree names each node:
-`["+", …]`, `["^", base, exponent]`, `["log", x]`, `"u"` for a symbol and `["q", "1/3"]` for an exact rational.
+`["+", …]`, `["^", base, exponent]`, `["log", x]`, `"u"` for a symbol and `["q", "1/3"]` for an exact rational. What is
+too deep or too large to check is refused on both ways, so that whatever is written can be read.
 """
 
 from typing import cast
@@ -9,18 +10,18 @@ from typing import cast
 import sympy
 
 from ..errors import PruneproofError
+from .definedness import Need, needs
 
 Tree = str | list["Tree"]
 
 MAX_DEPTH = 200
-MAX_BITS = 10_000
+MAX_BITS = 10_000  # of a rational that is raised to a rational power
+MAX_EXPONENT = 10_000  # also of the root: x^(p/q) with p, q up to this
+MAX_RATIONAL = 8_000  # bits of numerator and denominator together
+MAX_DIGITS = 2_500  # of a rational as text: 8000·log10(2) is 2409, and the signs
 
-_NODES: dict[str, type[sympy.Basic]] = {
-    "+": sympy.Add,
-    "*": sympy.Mul,
-    "^": sympy.Pow,
-    "max": sympy.Max,
-    "min": sympy.Min,
+_MANY = {"+": sympy.Add, "*": sympy.Mul, "max": sympy.Max, "min": sympy.Min}
+_ONE = {
     "abs": sympy.Abs,
     "exp": sympy.exp,
     "log": sympy.log,
@@ -31,11 +32,12 @@ _NODES: dict[str, type[sympy.Basic]] = {
     "erf": sympy.erf,
     "erfc": sympy.erfc,
 }
+_NODES: dict[str, type[sympy.Basic]] = {**_MANY, "^": sympy.Pow, **_ONE}
 _NAMES = {node: name for name, node in _NODES.items()}
 _CONSTANTS: dict[str, sympy.Expr] = {"pi": sympy.pi, "e": sympy.E, "euler": sympy.EulerGamma}
 
 
-def to_tree(expression: sympy.Basic, *, where: str = "to_tree") -> Tree:
+def to_tree(expression: sympy.Basic, *, where: str = "to_tree", depth: int = 0) -> Tree:
     """Write a formula as a tree; a node that has no name here is refused.
 
     >>> u = sympy.Symbol("u")
@@ -44,27 +46,37 @@ def to_tree(expression: sympy.Basic, *, where: str = "to_tree") -> Tree:
     """
     if isinstance(expression, sympy.Symbol):
         return expression.name
+    if depth > MAX_DEPTH:
+        received, remedy = "a deeper one", "write it flatter, or name a part of it"
+        raise PruneproofError(where, required=f"a formula at most {MAX_DEPTH} deep", received=received, remedy=remedy)
     if isinstance(expression, sympy.Rational):
+        _refuse_long(expression, where)
         return ["q", str(expression)]
     for name, constant in _CONSTANTS.items():
         if expression == constant:
             return ["constant", name]
     if expression.func not in _NAMES:
-        kind = "the float" if isinstance(expression, sympy.Float) else f"{expression.func.__name__} in"
+        received = f"the float {expression}" if isinstance(expression, sympy.Float) else expression.func.__name__
         remedy = f"use exact rationals and {', '.join(_NODES)}"
-        raise PruneproofError(
-            where, required="an exact elementary formula", received=f"{kind} {expression}", remedy=remedy
-        )
-    return [_NAMES[expression.func], *[to_tree(part, where=where) for part in expression.args]]
+        raise PruneproofError(where, required="an exact elementary formula", received=received, remedy=remedy)
+    return [_NAMES[expression.func], *[to_tree(part, where=where, depth=depth + 1) for part in expression.args]]
 
 
-def from_tree(tree: object, symbols: dict[str, sympy.Symbol], *, depth: int = 0) -> sympy.Expr:
-    """Read a tree back; anything that `to_tree` does not write is refused."""
+def from_tree(
+    tree: object, symbols: dict[str, sympy.Symbol], *, depth: int = 0, needed: dict[Need, None] | None = None
+) -> sympy.Expr:
+    """Read a tree back; anything that `to_tree` does not write is refused.
+
+    What the formula needs in order to be defined, before sympy simplifies it, is noted in `needed`.
+    """
     if isinstance(tree, str) and tree in symbols:
         return symbols[tree]
     if not isinstance(tree, list) or len(cast("list[object]", tree)) < 2 or depth > MAX_DEPTH:
-        raise PruneproofError("from_tree", required="a formula tree", received=str(tree)[:60], remedy="save it again")
+        received = tree[:60] if isinstance(tree, str) else "a deep or empty list"
+        received = received if isinstance(tree, str | list) else type(tree).__name__
+        raise PruneproofError("from_tree", required="a formula tree", received=received, remedy="save it again")
     name, *parts = cast("list[object]", tree)
+    _refuse_count(name, len(parts))
     if name == "q":
         return rational(parts[0])
     if name == "constant" and parts[0] in _CONSTANTS:
@@ -73,27 +85,66 @@ def from_tree(tree: object, symbols: dict[str, sympy.Symbol], *, depth: int = 0)
         raise PruneproofError(
             "from_tree", required=f"one of {', '.join(_NODES)}", received=name, remedy="save it again"
         )
-    arguments = [from_tree(part, symbols, depth=depth + 1) for part in parts]
-    if name == "^" and _too_large(arguments):
-        received = f"a power with exponent {str(arguments[1])[:20]}"
-        raise PruneproofError("from_tree", required="numbers of moderate size", received=received, remedy="simplify it")
-    return cast(sympy.Expr, _NODES[cast(str, name)](*arguments))
+    node = _NODES[cast(str, name)]
+    arguments = [from_tree(part, symbols, depth=depth + 1, needed=needed) for part in parts]
+    if name == "^" and _too_large(*arguments):
+        _refuse_power(arguments[1])
+    if needed is not None:
+        needed.update(dict.fromkeys(needs(node, arguments)))
+    return cast(sympy.Expr, node(*arguments))
 
 
-def _too_large(arguments: list[sympy.Expr]) -> bool:
-    """Would sympy multiply out a power that fills the memory? (A certificate may come from anyone.)"""
-    if len(arguments) != 2 or not all(isinstance(part, sympy.Rational) for part in arguments):
+def _refuse_count(name: object, arguments: int) -> None:
+    """Refuse what sympy would read as something else: log(x, b) with a base, x^y without evaluation."""
+    wanted = arguments >= 2 if name in _MANY else arguments == (2 if name == "^" else 1)
+    if not wanted:
+        needed = "two or more" if name in _MANY else "two" if name == "^" else "one"
+        remedy = "save it again"
+        raise PruneproofError("from_tree", required=f"{needed} after {name!r}", received=arguments, remedy=remedy)
+
+
+def _too_large(base: sympy.Expr, exponent: sympy.Expr) -> bool:
+    """Would sympy or a rule multiply out a power that fills the memory? (A certificate may come from anyone.)"""
+    if not isinstance(exponent, sympy.Rational):
         return False
-    base, exponent = (cast(sympy.Rational, part) for part in arguments)
-    bits = max(int(base.p).bit_length(), int(base.q).bit_length())
-    return abs(exponent) * bits > MAX_BITS
+    if _height(exponent) > MAX_EXPONENT:
+        return True
+    for factor in sympy.Mul.make_args(base):
+        if isinstance(factor, sympy.Rational) and abs(exponent) * _height(factor).bit_length() > MAX_BITS:
+            return True
+        inner = factor.args[1] if isinstance(factor, sympy.Pow) else None
+        if isinstance(inner, sympy.Rational) and _height(exponent * inner) > MAX_EXPONENT:
+            return True
+    return False
+
+
+def _height(number: sympy.Rational) -> int:
+    return max(abs(int(number.p)), int(number.q))
+
+
+def _refuse_power(exponent: sympy.Expr) -> None:
+    shown = str(exponent)[:20] if _height(cast(sympy.Rational, exponent)).bit_length() <= MAX_BITS else "a long number"
+    raise PruneproofError(
+        "from_tree",
+        required=f"numbers of moderate size: exponents up to {MAX_EXPONENT}",
+        received=f"a power with exponent {shown}",
+        remedy="simplify it",
+    )
+
+
+def _refuse_long(number: sympy.Rational, where: str) -> None:
+    bits = int(number.p).bit_length() + int(number.q).bit_length()
+    if bits > MAX_RATIONAL:
+        needed = f"rationals of at most {MAX_RATIONAL} bits"
+        raise PruneproofError(where, required=needed, received=f"one of {bits} bits", remedy="simplify it")
 
 
 def rational(text: object) -> sympy.Rational:
     """Read an exact rational from text such as "-3/4"."""
-    digits = text.removeprefix("-").split("/") if isinstance(text, str) and len(text) < MAX_BITS // 4 else []
+    digits = text.removeprefix("-").split("/") if isinstance(text, str) and len(text) <= MAX_DIGITS else []
     if not 1 <= len(digits) <= 2 or not all(part.isascii() and part.isdigit() for part in digits):
-        raise PruneproofError("rational", required='a rational such as "-3/4"', received=text, remedy="write p/q")
+        received = text[:60] if isinstance(text, str) else type(text).__name__
+        raise PruneproofError("rational", required='a rational such as "-3/4"', received=received, remedy="write p/q")
     if len(digits) == 2 and int(digits[1]) == 0:
         raise PruneproofError("rational", required="a denominator that is not zero", received=text, remedy="write p/q")
     return cast(sympy.Rational, sympy.Rational(cast(str, text)))

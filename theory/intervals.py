@@ -125,7 +125,10 @@ def _integer_power(base: Interval, times: int) -> Interval:
 
 
 def _signed_power(end: arb, times: int) -> arb:
-    return reduce(lambda left, right: left * right, [end] * times, arb(1))
+    if times < 2:
+        return end if times else arb(1)
+    half = _signed_power(end, times // 2)
+    return half * half * end if times % 2 else half * half
 
 
 def _absolute(argument: Interval) -> Interval:

@@ -21,7 +21,7 @@ import sympy
 from flint import arb, arb_series, ctx, fmpq, fmpq_series
 
 from .balls import Tape, tape
-from .elementary import Number, constant_term
+from .elementary import UNDEFINED, Number, Series, constant_term, defined
 from .infinity import at_infinity
 from .intervals import INFINITY, Interval, Undefined, evaluate, interval
 from .region import Box, Side
@@ -81,9 +81,15 @@ def gradient(gap: Gap, box: Box) -> list[arb]:
         for index, centre in enumerate(balls):
             inputs: list[Number] = list(balls)
             inputs[index] = arb_series([centre, 1], 2)
-            jet = gap.tape(*inputs)
-            slopes.append(jet[1] if isinstance(jet, arb_series) else arb(0) if jet == jet else arb.nan())
+            slopes.append(coefficient(gap.tape(*inputs), 1))
     return slopes
+
+
+def coefficient(jet: Number, order: int) -> arb:
+    """A Taylor coefficient over a ball; NaN where f is undefined, for an undefined summand marks the value alone."""
+    if not defined(jet):
+        return UNDEFINED
+    return arb(jet[order]) if isinstance(jet, Series) else arb(0)
 
 
 def mean_value(gap: Gap, box: Box, slopes: list[arb] | None = None) -> arb | None:
@@ -140,9 +146,7 @@ def _touches_at(gap: Gap, side: Side, end: fmpq) -> bool:
         return False
     with series_length(order + 1):
         jet = gap.tape(arb_series([side.ball(), 1], order + 1))
-    if not isinstance(jet, arb_series):
-        return False
-    leading = jet[order]
+    leading = coefficient(jet, order)
     return leading > 0 if end == side.low or order % 2 == 0 else leading < 0
 
 
@@ -195,7 +199,7 @@ def _nonzero(part: sympy.Expr, gap: Gap, box: Box, index: int, positive: bool) -
 
 def _at_infinity(formula: sympy.Expr, gap: Gap, box: Box, index: int) -> Interval:
     """The range of a formula over the box, by the inverse of its infinite side."""
-    symbol, inverse = gap.symbols[index], sympy.Symbol("v", real=True)
+    symbol, inverse = gap.symbols[index], sympy.Dummy("v", real=True)
     ranges = {name: ends for name, ends in _intervals(gap, box).items() if name != symbol}
     ranges[inverse] = interval(fmpq(0), 1 / box[index].low, low_open=True)
     return evaluate(at_infinity(formula, symbol, inverse), ranges)

@@ -1,9 +1,11 @@
 """An inequality on a box as exact data: read from sympy or from a certificate, written to a certificate.
 
 Both ways lead through the same trees, so that what was searched and what is re-checked is the same formula. Symbols
-come back without assumptions: nothing is simplified on the ground of a sign.
+come back without assumptions: nothing is simplified on the ground of a sign. What sympy cancels when it subtracts the
+two sides is refused (see `definedness`).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -12,11 +14,13 @@ import sympy
 from flint import fmpq
 
 from ..errors import PruneproofError
+from .definedness import Need, refuse_cancelled
 from .expression_tree import from_tree, rational, to_tree
 from .leaves import Gap
 from .region import MAX_SYMBOLS, Box, Side, region
 
 _RELATIONS: dict[type[sympy.Basic], str] = {sympy.Gt: ">", sympy.Ge: ">=", sympy.Lt: "<", sympy.Le: "<="}
+_NAME = re.compile(r"[^\W\d]\w*'*")  # shown to whoever checks: it must not look like a formula or steer the terminal
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +50,10 @@ def problem(
     inequality: object, box: Mapping[sympy.Symbol, object], given: Iterable[object] = (), *, where: str = "prove"
 ) -> Problem:
     """Read an inequality, a box and conditions; floats, unknown functions and symbols without a range are refused."""
+    if not isinstance(given, Iterable):
+        raise PruneproofError(where, required="a list of conditions", received=str(given), remedy="pass given=[…]")
     relations = [_relation(item, where) for item in (inequality, *given)]
+    statements = [_statement(relation, where) for relation in relations]
     sides = region(box, where=where)
     free = set[sympy.Basic]().union(*(relation.free_symbols for relation in relations))
     missing = sorted(map(str, free - sides.keys()))
@@ -56,8 +63,7 @@ def problem(
     names = {symbol.name: sympy.Symbol(symbol.name, real=True) for symbol in sides}
     if len(names) != len(sides):
         raise PruneproofError(where, required="symbols of different names", received=str(list(sides)), remedy="rename")
-    statements = [_statement(relation, where) for relation in relations]
-    return _assemble(statements, names, tuple(sides.values()))
+    return _assemble(statements, names, tuple(sides.values()), where)
 
 
 def problem_from_json(data: object) -> Problem:
@@ -66,25 +72,29 @@ def problem_from_json(data: object) -> Problem:
         fields = cast("dict[str, list[object]]", data)
         rows = [cast("list[object]", row) for row in fields["box"]]
         statements = [fields["inequality"], *cast("list[list[object]]", fields["given"])]
-        names = {str(row[0]): sympy.Symbol(str(row[0]), real=True) for row in rows}
-        sides = tuple(_side(row) for row in rows)
-        if not (1 <= len(rows) <= MAX_SYMBOLS and len(names) == len(rows)):
+        sides = dict(_side(row) for row in rows)
+        if not (1 <= len(rows) <= MAX_SYMBOLS and len(sides) == len(rows)):
             raise ValueError("one to three symbols of different names")
-        return _assemble(statements, names, sides)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        if isinstance(error, PruneproofError):
-            raise
+        names = {name: sympy.Symbol(name, real=True) for name in sides}
+        return _assemble(statements, names, tuple(sides.values()), "check")
+    except PruneproofError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise PruneproofError(
-            "check", required="a certificate", received=str(error), remedy="prove it again"
+            "check", required="a certificate", received=f"{type(error).__name__}: {error}", remedy="prove it again"
         ) from error
 
 
-def _side(row: list[object]) -> Side:
-    low, high = rational(row[1]), None if row[2] is None else rational(row[2])
-    side = Side(_fmpq(low), None if high is None else _fmpq(high), row[3] is True, row[4] is True)
+def _side(row: list[object]) -> tuple[str, Side]:
+    """A row `[name, low, high, low_open, high_open]` of a certificate."""
+    name, first, last, low_open, high_open = row
+    if not (isinstance(name, str) and type(low_open) is bool and type(high_open) is bool):
+        raise ValueError("a range is [name, low, high, low_open, high_open], the last two true or false")
+    low, high = rational(first), None if last is None else rational(last)
+    side = Side(_fmpq(low), None if high is None else _fmpq(high), low_open, high_open)
     if side.high is not None and not side.low < side.high:
         raise ValueError(f"the range {side} is empty")
-    return side
+    return name, side
 
 
 def _fmpq(number: sympy.Rational) -> fmpq:
@@ -103,14 +113,22 @@ def _statement(relation: sympy.Rel, where: str) -> list[object]:
     return [_RELATIONS[type(relation)], to_tree(left, where=where), to_tree(right, where=where)]
 
 
-def _assemble(statements: list[list[object]], names: dict[str, sympy.Symbol], box: Box) -> Problem:
-    gaps = [_gap(statement, names) for statement in statements]
+def _assemble(statements: list[list[object]], names: dict[str, sympy.Symbol], box: Box, where: str) -> Problem:
+    strange = [name for name in names if not _NAME.fullmatch(name)]
+    if strange:
+        remedy = "use letters, digits and _, a letter first"
+        raise PruneproofError(where, required="plain names for symbols", received=ascii(strange[0])[:60], remedy=remedy)
+    gaps = [_gap(statement, names, where) for statement in statements]
     return Problem(gaps[0], box, tuple(gaps[1:]), tuple(statements))
 
 
-def _gap(statement: list[object], names: dict[str, sympy.Symbol]) -> Gap:
-    relation, left, right = statement[0], from_tree(statement[1], names), from_tree(statement[2], names)
+def _gap(statement: list[object], names: dict[str, sympy.Symbol], where: str) -> Gap:
+    relation, *sides = statement
     if relation not in _RELATIONS.values():
-        raise PruneproofError("check", required="a relation <, <=, >, >=", received=relation, remedy="prove it again")
+        required = "a relation <, <=, >, >="
+        raise PruneproofError(where, required=required, received=ascii(relation)[:60], remedy="prove it again")
+    needed: dict[Need, None] = {}
+    left, right = (from_tree(side, names, needed=needed) for side in sides)
     difference = left - right if relation in (">", ">=") else right - left
+    refuse_cancelled(needed, difference, where=where)
     return Gap(difference, tuple(names.values()), relation in (">", "<"))

@@ -19,19 +19,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described
 
 _FORMAT, _VERSION = "pruneproof.masks", "1"
+_RESERVED = "__metadata__"
 _MOST_DIMENSIONS = 16
 _REMEDY = "use a file written by Masks.save"
 
 
 def write_masks(path: str | PathLike[str], masks: Mapping[str, Tensor]) -> None:
     """Write bool tensors as packed bits to a temporary name, flush it to the disk, and rename it over the target."""
+    target = _path("Masks.save", path)
+    if _RESERVED in masks:
+        required, remedy = f"names other than {_RESERVED}, which safetensors reserves", "name the parameter otherwise"
+        raise PruneproofError("Masks.save", required=required, received=_RESERVED, remedy=remedy)
     shapes = {name: list(mask.shape) for name, mask in masks.items()}
     metadata = {"format": _FORMAT, "version": _VERSION, "shapes": json.dumps(shapes)}
     content = save({name: _pack(mask) for name, mask in masks.items()}, metadata)
-    target = Path(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
@@ -49,10 +53,11 @@ def write_masks(path: str | PathLike[str], masks: Mapping[str, Tensor]) -> None:
 
 def read_masks(path: str | PathLike[str]) -> dict[str, Tensor]:
     """Read what `write_masks` wrote, or refuse it with the reason."""
-    if not Path(path).is_file():
+    source = _path("Masks.load", path)
+    if not source.is_file():
         raise PruneproofError("Masks.load", required="a mask file", received=f"no file {path}", remedy=_REMEDY)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(source, framework="pt") as file:
             metadata = file.metadata() or {}
             shapes = _shapes(metadata)
             if set(file.keys()) != set(shapes):
@@ -60,6 +65,15 @@ def read_masks(path: str | PathLike[str]) -> dict[str, Tensor]:
             return {name: _unpack(name, file.get_tensor(name), shape) for name, shape in shapes.items()}
     except (SafetensorError, OSError) as error:
         raise _refusal("a complete safetensors file", str(error)) from error
+
+
+def _path(where: str, path: str | PathLike[str]) -> Path:
+    """The path of a file; refuses what names none."""
+    text: object = os.fspath(path) if isinstance(path, str | PathLike) else None
+    if not isinstance(text, str) or "\0" in text or not Path(text).name:
+        required, remedy = "the path of a file, str or PathLike", "pass e.g. 'masks.safetensors'"
+        raise PruneproofError(where, required=required, received=described(path), remedy=remedy)
+    return Path(text)
 
 
 def _refusal(required: str, received: str) -> PruneproofError:
@@ -98,6 +112,8 @@ def _unpack(name: str, packed: Tensor, shape: list[int]) -> Tensor:
     if packed.dtype != torch.uint8 or packed.shape != (size,):
         found = f"{packed.dtype} of shape {tuple(packed.shape)}"
         raise _refusal(f"{size} bytes (uint8) for {name} of shape {tuple(shape)}", found)
+    if math.prod(max(entry, 1) for entry in shape) >= 2**63:  # torch multiplies out strides, of empty tensors too
+        raise _refusal(f"a shape of {name} that a tensor can have", f"{tuple(shape)}")
     bits = np.unpackbits(packed.numpy(), bitorder="little")
     if bits[entries:].any():
         raise _refusal(f"zeros after the last bit of {name}", "ones")

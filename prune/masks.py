@@ -167,7 +167,8 @@ class Masks(Mapping[str, Tensor]):
     def save(self, path: str | PathLike[str]) -> None:
         """Write the masks to one file of packed bits (safetensors), all of it or nothing.
 
-        **Raises:** `PruneproofError` if the file cannot be written; what was there before is still there.
+        **Raises:** `PruneproofError` if the file cannot be written, or a parameter is named `__metadata__`, as the
+        header of the file is; what was there before is still there.
         """
         write_masks(path, self._kept)
 

@@ -1,10 +1,12 @@
 """A mask file round-trips as packed bits; whatever deviates is refused; a failed save leaves the old file."""
 
+import io
 import json
 import math
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -197,6 +199,26 @@ def test_refuses_a_pickle_without_opening_it(path: Path) -> None:
 def test_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     refused(tmp_path / "none", "no file .*none")
     refused(tmp_path, "no file")
+
+
+def test_refuses_an_empty_shape_that_no_tensor_has(path: Path) -> None:
+    tensors = {**BYTES, "a": torch.zeros(0, dtype=torch.uint8)}
+    for sizes in ([2**62, 2**62, 0], [0, 2**63 - 1, 2]):
+        refused(written(path, tensors, shapes=json.dumps({**SHAPES, "a": sizes})), "shape of a that a tensor can have")
+
+
+@pytest.mark.parametrize("wrong", [None, b"masks", 3, "", "a\0b", io.BytesIO()])
+def test_what_is_no_path_is_refused(wrong: Any) -> None:
+    with pytest.raises(PruneproofError, match=r"Masks\.load: needs the path of a file"):
+        Masks.load(wrong)
+    with pytest.raises(PruneproofError, match=r"Masks\.save: needs the path of a file"):
+        MASKS.save(wrong)
+
+
+def test_a_parameter_with_the_name_of_the_header_is_refused(path: Path) -> None:
+    with pytest.raises(PruneproofError, match="other than __metadata__"):
+        Masks({"__metadata__": torch.tensor([True])}).save(path)
+    assert not path.exists()
 
 
 def test_names_are_never_paths(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ class Selection:
     **Arguments**
 
     - `indices`: (steps,) int64, the chosen neurons in order, repeated if chosen again.
-    - `losses`: (steps,) float64, ½‖u_k − y‖² after each choice; rounding leaves about 1e-16·‖y‖² of it uncertain
-      (1e-7·‖y‖² for a float32 problem).
+    - `losses`: (steps,) float64, ½‖u_k − y‖² after each choice; rounding leaves about 1e-16·(max ‖Φ_q‖² + ‖y‖²) of it
+      uncertain (1e-7 of that for a float32 problem).
     - `weights`: (neurons,) float64 with u = Σ weights_q Φ_q after the last choice: multiples of 1/steps that sum to one
       for `average`, convex for `line_search`, least-squares weights for `corrective`.
 
@@ -66,8 +66,11 @@ def greedy_select(
     - `method`: `"gram"` forms all inner products first, `"stream"` passes over the features once a step, `"naive"` is
       the definition, `"auto"` the faster of the first two. All choose the same neurons in float64.
 
-    Ties, scores that differ by rounding only, go to the lowest index. Raises `PruneproofError` for fewer than one step,
-    more distinct steps than neurons, an unknown rule or method, or empty, mismatched, NaN or infinite input.
+    Ties, scores that differ by rounding only, go to the lowest index: by rounding of float64, so that of two neurons
+    that are equal in a float32 problem, whose inner products are rounded more coarsely, either may be chosen.
+
+    Raises `PruneproofError` for fewer than one step, more distinct steps than neurons, an unknown rule or method, or
+    empty, mismatched, NaN or infinite input.
 
     Source: G1, G2, G3 in theory/greedy.md; kernels/greedy.md.
 

@@ -49,6 +49,7 @@ def require_summable(where: str, tensor: Tensor, name: str) -> None:
     """Refuse NaN, infinities, and values so large that a sum of their squares overflows."""
     low, high = (float(extreme) for extreme in torch.aminmax(tensor.detach()))  # propagates NaN, allocates nothing
     limit = max(torch.finfo(tensor.dtype).max, torch.finfo(torch.float32).max)  # half types are summed in float32
-    if not max(-low, high) ** 2 * tensor.shape[-1] < limit:  # also when NaN, which compares false
+    largest = max(-low, high)
+    if not largest * largest * tensor.shape[-1] < limit:  # also when NaN, which compares false; a power would raise
         received, remedy = f"values from {low} to {high}", "remove NaN and inf, rescale what is left"
         raise PruneproofError(where, required=f"finite {name} with summable squares", received=received, remedy=remedy)

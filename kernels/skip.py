@@ -23,6 +23,8 @@ def skip_list(mask: BitMask) -> tuple[Tensor, Tensor] | None:
         return None  # counting the blocks would break the graph
     if mask not in _remembered:
         live = live_blocks(mask.words, ROWS, COLUMNS)
+        if type(live) is not Tensor:  # a FakeTensor, say, which has a shape and no values to count
+            return None
         worth = (
             live.numel() > 0 and live.float().mean().item() <= thresholds(mask.words.device)[0]["skip_live_fraction"]
         )

@@ -24,6 +24,14 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "infinite features": (lambda: greedy_select((INF, GOOD[0]), 1), "finite features"),
     "NaN target": (lambda: greedy_select((GOOD, NAN[0]), 1), "finite target"),
     "overflowing squares": (lambda: greedy_select((GOOD * 1e30, GOOD[0]), 1), "summable squares"),
+    "squares beyond any float": (
+        lambda: greedy_select((GOOD.double() * 1e200, GOOD[0].double()), 1),
+        "summable squares",
+    ),
+    "a Gram beyond any float": (
+        lambda: Gram.from_features(GOOD.double() * 1e200, GOOD[0].double()),
+        "summable squares",
+    ),
     "no neurons": (lambda: greedy_select((GOOD[:0], GOOD[0]), 1), "not empty"),
     "no points": (lambda: greedy_select((GOOD[:, :0], GOOD[0, :0]), 1), "not empty"),
     "target of other length": (lambda: greedy_select((GOOD, torch.ones(2)), 1), "target (points,) of shape 3"),

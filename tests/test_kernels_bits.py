@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._subclasses import FakeTensorMode
 
 from pruneproof.errors import PruneproofError
-from pruneproof.kernels import BitMask
+from pruneproof.kernels import BitMask, masked_linear
 from pruneproof.kernels.skip import block_list, live_blocks, live_fraction, skip_list
 
 
@@ -53,3 +54,11 @@ def test_skip_list_names_exactly_the_blocks_with_kept_weights() -> None:
     assert live_fraction(mask, 64) == 2 / 12
     assert skip_list(BitMask.pack(mask)) is not None
     assert skip_list(BitMask.pack(torch.ones(130, 200, dtype=torch.bool))) is None
+
+
+def test_a_mask_without_values_has_no_skip_list_and_a_shape() -> None:
+    """Tracers other than `torch.compile` run a model on FakeTensors, whose blocks cannot be counted."""
+    with FakeTensorMode():
+        mask = BitMask.pack(torch.ones(130, 200, dtype=torch.bool))
+        assert skip_list(mask) is None
+        assert masked_linear(torch.ones(5, 200), torch.ones(130, 200), mask).shape == (5, 130)

@@ -3,9 +3,10 @@
 He, Xie, Zhu, Qin (ICML 2022): as the density falls the test error first stays (Light), rises to a peak (Critical),
 falls below it (Sweet), rises for good (Collapsed). For large networks the dense error can beat every pruned one, so the
 trough is sought after the peak: peak and trough are the pair of levels, in this order, with the largest fall, less what
-the trough lies above the dense error (otherwise a ripple in the collapse would count). A curve without a peak gives
-peak 0. Light ends, Critical ends and Sweet ends where half the rise to the peak, half the fall to the trough and half
-the final rise are reached.
+the trough lies above the dense error (otherwise a ripple in the collapse would count). Light ends, Critical ends and
+Sweet ends where half the rise to the peak, half the fall to the trough and half the final rise are first reached for
+good (Light) or at all (the others). A curve without a peak gives peak 0: Light until it first falls below the dense
+error, no Critical; Sweet until half the final rise, and no Sweet if it never falls.
 """
 
 from dataclasses import dataclass
@@ -66,10 +67,12 @@ def _phase(level: int, curve: Floats, peak: int, trough: int) -> Phase:
     if level < peak:
         risen = bool((curve[level:peak] > (curve[0] + curve[peak]) / 2).all())
         return "Critical" if risen else "Light"
-    if level <= trough:
-        return "Critical" if curve[level] > (curve[peak] + curve[trough]) / 2 else "Sweet"
-    collapse = (curve[trough] + curve[trough:].max()) / 2
-    return "Collapsed" if bool((curve[trough : level + 1] > collapse).any()) else "Sweet"
+    if level > trough and (curve[trough : level + 1] > (curve[trough] + curve[trough:].max()) / 2).any():
+        return "Collapsed"
+    if peak == 0:
+        return "Sweet" if (curve[: level + 1] < curve[0]).any() else "Light"
+    fallen = (curve[peak : level + 1] <= (curve[peak] + curve[trough]) / 2).any()
+    return "Sweet" if fallen else "Critical"
 
 
 def effective_level(error: ArrayLike, *, rule: Literal["lowest", "one standard error"] = "lowest") -> int:

@@ -20,6 +20,9 @@ def test_a_symbol_may_be_written_without_its_underscore() -> None:
     assert bound.bound(**plain) == bound.bound(**{name.replace("_", ""): value for name, value in plain.items()})
     with pytest.raises(PruneproofError, match="one of its symbols"):
         bound.bound(**plain, L1=1)
+    for call in (bound.bound, bound.check):
+        with pytest.raises(PruneproofError, match=r"one of its spellings; received .*L0, L_0"):
+            call(**plain, L0=3)
 
 
 def test_modules_are_reached_as_attributes() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import exp, log
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,15 +110,38 @@ def test_the_tests_have_power(salted: Callable[..., int]) -> None:
     assert watch.update(int(draws.sum()), 3000).falsified
 
 
-@pytest.mark.parametrize(("failures", "trials"), [(-1, 10), (11, 10), (0, 0)])
-def test_impossible_counts_are_refused(failures: int, trials: int) -> None:
-    for test in (lambda: falsified(failures, trials, 0.1), lambda: clopper_pearson(failures, trials)):
-        with pytest.raises(PruneproofError, match="failures"):
-            test()
+@pytest.mark.parametrize(
+    ("failures", "trials"), [(-1, 10), (11, 10), (0, 0), (1.5, 10), (1, 10.0), ("1", 10), (1, None), (True, 10)]
+)
+def test_impossible_counts_are_refused(failures: Any, trials: Any) -> None:
+    tests: list[Callable[..., object]] = [
+        lambda f, n: falsified(f, n, 0.1),
+        clopper_pearson,
+        lambda f, n: tail(f, n, 0.1),
+    ]
+    for test in tests:
+        with pytest.raises(PruneproofError, match="whole numbers 0 <= failures"):
+            test(failures, trials)
+    if (failures, trials) != (0, 0):  # where a process starts
+        with pytest.raises(PruneproofError, match="whole numbers 0 <= failures"):
+            EProcess(0.1).update(failures, trials)
 
 
-@pytest.mark.parametrize("bad", [0.0, 1.0, float("nan"), -0.5])
-def test_impossible_probabilities_are_refused(bad: float) -> None:
+def test_counts_may_be_numbers_of_numpy() -> None:
+    assert falsified(np.int64(97), np.int32(1000), np.float32(0.05))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("bad", [0.0, 1.0, float("nan"), -0.5, "0.5", None])
+def test_impossible_probabilities_are_refused(bad: Any) -> None:
     for test in (lambda: falsified(1, 10, bad), lambda: certified(1, 10, 0.1, bad), lambda: EProcess(bad)):
         with pytest.raises(PruneproofError):
             test()
+    with pytest.raises(PruneproofError, match="alpha in"):
+        clopper_pearson(1, 10, bad)
+
+
+def test_the_tail_is_that_of_a_probability() -> None:
+    assert [tail(1, 2, delta) for delta in (0, 0.0, 0.5, 1.0)] == [0, 0, 0.75, 1]
+    for bad in (1.5, -0.1, float("nan")):
+        with pytest.raises(PruneproofError, match=r"delta in \(0, 1\)"):
+            tail(1, 2, bad)

@@ -128,6 +128,9 @@ class Bound:
 
     def _given(self, values: Mapping[str, object]) -> dict[sympy.Symbol, fmpq | arb]:
         given = {self._symbol(name): balls.exact(value, where=self.name, name=name) for name, value in values.items()}
+        if len(given) < len(values):
+            required, remedy = "each symbol under one of its spellings", "leave the others out"
+            raise PruneproofError(self.name, required=required, received=", ".join(sorted(values)), remedy=remedy)
         for symbol, number in given.items():
             balls.respect(symbol, number, where=self.name)
         return given

@@ -14,10 +14,12 @@ about 1e-13 moves α by as little.
 
 from dataclasses import dataclass
 from math import exp, log
+from numbers import Integral
 
+import numpy as np
 from scipy.special import betainc, betaincc, betainccinv, betaincinv, betaln
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described
 
 ALPHA = 1e-9
 
@@ -37,12 +39,14 @@ def clopper_pearson(failures: int, trials: int, alpha: float = ALPHA) -> tuple[f
 
 
 def tail(failures: int, trials: int, delta: float) -> float:
-    """P(Bin(trials, delta) ≥ failures), the exact binomial tail.
+    """P(Bin(trials, delta) ≥ failures), the exact binomial tail, of a delta in [0, 1].
 
     >>> tail(1, 2, 0.5)
     0.75
     """
     _counts("tail", failures, trials)
+    if delta not in (0, 1):
+        _probability("tail", "delta", delta)
     return 1.0 if failures == 0 else float(betainc(failures, trials - failures + 1, delta))
 
 
@@ -105,11 +109,11 @@ class EProcess:
     def __post_init__(self) -> None:
         _probability("EProcess", "delta", self.delta)
         _probability("EProcess", "alpha", self.alpha)
-        _counts("EProcess", self.failures, self.trials)
+        _counts("EProcess", self.failures, self.trials, fewest=0)
 
     def update(self, failures: int, trials: int = 1) -> "EProcess":
         """Add the outcome of further draws; returns the process itself."""
-        _counts("EProcess.update", failures, trials)
+        _counts("EProcess.update", failures, trials, fewest=0)
         self.failures += failures
         self.trials += trials
         return self
@@ -135,14 +139,14 @@ class EProcess:
         return self.log_wealth >= -log(self.alpha)
 
 
-def _counts(where: str, failures: int, trials: int) -> None:
-    if trials < 1 or not 0 <= failures <= trials:
-        if where.startswith("EProcess") and failures == trials == 0:
-            return
-        received = f"failures={failures}, trials={trials}"
-        raise PruneproofError(where, required="0 <= failures <= trials, trials >= 1", received=received, remedy="count")
+def _counts(where: str, failures: int, trials: int, *, fewest: int = 1) -> None:
+    whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in (failures, trials))
+    if not whole or trials < fewest or not 0 <= failures <= trials:
+        required = f"whole numbers 0 <= failures <= trials, trials >= {fewest}"
+        received = f"failures={described(failures)}, trials={described(trials)}"
+        raise PruneproofError(where, required=required, received=received, remedy="count")
 
 
 def _probability(where: str, name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise PruneproofError(where, required=f"{name} in (0, 1)", received=value, remedy="pass e.g. 0.05")
+    if not isinstance(value, int | float | np.floating) or not 0 < value < 1:
+        raise PruneproofError(where, required=f"{name} in (0, 1)", received=described(value), remedy="pass e.g. 0.05")

@@ -1,0 +1,64 @@
+"""LN4 and LN5 print the ratio of means over seeds with an interval that a single zero does not spoil."""
+
+import numpy as np
+import pytest
+
+from pruneproof.claims.claim import Row, Scale
+from pruneproof.claims.label_noise import CLAIMS
+
+LN5 = next(claim for claim in CLAIMS if claim.id == "LN5")
+ERROR = [0.3, 0.4, 0.2, 0.5]  # the trough is level 2
+
+
+def share(dense: list[float], pruned: list[float]) -> list[float]:
+    """What LN5 prints for corrected errors of calibration, one per seed."""
+    cell = LN5.grid(Scale.QUICK, len(dense))[0]
+    rows: list[Row] = []
+    for seed, (before, after) in enumerate(zip(dense, pruned, strict=True)):
+        for level, error in enumerate(ERROR):
+            row = cell | {"seed": seed, "level": level, "density": 0.5**level, "validation_error": error}
+            flat = {f"{name}_{kind}": 0.1 for name in ("ece", "overconfidence") for kind in ("noisy", "clean")}
+            rows.append(row | flat | {"ece_noisy": before if level == 0 else after})
+    found = LN5.judge(rows).measured["ECE on noisy labels, pruned / dense"]
+    assert isinstance(found, list)
+    return found
+
+
+def test_the_judged_value_is_the_ratio_of_means() -> None:
+    assert share([0.1, 0.3], [0.1, 0.1])[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10])
+def test_a_seed_with_an_error_of_zero_leaves_a_finite_interval_around_the_ratio(count: int) -> None:
+    generator = np.random.default_rng(count)
+    pruned = [0.0, *generator.uniform(0.02, 0.05, count - 1)]
+    ratio, low, high = share(list(generator.uniform(0.1, 0.2, count)), pruned)
+    assert 0 <= low <= ratio <= high < 1
+    assert low < high
+
+
+def test_dense_networks_without_error_make_the_upper_end_infinite_not_undefined() -> None:
+    """Two seeds, both drawn without error in one resample of four."""
+    ratio, low, high = share([0.0, 0.2], [0.1, 0.1])
+    assert ratio == pytest.approx(1)
+    assert low == pytest.approx(0.5)
+    assert high == float("inf")
+
+
+def test_one_seed_is_its_own_interval_and_the_answer_is_the_same_every_time() -> None:
+    assert share([0.2], [0.1]) == pytest.approx([0.5] * 3)
+    assert share([0.2, 0.3, 0.1], [0.1, 0.0, 0.05]) == share([0.2, 0.3, 0.1], [0.1, 0.0, 0.05])
+
+
+def test_the_interval_covers_the_ratio_of_the_true_means() -> None:
+    """300 sets of 5 seeds from log-normal errors, true ratio 0.4: between 270 and 300 covers.
+
+    At 95 % the number is 285 ± 3.8; fewer than 270 has probability 1e-4.
+    """
+    generator = np.random.default_rng(9)
+    covered = 0
+    for _ in range(300):
+        dense, pruned = generator.lognormal(np.log([0.2, 0.08]), 0.3, (5, 2)).T.tolist()
+        _, low, high = share(dense, pruned)
+        covered += low <= 0.4 <= high
+    assert covered >= 270

@@ -1,5 +1,6 @@
 """A table of results that cannot be fitted is refused with the row and the reason."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -52,9 +53,9 @@ def test_columns_may_come_in_any_order_with_others_between(tmp_path: Path) -> No
     assert points.depth.tolist() == [2, 2]
 
 
-def _rows(*changes: dict[str, object]) -> list[dict[str, object]]:
+def _rows(*changes: Mapping[str, object]) -> list[dict[str, object]]:
     base: dict[str, object] = {"network": "a", "width": 8, "depth": 1, "density": 1, "error": 0.1}
-    return [base | change for change in changes]
+    return [{**base, **change} for change in changes]
 
 
 def test_the_dense_error_is_the_mean_over_seeds_or_the_column() -> None:

@@ -130,7 +130,7 @@ def bootstrap(fitted: FittedLaw, repeats: int, generator: np.random.Generator) -
     logged = np.log1p(fitted.deviation)
     count = len(logged)
     residual = (logged - logged.mean()) * np.sqrt(count / max(1, count - len(fitted.model.parameters)))
-    return [_resampled(fitted, generator.choice(residual, count)) for _ in range(repeats)]
+    return [_resampled(fitted, residual[generator.integers(count, size=count)]) for _ in range(repeats)]
 
 
 def _resampled(fitted: FittedLaw, drawn: Floats) -> Resample:

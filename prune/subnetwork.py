@@ -76,7 +76,8 @@ def greedy_subnetwork(
     **Returns:** a `Subnetwork`; in exact arithmetic its `model` computes Wh with the weights of the selection in place
     of every dense layer output.
 
-    **Raises:** `PruneproofError` for other models, empty or non-finite data, steps below 1.
+    **Raises:** `PruneproofError` for other models, weights that are shared or that `torch.nn.utils.prune` computes, empty
+    or non-finite data, steps below 1.
 
     Source: Ye et al. 2020 (arXiv 2003.01794); G1, G2 in theory/greedy.md.
 
@@ -114,7 +115,8 @@ def greedy_subnetwork(
         _shrink(_linear(smaller, before), _linear(smaller, position), units[-1], selection.weights)
         after = positions[layer + 2] if layer + 2 < len(positions) else len(dense)
         activations = dense[position:after](activations)
-    smaller.train(model.training)
+    for small, original in zip(smaller.modules(), model.modules(), strict=True):
+        small.training = original.training
     return Subnetwork(smaller, tuple(units), tuple(weights), tuple(losses))
 
 
@@ -158,7 +160,19 @@ def _linear_positions(model: nn.Sequential) -> list[int]:
                 received=type(module).__name__,
                 remedy="fold normalisation into the linear layers first",
             )
+    _require_own_weights([cast(nn.Linear, modules[position]) for position in positions])
     return positions
+
+
+def _require_own_weights(layers: list[nn.Linear]) -> None:
+    """Refuse weights that cannot be shrunk alone: computed ones, and those of two layers."""
+    for layer in layers:
+        if "weight" not in dict(layer.named_parameters(recurse=False)):
+            required, remedy = "weights that are parameters", "make them permanent first, e.g. by make_permanent"
+            raise PruneproofError(_WHERE, required=required, received="a computed one", remedy=remedy)
+    if len({id(layer.weight) for layer in layers}) < len(layers):
+        required, remedy = "a weight of its own for each linear layer", "copy the layer that is used twice"
+        raise PruneproofError(_WHERE, required=required, received="a shared one", remedy=remedy)
 
 
 def _steps_per_layer(steps: int | Sequence[int], layers: int) -> list[int]:

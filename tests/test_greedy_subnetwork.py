@@ -5,10 +5,11 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune as torch_prune
 
 from pruneproof import PruneproofError
 from pruneproof.kernels import greedy_select
-from pruneproof.prune import Masks, greedy_subnetwork
+from pruneproof.prune import Masks, greedy_subnetwork, make_permanent
 
 GENERATOR = torch.Generator().manual_seed(5)
 INPUTS = torch.randn(30, 6, generator=GENERATOR, dtype=torch.float64)
@@ -130,6 +131,30 @@ def test_nothing_changes_in_the_model(deep: nn.Sequential) -> None:
     assert [p.requires_grad for p in small.model.parameters()] == [p.requires_grad for p in deep.parameters()]
     assert all(p.grad is None for p in deep.parameters())
     small.model(INPUTS).sum().backward()  # it trains
+
+
+def test_each_module_keeps_its_mode(deep: nn.Sequential) -> None:
+    deep[4].eval()  # a dropout that is off while the rest trains
+    small = greedy_subnetwork(deep, INPUTS, 5)
+    assert [m.training for m in small.model.modules()] == [m.training for m in deep.modules()]
+
+
+@pytest.mark.parametrize("kind", ["the same layer", "the same weight"])
+def test_refuses_layers_that_share_a_weight(kind: str) -> None:
+    first, second = nn.Linear(6, 6), nn.Linear(6, 6)
+    second.weight = first.weight
+    model = nn.Sequential(first, nn.ReLU(), first if kind == "the same layer" else second, nn.ReLU(), nn.Linear(6, 2))
+    with pytest.raises(PruneproofError, match="a weight of its own for each linear layer"):
+        greedy_subnetwork(model, INPUTS.float(), 2)
+
+
+def test_refuses_weights_that_are_computed(deep: nn.Sequential) -> None:
+    torch_prune.identity(deep[2], "weight")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(PruneproofError, match="by make_permanent"):
+        greedy_subnetwork(deep, INPUTS, 2)
+    pruned = make_permanent(deep)
+    assert isinstance(pruned, nn.Sequential)
+    greedy_subnetwork(pruned, INPUTS, 2)
 
 
 def test_an_enforced_model_gives_a_free_subnetwork(deep: nn.Sequential) -> None:

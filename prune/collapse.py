@@ -13,7 +13,6 @@ Cost: one forward and one backward pass of the copy on one example.
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ from .positive_functions import PositiveFunctions
 from .scores._frozen import Inputs, call, check_device, require_derivatives
 from .scores._objective import Readout
 from .trial import trial
+from .zero_one import reduce_outputs
 
 _REMEDY = "pass the shape of a batch of one example"
 
@@ -106,7 +106,8 @@ def connectivity(
     model = unwrapped(model)
     device = check_device("connectivity", model)
     shapes = {name: mask.shape for name, mask in masks.items()}
-    require_real("connectivity", parameters_named(model, shapes, where="connectivity"))
+    parameters_named(model, shapes, where="connectivity")
+    require_real("connectivity", dict(model.named_parameters()))
     require_derivatives("connectivity")
     network = _indicator(model, masks)
     with torch.enable_grad(), PositiveFunctions():
@@ -135,18 +136,6 @@ def _groups(model: nn.Module, names: Container[str]) -> dict[str, int]:
     return {name: groups for name, groups in convolutions.items() if groups > 1 and name in names}
 
 
-class _Indicator(torch.autograd.Function):
-    """x > 0 as a number, both forwards and backwards."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return (x > 0).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return (gradients[0] > 0).to(gradients[0].dtype)
-
-
 def _indicator(model: nn.Module, masks: Masks) -> nn.Module:
     """The positive linear copy with masks for weights, without biases, reduced to zero or one after each layer."""
     network = linearised(model)
@@ -162,13 +151,8 @@ def _indicator(model: nn.Module, masks: Masks) -> nn.Module:
                 weight.copy_(masks[name])
     names = {name.rpartition(".")[0] for name in masks}
     modules = network.named_modules(remove_duplicate=False)  # a layer used twice may be masked under either name
-    for module in {module for name, module in modules if name in names}:
-        module.register_forward_hook(lambda module, inputs, output: _reduced(output))
+    reduce_outputs({module for name, module in modules if name in names})
     return network
-
-
-def _reduced(output: Any) -> Any:
-    return _Indicator.apply(output) if isinstance(output, Tensor) else output
 
 
 def _between(live: Tensor) -> Tensor:

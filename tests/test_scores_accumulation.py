@@ -59,6 +59,42 @@ def test_chunks_see_named_and_several_inputs() -> None:
     assert all(close(score, pooled[name]) for name, score in named.items())
 
 
+class Flagged(nn.Module):
+    """Takes more than tensors with a row for each example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2).double()
+
+    def forward(self, flag: bool, x: Tensor, mask: Tensor | None, scale: Tensor) -> Tensor:
+        """(n, 3) → (n, 2)."""
+        assert flag is False and mask is None
+        return scale * self.layer(x)
+
+
+def test_flags_numbers_and_nothing_go_to_every_chunk() -> None:
+    torch.manual_seed(0)
+    net, x, y = Flagged(), torch.randn(12, 3, dtype=F64), torch.arange(12) % 2
+    scale = torch.tensor(2.0, dtype=F64)
+    lengths = list[int]()
+    net.layer.register_forward_pre_hook(lambda layer, inputs: lengths.append(len(inputs[0])))
+    for inputs in ({"flag": False, "x": x, "mask": None, "scale": scale}, (False, x, None, scale)):
+        pooled = scores.snip(net, cross_entropy, (inputs, y))["layer.weight"]
+        assert close(scores.snip(net, cross_entropy, (inputs, y), chunk=5)["layer.weight"], pooled)
+    assert lengths == [12, 5, 5, 2] * 2
+
+
+def test_the_list_that_a_data_loader_gives_is_a_pair() -> None:
+    torch.manual_seed(0)
+    net, data = nn.Linear(3, 2), [(torch.randn(3), label) for label in (0, 1, 0, 1)]
+    batch = next(iter(torch.utils.data.DataLoader(data, batch_size=4)))  # pyright: ignore[reportArgumentType]
+    assert isinstance(batch, list)
+    for name, score in SCORES.items():
+        assert torch.equal(
+            score(net, cross_entropy, batch)["weight"], score(net, cross_entropy, tuple(batch))["weight"]
+        ), name
+
+
 def test_chunks_without_targets_or_with_named_ones() -> None:
     net, x = nn.Linear(5, 2).double(), torch.randn(12, 5, dtype=F64)
 

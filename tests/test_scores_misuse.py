@@ -84,13 +84,39 @@ def test_misuse_of_a_score(method: str, case: str) -> None:
     [
         ({"temperature": 0.0}, "temperature > 0"),
         ({"batch_norm": "eval"}, "batch_norm 'batch' or 'running'"),
+        ({"temperature": "2"}, r"temperature > 0; received '2' \(str\)"),
         ({"chunk": 0}, "chunk >= 1"),
+        ({"chunk": 2.5}, "chunk >= 1; received 2.5"),
+        ({"chunk": "2"}, "chunk >= 1"),
     ],
 )
 def test_misuse_of_an_option(options: dict[str, Any], message: str) -> None:
     for method in METHODS.values():
         with pytest.raises(PruneproofError, match=message):
             method(network(), cross_entropy, (X, Y), **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int8])
+def test_weights_that_are_no_real_numbers(dtype: torch.dtype) -> None:
+    net = nn.Sequential(nn.Linear(4, 3))
+    net[0].weight = nn.Parameter(torch.ones(3, 4, dtype=dtype), requires_grad=False)
+    for name, method in METHODS.items():
+        with pytest.raises(
+            PruneproofError, match=rf"{name}: needs weights that are real .*received 0\.weight of {dtype}"
+        ):
+            method(net, cross_entropy, (X, Y))
+
+
+def test_derivatives_are_not_to_be_had_in_inference_mode() -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: scores.snip(network(), cross_entropy, (X, Y)),
+        lambda: scores.grasp(network(), cross_entropy, (X, Y)),
+        lambda: scores.synflow(network(), (1, 4)),
+    ]
+    with torch.inference_mode():
+        for call in calls:
+            with pytest.raises(PruneproofError, match=r"needs derivatives; received torch\.inference_mode\(\)"):
+                call()
 
 
 def test_synflow_and_wanda_need_a_tensor_and_a_call() -> None:

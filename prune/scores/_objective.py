@@ -24,7 +24,7 @@ from ..trial import trial
 from ._frozen import BatchNormMode, Inputs, call, frozen
 from ._requirements import check, check_classes, check_loss
 
-Batch = tuple[Inputs, Any]
+Batch = tuple[Inputs, Any] | list[Any]  # a pair; a list is what a DataLoader gives
 Loss = Callable[[Any, Any], Tensor]
 Readout = Callable[[Any], Tensor]
 
@@ -149,15 +149,15 @@ def _hessian_product(
 
 
 def _length(inputs: Inputs) -> int:
-    first = next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
-    first = first[0] if isinstance(first, tuple) else first
-    return len(first) if isinstance(first, Tensor) and first.ndim else 1
+    """The number of examples: that of the first tensor; 1 if there is none."""
+    values = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
+    return next((len(value) for value in values if isinstance(value, Tensor) and value.ndim), 1)
 
 
 def _rows(values: Any, cut: slice) -> Any:
-    """Some examples of a tensor, of each tensor in a tuple or mapping, or of nothing."""
+    """Some examples of what has a row for each, also within a tuple or mapping; flags and numbers as they are."""
     if isinstance(values, Mapping):
-        return {name: value[cut] for name, value in values.items()}
+        return {name: _rows(value, cut) for name, value in values.items()}
     if isinstance(values, tuple):
-        return tuple(value[cut] for value in values)
-    return None if values is None else values[cut]
+        return tuple(_rows(value, cut) for value in values)
+    return values[cut] if isinstance(values, list) or getattr(values, "ndim", 0) else values

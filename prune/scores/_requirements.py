@@ -1,12 +1,14 @@
 """What SNIP and GraSP need of model, loss, batch and options, refused with a remedy before anything is accumulated."""
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
-from ...errors import PruneproofError
-from ._frozen import check_device
+from ...errors import PruneproofError, described
+from ..parameters import prunable, require_real
+from ._frozen import check_device, require_derivatives
 
 if TYPE_CHECKING:
     from ._objective import Objective
@@ -15,16 +17,11 @@ if TYPE_CHECKING:
 def check(objective: "Objective") -> None:
     where, model = objective.where, objective.model
     check_device(where, model)
-    if not callable(objective.loss):
-        remedy = "pass e.g. torch.nn.functional.cross_entropy"
-        raise PruneproofError(where, required="a callable loss", received=objective.loss, remedy=remedy)
-    if not (isinstance(objective.batch, tuple) and len(objective.batch) == 2):
-        remedy = "pass the pair (inputs, targets)"
-        received = type(objective.batch).__name__
-        raise PruneproofError(where, required="a batch", received=received, remedy=remedy)
-    if not objective.temperature > 0:
-        remedy = "pass 1.0 to leave the logits alone"
-        raise PruneproofError(where, required="temperature > 0", received=objective.temperature, remedy=remedy)
+    require_derivatives(where)
+    require_real(where, prunable(model))
+    if not isinstance(objective.temperature, Real) or not objective.temperature > 0:
+        remedy, received = "pass 1.0 to leave the logits alone", described(objective.temperature)
+        raise PruneproofError(where, required="temperature > 0", received=received, remedy=remedy)
     if objective.batch_norm not in ("batch", "running"):
         remedy = "choose the pooled batch's statistics or the running ones"
         required = "batch_norm 'batch' or 'running'"
@@ -35,9 +32,9 @@ def check(objective: "Objective") -> None:
 def _check_chunk(objective: "Objective") -> None:
     if objective.chunk is None:
         return
-    if objective.chunk < 1:
-        remedy = "pass the number of examples that fit in memory"
-        raise PruneproofError(objective.where, required="chunk >= 1", received=objective.chunk, remedy=remedy)
+    if isinstance(objective.chunk, bool) or not isinstance(objective.chunk, int) or objective.chunk < 1:
+        remedy, received = "pass the number of examples that fit in memory", described(objective.chunk)
+        raise PruneproofError(objective.where, required="chunk >= 1", received=received, remedy=remedy)
     norms = [module for module in objective.model.modules() if isinstance(module, _BatchNorm)]
     if any(objective.batch_norm == "batch" or norm.running_mean is None for norm in norms):
         remedy = "pass batch_norm='running', or score the batch in one piece"

@@ -28,7 +28,7 @@ def snip(
 
     - `model`: any module whose parameters lie on one device; frozen parameters are scored too.
     - `loss`: `(output, targets) -> scalar`, differentiable; by convention a mean over the batch.
-    - `batch`: `(inputs, targets)`, one pooled batch; inputs are a tensor, a tuple (positional) or a mapping (named).
+    - `batch`: the pair `(inputs, targets)`, pooled; inputs are a tensor, a tuple (positional) or a mapping (named).
       With class labels every class must be present: Frankle et al. pool 10 examples of each (`balanced_batch`).
     - `temperature`: the logits are divided by it before the loss.
     - `batch_norm`: `"batch"` normalises with the pooled batch (training mode), `"running"` with the stored estimates.

@@ -5,12 +5,14 @@ scores add up to the same R (a conservation law, and a free certificate of the c
 iteration; the method `prune.synflow` runs 100 of them with density ρ^(k/100).
 
 R is a product over layers and leaves the range of a double in very deep nets. The copy is positively homogeneous in its
-input and biases together, so these are multiplied by a power of two when R leaves [2⁻⁹⁰⁰, 2⁹⁰⁰], and the output is too:
-all scores are then multiplied by the same power of two, which changes no selection.
+input and biases together, so these are multiplied by a power of two when R leaves [2⁻⁹⁰⁰, 2⁹⁰⁰], and the output is too,
+also where derivatives do: all scores are then multiplied by the same power of two, which changes no selection. A flow
+that no such scale makes representable, in every layer that carries some of it, is refused.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +20,17 @@ from torch.func import functional_call
 
 from ...errors import PruneproofError
 from ..linearised import linearised
-from ..parameters import prunable, unwrapped
+from ..parameters import prunable, require_real, unwrapped
 from ..trial import trial
-from ._frozen import Inputs, call, check_device, frozen
+from ..zero_one import reduce_outputs
+from ._frozen import Inputs, call, check_device, frozen, require_derivatives
 from ._objective import Readout
 
+Scores = Callable[[int], tuple[Tensor, ...]]
+
 _RANGE = 900  # exponents of R that leave room for its derivatives in a double
-_STEPS = (0, 250, 500, 750, 1000)  # exponents tried for input and output
+_STEPS = (250, 500, 750, 1000)  # exponents tried for the input, of one sign
+_SINKS = (-1000, -500, 0, 500, 1000)  # and then for the output alone
 
 
 def synflow(
@@ -42,8 +48,8 @@ def synflow(
     **Returns:** name → float64 tensor of the weight's shape, non-negative; up to one common power of two when R is not
     representable.
 
-    **Raises:** `PruneproofError` if the output is not a tensor, parameters lie on several devices, or the flow leaves
-    2^±1900.
+    **Raises:** `PruneproofError` if the output is not a tensor, parameters lie on several devices or are no real
+    numbers, or the flow leaves 2^±1900 at the output, or double precision at every scale on the way there.
 
     Source: SynFlow as stated in Frankle et al. 2021; evaluation mode, double precision.
 
@@ -55,7 +61,9 @@ def synflow(
     """
     model = unwrapped(model)
     device = check_device("synflow", model)
+    require_derivatives("synflow")
     names = tuple(prunable(model))
+    require_real("synflow", dict(model.named_parameters()))
     with frozen(model), torch.enable_grad():
         positive = linearised(model)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.enable_grad():
@@ -72,40 +80,81 @@ def _inputs(input_shape: Sequence[int] | Inputs, device: torch.device) -> Inputs
 def _in_range(
     positive: nn.Module, names: tuple[str, ...], inputs: Inputs, readout: Readout | None
 ) -> tuple[Tensor, ...]:
-    """The scores at the first power-of-two scale at which the flow is representable."""
+    """The scores at the first powers of two at which the flow and its derivatives are representable."""
     flow, scores = _flow(positive, names, inputs, readout, 0)
-    if _representable(flow, scores):
-        return scores
-    sign = 1 if flow < 1.0 else -1  # false for an infinite or NaN flow: scale down
-    for exponent in _STEPS[1:]:
-        scaled, candidate = _flow(positive, names, inputs, readout, sign * exponent)
-        if _representable(scaled, candidate):
-            return candidate
-    if flow == 0.0:  # no path at any scale
-        return scores
+    first, sign = flow, 1 if flow < 1.0 else -1  # false for an infinite or NaN flow: scale down
+    for exponent in (0, *(sign * step for step in _STEPS)):
+        if exponent:
+            flow, scores = _flow(positive, names, inputs, readout, exponent)
+        found = _complete(scores, exponent) if _representable(flow) else None
+        if found is not None:
+            return found
+    if first == 0.0 and not _reached(positive, inputs, readout):
+        return tuple(torch.zeros_like(parameter) for parameter in map(positive.get_parameter, names))
     remedy = "rescale the weights, e.g. divide each layer by its largest"
-    raise PruneproofError("synflow", required="a flow within 2^±1900", received=flow, remedy=remedy)
+    raise PruneproofError("synflow", required="a flow that double precision can follow", received=first, remedy=remedy)
 
 
-def _representable(flow: float, scores: tuple[Tensor, ...]) -> bool:
-    in_range = math.isfinite(flow) and flow != 0.0 and abs(math.frexp(flow)[1]) <= _RANGE
-    return in_range and all(bool(score.isfinite().all()) for score in scores)
+def _representable(flow: float) -> bool:
+    return math.isfinite(flow) and flow != 0.0 and abs(math.frexp(flow)[1]) <= _RANGE
+
+
+def _complete(scores: Scores, exponent: int) -> tuple[Tensor, ...] | None:
+    """Finite scores that lose no layer to underflow of its derivatives; None if the output has no scale that gives any.
+
+    A layer is lost if it has no score at this scale of the output and has one at another.
+    """
+    tried = [scores(exponent)]
+    finite = _finite(tried[0])
+    if finite and all(_alive(tried[0])):
+        return tried[0]
+    tried += [scores(sink) for sink in (_SINKS if finite else reversed(_SINKS))]
+    alive = [_alive(candidate) for candidate in tried]
+    most = [any(column) for column in zip(*alive, strict=True)]
+    return next((c for c, layers in zip(tried, alive, strict=True) if _finite(c) and layers == most), None)
+
+
+def _finite(scores: tuple[Tensor, ...]) -> bool:
+    return all(bool(score.isfinite().all()) for score in scores)
+
+
+def _alive(scores: tuple[Tensor, ...]) -> list[bool]:
+    return [bool((score > 0).any()) for score in scores]
 
 
 def _flow(
     positive: nn.Module, names: tuple[str, ...], inputs: Inputs, readout: Readout | None, exponent: int
-) -> tuple[float, tuple[Tensor, ...]]:
-    """R·2^exponent, and the scores times 2^(2·exponent): input and biases scaled, then the output."""
+) -> tuple[float, Scores]:
+    """R·2^exponent with input and biases scaled, and the scores by the exponent that scales the output."""
     scale, parameters = 2.0**exponent, dict(positive.named_parameters())
     state = {n: p * scale if n.rpartition(".")[2] == "bias" else p for n, p in parameters.items()}
     if exponent and isinstance(inputs, Tensor) and inputs.is_floating_point():
         inputs = inputs * scale
+    output = _output(lambda *a, **k: functional_call(positive, state, a, k), inputs, readout)
+    weights = [parameters[name] for name in names]
+
+    def scores(sink: int) -> tuple[Tensor, ...]:
+        ones = torch.full_like(output, 2.0**sink)
+        gradient = torch.autograd.grad(output, weights, ones, materialize_grads=True, retain_graph=True)
+        return tuple((w.detach() * g).abs() for w, g in zip(weights, gradient, strict=True))
+
+    return output.sum().item(), scores
+
+
+def _output(network: Callable[..., Any], inputs: Inputs, readout: Readout | None) -> Tensor:
     with trial("synflow", required="inputs that the model takes", remedy="pass the shape of a batch of one example"):
-        output = call(lambda *a, **k: functional_call(positive, state, a, k), inputs)
+        output = call(network, inputs)
     output = output if readout is None else readout(output)
     if not isinstance(output, Tensor):
         remedy = "pass readout=, the function that takes the logits out of the output"
         raise PruneproofError("synflow", required="a tensor output", received=type(output).__name__, remedy=remedy)
-    weights = [parameters[name] for name in names]
-    gradient = torch.autograd.grad(output, weights, torch.full_like(output, scale), materialize_grads=True)
-    return output.sum().item(), tuple((w.detach() * g).abs() for w, g in zip(weights, gradient, strict=True))
+    return output
+
+
+@torch.no_grad()
+def _reached(positive: nn.Module, inputs: Inputs, readout: Readout | None) -> bool:
+    """Whether any flow reaches the output, in zeros and ones; the network is spent."""
+    for parameter in positive.parameters():
+        parameter.copy_(parameter > 0)
+    reduce_outputs(list(positive.modules()))
+    return bool((_output(positive, inputs, readout) > 0).any())

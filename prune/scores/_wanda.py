@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ...errors import PruneproofError
-from ..parameters import prunable, unwrapped
+from ..parameters import prunable, require_real, unwrapped
 from ..trial import trial
-from ._frozen import Inputs, call, check_device, frozen
+from ._frozen import Inputs, call, check_device, frozen, require_derivatives
 
 
 def wanda(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
@@ -32,8 +32,8 @@ def wanda(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
     **Returns:** name → tensor of the weight's shape and dtype, non-negative. Wanda compares weights within one output:
     `select(..., scope="layer")` compares them within one layer.
 
-    **Raises:** `PruneproofError` if the model does not take the inputs, a prunable layer is never called, or parameters
-    lie on several devices.
+    **Raises:** `PruneproofError` if the model does not take the inputs, a prunable layer is never called, weights are
+    no real numbers, or parameters lie on several devices.
 
     Source: Sun, Liu, Bair, Kolter 2024, "A Simple and Effective Pruning Approach for Large Language Models".
 
@@ -45,8 +45,10 @@ def wanda(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
     """
     model = unwrapped(model)
     check_device("wanda", model)
+    require_derivatives("wanda")
     weights = prunable(model)
-    squares = {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}
+    require_real("wanda", weights)
+    squares = {n: torch.zeros_like(w, dtype=_wide(w), requires_grad=False) for n, w in weights.items()}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     remedy = "pass inputs of the model's shape and dtype"
     with frozen(model), _recording(model, weights, squares) as seen, torch.no_grad():
@@ -56,22 +58,18 @@ def wanda(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
         remedy = "call the layers as modules, or score these weights by magnitude"
         received = f"no input for {', '.join(unseen[:8])}"
         raise PruneproofError("wanda", required="an input for each layer", received=received, remedy=remedy)
-    return {name: weight.detach().abs() * squares[name].sqrt() for name, weight in weights.items()}
+    return {n: (weight.detach().abs() * squares[n].sqrt()).to(weight.dtype) for n, weight in weights.items()}
 
 
 @contextmanager
 def _recording(model: nn.Module, weights: dict[str, nn.Parameter], squares: dict[str, Tensor]) -> Generator[set[str]]:
     """Add up squared inputs while the block runs; gives the names of the weights whose layer was called."""
-    names, seen, evaluating = {id(weight): name for name, weight in weights.items()}, set[str](), set[nn.Module]()
+    names, seen = {id(weight): name for name, weight in weights.items()}, set[str]()
 
     def record(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
-        if layer in evaluating:
-            return
-        evaluating.add(layer)
         name = names[id(layer.weight)]
         squares[name] += _squared_inputs(layer, arguments)
         seen.add(name)
-        evaluating.discard(layer)
 
     layers = [module for module in model.modules() if id(getattr(module, "weight", None)) in names]
     handles = [layer.register_forward_pre_hook(record) for layer in layers]
@@ -82,10 +80,30 @@ def _recording(model: nn.Module, weights: dict[str, nn.Parameter], squares: dict
             handle.remove()
 
 
+class _Alone(nn.Module):
+    """A layer's own forward, past the hooks that others have put on the layer."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *arguments: Any) -> Tensor:
+        """What the layer computes."""
+        return self.layer.forward(*arguments)
+
+
+def _wide(weight: Tensor) -> torch.dtype:
+    """The precision of the sums: squares and thousands of terms leave the range of half precision."""
+    return torch.promote_types(weight.dtype, torch.float32)
+
+
 @torch.enable_grad()
 def _squared_inputs(layer: nn.Module, arguments: tuple[Any, ...]) -> Tensor:
     """Σ x² as each weight reads it: the gradient of Σ f(x²; w), whatever w is."""
     squared, *rest = arguments
-    weight = torch.zeros_like(layer.get_parameter("weight"), requires_grad=True)
-    value = functional_call(layer, {"weight": weight}, (squared.detach() ** 2, *rest))
+    alone, wide = _Alone(layer), _wide(layer.get_parameter("weight"))
+    tensors = [*alone.named_parameters(), *alone.named_buffers()]
+    state = {name: tensor.detach().to(wide) for name, tensor in tensors if tensor.is_floating_point()}
+    weight = torch.zeros_like(state["layer.weight"], requires_grad=True)
+    value = functional_call(alone, state | {"layer.weight": weight}, (squared.detach().to(wide) ** 2, *rest))
     return torch.autograd.grad(value.sum(), weight)[0]

@@ -1,0 +1,47 @@
+"""Wanda in half precision and on layers that carry hooks: each input is read once, as the layer reads it."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pruneproof.errors import PruneproofError
+from pruneproof.prune import scores
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scale", [300.0, 2.0**-13])
+def test_half_precision_neither_overflows_nor_underflows(dtype: torch.dtype, scale: float) -> None:
+    """The squares, 90,000 and 2^-26, and their sum over 10,000 examples leave float16; the norm, 100·scale, does not."""
+    layer = nn.Linear(4, 2).to(dtype)
+    result = scores.wanda(layer, torch.full((10_000, 4), scale, dtype=dtype))["weight"]
+    expected = layer.weight.detach().double().abs() * float(torch.tensor(scale, dtype=dtype)) * 100
+    eps = torch.finfo(dtype).eps
+    assert result.dtype == dtype
+    smallest = torch.finfo(dtype).smallest_normal * eps  # below which float16 has no number
+    # one rounding to the dtype, and sums of equal squares in float32, whose error is far below that
+    assert torch.allclose(result.double(), expected, rtol=eps, atol=smallest)
+
+
+def test_a_hook_that_changes_the_input_is_run_once() -> None:
+    """The layer reads 2x: with weights of one the score is ‖2x‖, not the norm of another doubling of (2x)²."""
+    layer, calls = nn.Linear(2, 1), list[Tensor]()
+    nn.init.ones_(layer.weight)
+
+    def doubled(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Tensor]:
+        calls.append(arguments[0])
+        return (2 * arguments[0],)
+
+    layer.register_forward_pre_hook(doubled)
+    layer.register_forward_hook(lambda module, arguments, output: output.clamp(max=0))
+    result = scores.wanda(layer, torch.tensor([[3.0, 0.0], [4.0, 1.0]]))
+    assert result["weight"].tolist() == [[10.0, 2.0]] and len(calls) == 1
+
+
+def test_misuse() -> None:
+    with torch.inference_mode(), pytest.raises(PruneproofError, match="wanda: .*inference_mode"):
+        scores.wanda(nn.Linear(2, 1), torch.ones(1, 2))
+    net = nn.Linear(2, 1, dtype=torch.complex64)
+    with pytest.raises(PruneproofError, match="wanda: needs weights that are real"):
+        scores.wanda(net, torch.ones(1, 2, dtype=torch.complex64))

@@ -81,7 +81,7 @@ def imp(
     **Returns:** an iterator over `Level`s, len(densities) + 1 of them.
 
     **Raises:** `PruneproofError` for arguments out of range or a model without prunable weights, when called, with
-    the model untouched.
+    the model untouched; later for a score of other parameters.
 
     Source: Frankle & Carbin 2019; Frankle et al. 2020 (rewinding); Renda et al. 2020 (learning-rate rewinding).
 

@@ -76,8 +76,8 @@ def greedy_subnetwork(
     **Returns:** a `Subnetwork`; in exact arithmetic its `model` computes Wh with the weights of the selection in place
     of every dense layer output.
 
-    **Raises:** `PruneproofError` for other models, weights that are shared or that `torch.nn.utils.prune` computes, empty
-    or non-finite data, steps below 1.
+    **Raises:** `PruneproofError` for other models, weights that are shared or computed (by `torch.nn.utils.prune`),
+    empty or non-finite data, steps below 1.
 
     Source: Ye et al. 2020 (arXiv 2003.01794); G1, G2 in theory/greedy.md.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...theory.scaling_fit import FittedLaw, relative_to
+from ...theory.scaling_fit import FittedLaw
 from ...theory.scaling_points import Points
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ def draw_networks(axes: Axes, fitted: FittedLaw, points: Points | None = None) -
 
 
 def draw_one_curve(axes: Axes, fitted: FittedLaw) -> None:
-    """Every network on one curve: the share of the logarithmic rise from ε_np to ε↑ against the invariant."""
+    """The share of the logarithmic rise from ε_np to ε↑ against the invariant: points and the law, a shade per network.
+
+    The law's own share depends on ε_np through K, so each dense error has its line; they nearly coincide.
+    """
     points, invariant = fitted.points, fitted.invariant(fitted.points)
     rise = np.log(fitted.parameters["upper_error"] / points.dense_error)
     names = points.networks()
@@ -49,9 +52,7 @@ def draw_one_curve(axes: Axes, fitted: FittedLaw) -> None:
         mine = points.network == name
         axes.plot(invariant[mine], np.log(points.error / points.dense_error)[mine] / rise[mine], "o", color=colour,
                   markersize=3)  # fmt: skip
-    curve = np.exp(fitted.model.log_error(dict(fitted.parameters), relative_to(points, fitted.reference)))
-    order = np.argsort(invariant)
-    axes.plot(invariant[order], (np.log(curve / points.dense_error) / rise)[order], color=INK, linewidth=1)
+        axes.plot(*_share(fitted, points.where(mine), invariant), color=colour, linewidth=1)
     axes.set(xscale="log", xlabel=f"invariant {INVARIANT}", ylabel=RISE)
     axes.invert_xaxis()
 
@@ -81,6 +82,15 @@ def plain_decades(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _share(fitted: FittedLaw, mine: Points, invariant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The law of one network over the range of all invariants."""
+    place = np.geomspace(invariant.min(), invariant.max(), 80)
+    ones, dense = np.ones(80), mine.dense_error[0]
+    at = Points(**{name: np.repeat(getattr(mine, name)[:1], 80) for name in mine.__dataclass_fields__})
+    logged = fitted.model.log_error(dict(fitted.parameters), at.replaced(density=place, width=ones, depth=ones))
+    return place, (logged - np.log(dense)) / np.log(fitted.parameters["upper_error"] / dense)
 
 
 def _line(fitted: FittedLaw, mine: Points) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..errors import PruneproofError
+from ..errors import PruneproofError, described, require_type
 
 
 def balanced_batch(
@@ -20,7 +20,7 @@ def balanced_batch(
 
     **Returns:** inputs (classes · per_class, …) and their labels, ordered by class.
 
-    **Raises:** `PruneproofError` if lengths differ or a class has too few examples.
+    **Raises:** `PruneproofError` if lengths differ, there are no labels, or a class has too few examples.
 
     Example:
         >>> x, y = balanced_batch(torch.arange(8.0), torch.arange(8) % 2, 2, generator=torch.Generator())
@@ -28,9 +28,16 @@ def balanced_batch(
         [0, 0, 1, 1]
     """
     where = "balanced_batch"
-    if labels.ndim != 1 or len(inputs) != len(labels) or labels.is_floating_point():
+    remedy = "pass torch.Generator().manual_seed(seed)"
+    require_type(where, generator, torch.Generator, required="a torch.Generator", remedy=remedy)
+    for data in (inputs, labels):
+        require_type(where, data, Tensor, required="tensors of inputs and labels", remedy="convert them")
+    if labels.ndim != 1 or not labels.numel() or inputs.shape[:1] != labels.shape or labels.is_floating_point():
         received = f"inputs {tuple(inputs.shape)}, labels {labels.dtype} {tuple(labels.shape)}"
         raise PruneproofError(where, required="one integer label per input", received=received, remedy="check the data")
+    if isinstance(per_class, bool) or not isinstance(per_class, int):
+        required, remedy = "a whole number of examples per class", "pass e.g. 10"
+        raise PruneproofError(where, required=required, received=described(per_class), remedy=remedy)
     order = torch.randperm(len(labels), generator=generator, device=generator.device).to(labels.device)
     classes, counts = labels.unique(return_counts=True)
     if per_class < 1 or int(counts.min()) < per_class:

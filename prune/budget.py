@@ -10,6 +10,7 @@ full, ties to the earlier layer. Arithmetic is exact (rational numbers).
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from heapq import heapify, heappop, heappush
 
 from ..errors import PruneproofError, described
 
@@ -62,7 +63,8 @@ def erk(shapes: Sequence[Sequence[int]], count: int) -> list[int]:
     """Erdős–Rényi-kernel budgets: weights in proportion to the sum of a layer's dimensions, at most all of them.
 
     A layer of shape (n_out, n_in, height, width) has density ∝ (n_out + n_in + height + width) / (n_out n_in height
-    width). Where that exceeds one the layer is dense and the others share what is left, until none exceeds its size.
+    width); a single number counts as one by one. Where that exceeds one the layer is dense and the others share what is
+    left, until none exceeds its size.
 
     Source: Mocanu et al. 2018 (Erdős–Rényi), Evci et al. 2020 (the kernel form).
 
@@ -70,21 +72,40 @@ def erk(shapes: Sequence[Sequence[int]], count: int) -> list[int]:
         >>> erk([(2, 2), (10, 10)], 30)  # the small layer would be due 5 and is full
         [4, 26]
     """
-    return _apportioned([sum(shape) for shape in shapes], [math.prod(shape) for shape in shapes], count)
+    return _apportioned([max(1, sum(shape)) for shape in shapes], [math.prod(shape) for shape in shapes], count)
 
 
 def _apportioned(shares: Sequence[int], sizes: Sequence[int], count: int) -> list[int]:
     scale = _scale(shares, sizes, count)
     half = Fraction(1, 2)
     kept = [min(size, math.floor(scale * share + half)) for share, size in zip(shares, sizes, strict=True)]
-    layers = range(len(sizes))
-    for _ in range(count - sum(kept)):
-        open_layers = [layer for layer in layers if kept[layer] < sizes[layer]]
-        kept[max(open_layers, key=lambda layer: Fraction(shares[layer], 2 * kept[layer] + 1))] += 1
-    for _ in range(sum(kept) - count):
-        last_first = [layer for layer in reversed(layers) if kept[layer]]
-        kept[min(last_first, key=lambda layer: Fraction(shares[layer], 2 * kept[layer] - 1))] -= 1
+    if sum(kept) < count:
+        _give(kept, shares, sizes, count - sum(kept))
+    else:
+        _take(kept, shares, sum(kept) - count)
     return kept
+
+
+def _give(kept: list[int], shares: Sequence[int], sizes: Sequence[int], number: int) -> None:
+    """Weights to the layers of largest share / (2·kept + 1) that are not full, ties to the earlier."""
+    heap = [(-Fraction(shares[i], 2 * kept[i] + 1), i) for i in range(len(kept)) if kept[i] < sizes[i]]
+    heapify(heap)
+    for _ in range(number):
+        layer = heappop(heap)[1]
+        kept[layer] += 1
+        if kept[layer] < sizes[layer]:
+            heappush(heap, (-Fraction(shares[layer], 2 * kept[layer] + 1), layer))
+
+
+def _take(kept: list[int], shares: Sequence[int], number: int) -> None:
+    """The weights given last: those of smallest share / (2·kept − 1), ties from the later layer."""
+    heap = [(Fraction(shares[i], 2 * kept[i] - 1), -i) for i in range(len(kept)) if kept[i]]
+    heapify(heap)
+    for _ in range(number):
+        layer = -heappop(heap)[1]
+        kept[layer] -= 1
+        if kept[layer]:
+            heappush(heap, (Fraction(shares[layer], 2 * kept[layer] - 1), -layer))
 
 
 def _scale(shares: Sequence[int], sizes: Sequence[int], count: int) -> Fraction:

@@ -5,9 +5,8 @@ are those of the kept values and one bit per weight (`SparseWeight` in the forma
 on one forward pass of an example.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -71,7 +70,8 @@ class Inspection:
     @property
     def density(self) -> float:
         """The kept fraction of all prunable weights."""
-        return sum(layer.kept for layer in self.layers) / sum(layer.total for layer in self.layers)
+        total = sum(layer.total for layer in self.layers)
+        return sum(layer.kept for layer in self.layers) / total if total else 1.0  # of no weights, none is pruned
 
     @property
     def dense_bytes(self) -> int:
@@ -113,9 +113,7 @@ def inspect_model(
     """
     plain = unwrapped(model)
     swapped = {n: m for n, m in plain.named_modules() if isinstance(m, MaskedLinear | SparseLinear)}
-    weights: dict[str, Any] = {} if swapped and not _has_prunable(plain) else dict(prunable(plain))
-    if masks is not None:
-        weights |= parameters_named(plain, {name: mask.shape for name, mask in masks.items()}, where="inspect_model")
+    weights = _weights(plain, masks, swapped)
     kept = {
         name: masks[name].to(weight.device) if masks is not None and name in masks else weight.detach() != 0
         for name, weight in weights.items()
@@ -128,6 +126,19 @@ def inspect_model(
     costs += [_swapped_cost(f"{n}.weight".lstrip("."), layer, uses.get(f"{n}.weight")) for n, layer in swapped.items()]
     stored = {id(t): t.numel() * t.element_size() for t in [*plain.parameters(), *plain.buffers()]}
     return Inspection(tuple(costs), sum(stored.values()) - sum(cost.dense_bytes for cost in costs))
+
+
+def _weights(
+    plain: nn.Module, masks: Masks | None, swapped: Mapping[str, MaskedLinear | SparseLinear]
+) -> dict[str, nn.Parameter]:
+    """What is counted: prunable and masked weights, each once, but not those of swapped layers."""
+    weights = {} if swapped and not _has_prunable(plain) else prunable(plain)
+    if masks is not None:
+        named = parameters_named(plain, {name: mask.shape for name, mask in masks.items()}, where="inspect_model")
+        names = {id(weight): name for name, weight in named.items()}  # a tied weight goes by the name in the masks
+        weights = {names.get(id(weight), name): weight for name, weight in weights.items()} | named
+    inside = {id(layer.weight) for layer in swapped.values() if isinstance(layer, MaskedLinear)}
+    return {name: weight for name, weight in weights.items() if id(weight) not in inside}
 
 
 def _has_prunable(model: nn.Module) -> bool:
@@ -151,7 +162,7 @@ def _swapped_cost(name: str, layer: MaskedLinear | SparseLinear, uses: int | Non
 def layer_cost(name: str, weight: Tensor, kept: Tensor, uses: int | None) -> LayerCost:
     """The cost of one weight, used `uses` times per example (None if unknown)."""
     count, size = int(kept.count_nonzero()), weight.element_size()
-    rows = kept.flatten(1)
+    rows = kept.flatten(1) if kept.ndim > 1 else kept.reshape(1, -1)
     packed = count * size + BitMask.pack(rows).words.numel() * 4
     speed = "dense" if count == weight.numel() else _pattern(rows)
     macs = None if uses is None else uses * weight.numel()

@@ -194,7 +194,7 @@ def synflow(
 def _check_density(where: str, model: nn.Module, density: float | None, scope: str) -> float:
     """Refuse a density that cannot be kept, before any work; returns it, or the one that a pattern fixes."""
     require_type(where, model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module itself")
-    weights = prunable(model)
+    weights = {name: weight for name, weight in prunable(model).items() if weight.numel()}
     pattern = read_pattern(scope, where=where)
     if pattern is not None:
         require_pattern_budget(density, None, *pattern, where=where)

@@ -7,6 +7,7 @@ weight flattened from its second dimension on. A group never crosses two rows, s
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -35,7 +36,8 @@ def read_pattern(scope: str, *, where: str) -> tuple[int, int] | None:
 
 def require_pattern_budget(density: object, count: object, n: int, m: int, *, where: str) -> None:
     """A pattern fixes the budget; a density may repeat it: n/m, or the float nearest to it."""
-    if count is not None or (density is not None and density not in (Fraction(n, m), n / m)):
+    repeated = density is None or (isinstance(density, Real) and density in (Fraction(n, m), n / m))
+    if count is not None or not repeated:
         required = f'no count, and no density but n/m = {n}/{m} = {n / m:g}, which scope "{n}:{m}" fixes'
         received = f"count={described(count)}" if count is not None else f"density={described(density)}"
         raise PruneproofError(where, required=required, received=received, remedy="leave it out")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.conv import _ConvTransposeNd  # pyright: ignore[reportPrivateUsage]
 
+from ..errors import PruneproofError
 from .scores._frozen import Inputs, call, frozen
 from .trial import trial
 
@@ -40,7 +41,12 @@ def count_positions(
 def _counted(model: nn.Module, layers: dict[nn.Module, str], input_shape: Sequence[int] | Inputs) -> dict[str, int]:
     inputs: Any = input_shape
     if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
-        sample = next(tensor for tensor in [*model.parameters(), *model.buffers()] if tensor.is_floating_point())
+        held = [*model.parameters(), *model.buffers()]
+        sample = next((tensor for tensor in held if tensor.is_floating_point()), None)
+        if sample is None:
+            required, received = "a weight of real floating-point numbers", " and ".join({str(t.dtype) for t in held})
+            remedy = "pass the inputs themselves in place of their shape"
+            raise PruneproofError("inspect_model", required=required, received=received, remedy=remedy)
         inputs = torch.zeros(tuple(input_shape), dtype=sample.dtype, device=sample.device)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with frozen(model), _counting(layers) as uses, torch.no_grad():
@@ -55,7 +61,9 @@ def _counting(layers: dict[nn.Module, str]) -> Generator[dict[str, int]]:
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         positions = inputs[0] if isinstance(layer, _ConvTransposeNd) else output
         spatial = len(tuple(getattr(layer, "kernel_size", ())))
-        uses[layers[layer]] = uses.get(layers[layer], 0) + positions.numel() // positions.shape[-1 - spatial]
+        channels = positions.ndim - 1 - spatial
+        examples, places = positions.shape[:channels], positions.shape[channels + 1 :]
+        uses[layers[layer]] = uses.get(layers[layer], 0) + examples.numel() * places.numel()
 
     handles = [layer.register_forward_hook(count) for layer in layers]
     try:

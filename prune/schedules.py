@@ -8,7 +8,9 @@ With n steps and final density d, after step k = 1 … n:
 * `cubic`: d + (1 − d)·(1 − k/n)³, much at first and little at the end (Zhu & Gupta 2018).
 """
 
-from ..errors import PruneproofError
+from numbers import Real
+
+from ..errors import PruneproofError, described
 
 
 def one_shot(density: float) -> tuple[float, ...]:
@@ -69,7 +71,9 @@ def cubic(density: float, steps: int) -> tuple[float, ...]:
 
 
 def _check(where: str, density: float, steps: int) -> None:
-    if not 0 < density <= 1:
-        raise PruneproofError(where, required="a density in (0, 1]", received=density, remedy="pass the kept fraction")
+    if isinstance(density, bool) or not isinstance(density, Real) or not 0 < density <= 1:
+        remedy, received = "pass the kept fraction", described(density)
+        raise PruneproofError(where, required="a density in (0, 1]", received=received, remedy=remedy)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise PruneproofError(where, required="steps, a whole number >= 1", received=steps, remedy="pass e.g. 100")
+        remedy, received = "pass e.g. 100", described(steps)
+        raise PruneproofError(where, required="steps, a whole number >= 1", received=received, remedy=remedy)

@@ -79,10 +79,9 @@ def _check_scores(scores: Mapping[str, Tensor]) -> None:
     if not any(score.numel() for score in scores.values()):
         raise PruneproofError(_WHERE, required="scores", received="none", remedy="score a model with prunable weights")
     for name, score in scores.items():
-        if not score.is_floating_point():
-            raise PruneproofError(
-                _WHERE, required="floating-point scores", received=f"{score.dtype} for {name}", remedy="convert them"
-            )
+        if not score.is_floating_point() or score.dtype.itemsize == 1:  # eight bits cannot be compared in torch
+            required, received = "floating-point scores of 16 bits or more", f"{score.dtype} for {name}"
+            raise PruneproofError(_WHERE, required=required, received=received, remedy="convert them")
         if score.numel() and bool(score.detach().aminmax().min.isnan()):
             raise PruneproofError(
                 _WHERE,
@@ -133,7 +132,7 @@ def _by_layer(
     kept = _total(sum(sizes.values()), density, count)
     shares = uniform(list(sizes.values()), kept) if scope == "layer" else erk([s.shape for s in scores.values()], kept)
     counts = dict(zip(scores, shares, strict=True))
-    _refuse_empty(counts, scope)
+    _refuse_empty({name: kept for name, kept in counts.items() if sizes[name]}, scope)
     return counts
 
 

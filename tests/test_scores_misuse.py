@@ -101,9 +101,7 @@ def test_weights_that_are_no_real_numbers(dtype: torch.dtype) -> None:
     net = nn.Sequential(nn.Linear(4, 3))
     net[0].weight = nn.Parameter(torch.ones(3, 4, dtype=dtype), requires_grad=False)
     for name, method in METHODS.items():
-        with pytest.raises(
-            PruneproofError, match=rf"{name}: needs weights that are real .*received 0\.weight of {dtype}"
-        ):
+        with pytest.raises(PruneproofError, match=rf"{name}: .* real .*received 0\.weight of {dtype}"):
             method(net, cross_entropy, (X, Y))
 
 

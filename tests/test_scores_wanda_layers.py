@@ -13,7 +13,7 @@ from pruneproof.prune import scores
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("scale", [300.0, 2.0**-13])
 def test_half_precision_neither_overflows_nor_underflows(dtype: torch.dtype, scale: float) -> None:
-    """The squares, 90,000 and 2^-26, and their sum over 10,000 examples leave float16; the norm, 100·scale, does not."""
+    """The squares, 90,000 and 2^-26, and their sum over 10,000 examples leave float16; the norm does not."""
     layer = nn.Linear(4, 2).to(dtype)
     result = scores.wanda(layer, torch.full((10_000, 4), scale, dtype=dtype))["weight"]
     expected = layer.weight.detach().double().abs() * float(torch.tensor(scale, dtype=dtype)) * 100
@@ -40,7 +40,7 @@ def test_a_hook_that_changes_the_input_is_run_once() -> None:
 
 
 def test_misuse() -> None:
-    with torch.inference_mode(), pytest.raises(PruneproofError, match="wanda: .*inference_mode"):
+    with torch.inference_mode(), pytest.raises(PruneproofError, match=r"wanda: .*inference_mode"):
         scores.wanda(nn.Linear(2, 1), torch.ones(1, 2))
     net = nn.Linear(2, 1, dtype=torch.complex64)
     with pytest.raises(PruneproofError, match="wanda: needs weights that are real"):

@@ -6,7 +6,8 @@ construction, and applies one rule per leaf: no natural enclosure, gradient or c
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import cast
@@ -14,7 +15,7 @@ from typing import cast
 from flint import ctx, fmpq
 
 from ..errors import PruneproofError
-from .certify import Proof, Step
+from .certify import PRECISIONS, Proof, Step
 from .expression_tree import rational
 from .leaves import Gap, at_point, excluded, leaf_rules
 from .problem import Problem, problem_from_json
@@ -22,7 +23,6 @@ from .region import Box
 
 KIND = "inequality"
 FORMAT = 1
-MAX_PRECISION = 4096
 LIBRARIES = ("python-flint", "sympy")
 
 
@@ -55,7 +55,8 @@ def save(proof: Proof, path: str | Path) -> None:
 def verify(data: object) -> str | None:
     """Re-check a certificate: `None` if it shows what it says, else the reason why it does not.
 
-    **Arguments:** `data`, what `json.load` gave. Raises `PruneproofError` for data that is no certificate at all.
+    **Arguments:** `data`, what `json.load` gave. Raises `PruneproofError` for data that is no certificate at all. What
+    the certificate claims is for the reader to compare with what he wants to know: see `claim`.
 
     >>> import sympy
     >>> from pruneproof.theory.certify import prove
@@ -64,12 +65,38 @@ def verify(data: object) -> str | None:
     >>> verify(proof) is None, verify({**proof, "steps": proof["steps"][:-1]})
     (True, 'the tree of boxes is cut short')
     """
-    fields = _fields(data)
-    question = problem_from_json(fields)
-    with ctx.workprec(cast(int, fields["precision"])):
-        if fields["verdict"] == "refuted":
-            return _check_witness(question, fields.get("witness"))
-        return _check_tree(question, _steps(fields.get("steps")))
+    with _malformed_refused():
+        fields = _fields(data)
+        question = problem_from_json(fields)
+        with ctx.workprec(cast(int, fields["precision"])):
+            if fields["verdict"] == "refuted":
+                return _check_witness(question, fields.get("witness"))
+            return _check_tree(question, _steps(fields.get("steps")))
+
+
+def claim(data: object) -> str:
+    """What a certificate is about: the inequality and the box, in one line.
+
+    >>> import sympy
+    >>> from pruneproof.theory.certify import prove
+    >>> x = sympy.Symbol("x", real=True)
+    >>> claim(certificate(prove(sympy.exp(x) > x, {x: (-2, 2)})))
+    'exp(x) > x for x in [-2, 2]'
+    """
+    with _malformed_refused():
+        return str(problem_from_json(_fields(data)))
+
+
+@contextmanager
+def _malformed_refused() -> Generator[None]:
+    """Tell in one line what a certificate from anyone makes go wrong: a missing field, a list for a number, depth."""
+    try:
+        yield
+    except PruneproofError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
+        received = f"{type(error).__name__}: {error}"[:200]
+        raise PruneproofError("check", required="a certificate", received=received, remedy="prove it again") from error
 
 
 def _fields(data: object) -> dict[str, object]:
@@ -79,8 +106,8 @@ def _fields(data: object) -> dict[str, object]:
         needed = f"a certificate of kind {KIND!r}, format {FORMAT}"
         raise PruneproofError("check", required=needed, received=received, remedy="prove it again")
     precision = fields.get("precision")
-    if type(precision) is not int or not 2 <= precision <= MAX_PRECISION:
-        needed = f"a precision of 2 to {MAX_PRECISION} bits"
+    if type(precision) is not int or precision not in PRECISIONS:
+        needed = f"a precision of {PRECISIONS[0]} to {PRECISIONS[-1]} bits"
         raise PruneproofError("check", required=needed, received=precision, remedy="prove it again")
     if fields.get("verdict") not in ("proved", "refuted"):
         raise PruneproofError("check", required="a verdict", received=fields.get("verdict"), remedy="prove it again")
@@ -126,7 +153,7 @@ def _check_tree(question: Problem, steps: list[Step]) -> str | None:
             left, right = box[index].cut(point)
             pending += [(*box[:index], part, *box[index + 1 :]) for part in (right, left)]
         elif not _holds(question, step, box, rules):
-            return f"the rule {step!r} does not decide {', '.join(map(str, box))}"
+            return f"the rule {step[:60]!r} does not decide {', '.join(map(str, box))}"
     return "the tree of boxes is cut short" if pending else None
 
 

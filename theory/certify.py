@@ -18,12 +18,13 @@ from ..errors import PruneproofError
 from .domain import refuse_poles
 from .leaves import at_point, by_interval, exact_jet, excluded, gradient, mean_value, natural, tail, touches
 from .problem import Problem, problem
-from .region import Box, Side, probes
+from .region import Box, Side, exact_point, probes
 
 Verdict = Literal["proved", "refuted", "undecided"]
 Step = str | tuple[int, fmpq]  # a leaf's rule, or a cut: which side, where
 
 PRECISION = 128
+PRECISIONS = range(2, 4097)  # bits with which a proof may be found and checked
 MAX_BOXES = 100_000
 MAX_DEPTH = 80
 MAX_OPEN = 4  # undecided boxes after which the search stops
@@ -82,6 +83,9 @@ def prove(
     {'x': -1}
     """
     start = perf_counter()
+    if type(precision) is not int or precision not in PRECISIONS:
+        needed = f"a precision of {PRECISIONS[0]} to {PRECISIONS[-1]} bits"
+        raise PruneproofError("prove", required=needed, received=precision, remedy="leave it at 128 at first")
     question = problem(inequality, box, given)
     with ctx.workprec(precision):
         cuts = _first_cuts(question, tail or {}, touch)
@@ -105,9 +109,13 @@ def _first_cuts(
     question: Problem, tails: Mapping[sympy.Symbol, sympy.Expr | int], touch: Iterable[sympy.Expr | int]
 ) -> list[tuple[int, fmpq]]:
     """Where to cut before searching: at the start of each tail and at interior touching points."""
+    if not isinstance(tails, Mapping) or not all(isinstance(symbol, sympy.Symbol) for symbol in tails):
+        raise PruneproofError("prove", required="a tail {symbol: X}", received=str(tails), remedy="pass tail={x: X}")
+    if not isinstance(touch, Iterable):
+        raise PruneproofError("prove", required="a list of points", received=str(touch), remedy="pass touch=[…]")
     names = [symbol.name for symbol in question.gap.symbols]
-    starts = {symbol.name: _exact(start) for symbol, start in tails.items()}
-    cuts = [(0, _exact(point)) for point in touch]
+    starts = {symbol.name: exact_point(start, where="prove") for symbol, start in tails.items()}
+    cuts = [(0, exact_point(point, where="prove")) for point in touch]
     for index, (name, side) in enumerate(zip(names, question.box, strict=True)):
         if side.high is None and not (name in starts and starts[name] > 0 and starts[name] >= side.low):
             remedy = f"pass tail={{{name}: X}} with X > 0"
@@ -117,12 +125,6 @@ def _first_cuts(
         if side.high is None:
             cuts.append((index, starts[name]))
     return cuts
-
-
-def _exact(number: sympy.Expr | int) -> fmpq:
-    if isinstance(number, bool) or not isinstance(number, int | sympy.Rational):
-        raise PruneproofError("prove", required="an exact point", received=number, remedy="use sympy.Rational")
-    return fmpq(int(number.numerator), int(number.denominator))
 
 
 class _Search:

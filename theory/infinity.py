@@ -8,14 +8,22 @@ from typing import cast
 
 import sympy
 
+from .intervals import Undefined
+
+MAX_DEGREE = 64  # of what is multiplied out; (1 + x + y)^2000 would take hours
+
 
 def at_infinity(formula: sympy.Expr, symbol: sympy.Symbol, inverse: sympy.Symbol) -> sympy.Expr:
     """The formula with `symbol` replaced by 1/`inverse`, its rational coefficients cancelled, term by term.
+
+    Raises `Undefined` where powers of sums are too high to be multiplied out.
 
     >>> x, v = sympy.symbols("x v")
     >>> at_infinity(sympy.log(1 + x) - x**2 / (2 + 2 * x**2), x, v)
     log(1 + 1/v) - 1/(2*v**2 + 2)
     """
+    if _degree(formula) > MAX_DEGREE:
+        raise Undefined("powers of sums too high to multiply out")
     outer = [part for part in sympy.postorder_traversal(formula) if part.is_Function and part.has(symbol)]
     names = {part: sympy.Dummy() for part in _maximal(outer)}
     replaced = cast(sympy.Expr, formula.xreplace(names))
@@ -23,6 +31,18 @@ def at_infinity(formula: sympy.Expr, symbol: sympy.Symbol, inverse: sympy.Symbol
     written = [_in_inverse(coefficient, symbol, inverse) * product for product, coefficient in terms.items()]
     back = {name: part.subs(symbol, 1 / inverse) for part, name in names.items()}
     return cast(sympy.Expr, sympy.Add(*written).xreplace(back))
+
+
+def _degree(formula: sympy.Basic) -> int:
+    """The degree of a formula multiplied out, powers of a single symbol or function left as they are."""
+    if isinstance(formula, sympy.Pow) and isinstance(formula.args[1], sympy.Integer):
+        base, times = formula.args[0], abs(int(formula.args[1]))
+        return times * _degree(base) if base.has(sympy.Add) else 1
+    if isinstance(formula, sympy.Mul):
+        return sum(_degree(part) for part in formula.args)
+    if isinstance(formula, sympy.Add):
+        return max(_degree(part) for part in formula.args)
+    return max((1, *(_degree(part) for part in formula.args)))
 
 
 def _maximal(functions: list[sympy.Basic]) -> list[sympy.Basic]:

@@ -13,6 +13,8 @@ from ..errors import PruneproofError
 from .balls import respect
 
 MAX_SYMBOLS = 3
+MAX_END_BITS = 1000  # of numerator or denominator: cut 80 times in two, such ends stay within what a certificate holds
+DECLARED = ("complex", "real", "positive", "negative", "nonnegative", "nonpositive", "nonzero")
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,14 @@ Box = tuple[Side, ...]
 
 def region(ranges: Mapping[sympy.Symbol, object], *, where: str) -> dict[sympy.Symbol, Side]:
     """Read a user's box: symbol → `(low, high)`, closed, or a sympy `Interval`; exact numbers only, `oo` above."""
+    if not isinstance(ranges, Mapping):
+        remedy = "pass {symbol: (low, high)}"
+        raise PruneproofError(where, required="a box", received=type(ranges).__name__, remedy=remedy)
     if not 1 <= len(ranges) <= MAX_SYMBOLS:
         needed = f"one to {MAX_SYMBOLS} symbols"
         raise PruneproofError(where, required=needed, received=f"{len(ranges)}", remedy="fix the others or split it")
+    for symbol in ranges:
+        _respect_kind(symbol, where)
     sides = {symbol: _side(symbol, given, where) for symbol, given in ranges.items()}
     for symbol, side in sides.items():
         for end, is_open in zip(side.ends(), (side.low_open, side.high_open), strict=False):
@@ -70,6 +77,17 @@ def region(ranges: Mapping[sympy.Symbol, object], *, where: str) -> dict[sympy.S
                 respect(symbol, end, where=where)
         _respect_open(symbol, side, where)
     return sides
+
+
+_PLAIN = [sympy.Symbol("_", **declared).assumptions0 for declared in ({}, *({name: True} for name in DECLARED))]
+
+
+def _respect_kind(symbol: object, where: str) -> None:
+    """Refuse what declares more than a sign (polar, imaginary, extended_positive): no range shows that it is true."""
+    if not isinstance(symbol, sympy.Symbol) or not (symbol.is_integer or symbol.assumptions0 in _PLAIN):
+        needed = f"symbols that declare at most one of {', '.join(DECLARED)}"
+        received = f"{symbol!s:.40} ({type(symbol).__name__})"
+        raise PruneproofError(where, required=needed, received=received, remedy="use sympy.Symbol(name, real=True)")
 
 
 def _respect_open(symbol: sympy.Symbol, side: Side, where: str) -> None:
@@ -112,12 +130,21 @@ def _ordered(symbol: sympy.Symbol, low: object, high: object, low_open: bool, hi
 def _end(symbol: sympy.Symbol, end: object, where: str) -> fmpq:
     if isinstance(end, fmpq):
         return end
-    if isinstance(end, int | Fraction) and not isinstance(end, bool):
-        return fmpq(*end.as_integer_ratio())
-    if isinstance(end, sympy.Rational):
-        return fmpq(int(end.p), int(end.q))
+    if isinstance(end, int | Fraction | sympy.Rational) and not isinstance(end, bool):
+        return exact_point(end, where=where)
     needed = f"exact rational ends for {symbol}"
     raise PruneproofError(where, required=needed, received=end, remedy='use sympy.Rational("0.1"), not a float')
+
+
+def exact_point(number: object, *, where: str) -> fmpq:
+    """An integer, fraction or sympy rational of moderate size, as it is."""
+    if isinstance(number, bool) or not isinstance(number, int | Fraction | sympy.Rational):
+        raise PruneproofError(where, required="an exact point", received=number, remedy="use sympy.Rational")
+    point = fmpq(int(number.numerator), int(number.denominator))
+    if point.height_bits() > MAX_END_BITS:
+        needed, received = f"points of at most {MAX_END_BITS} bits", f"one of {point.height_bits()} bits"
+        raise PruneproofError(where, required=needed, received=received, remedy="round it outward")
+    return point
 
 
 def probes(box: Box) -> list[tuple[fmpq, ...]]:

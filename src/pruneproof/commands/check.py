@@ -48,6 +48,8 @@ def main(
     seconds = perf_counter() - start
     claim = f"{data.get('kind')}, {data.get('verdict')}"
     print(f"{file}: {'confirmed' if reason is None else f'refused, {reason}'} ({claim}; {seconds:.2f} s)")
+    if data.get("kind") in CHECKERS:  # what was confirmed: a certificate may be about another inequality than expected
+        print(f"  {import_module('pruneproof.theory.certificate').claim(data)}")
     return CONFIRMED if reason is None else REFUSED
 
 
@@ -56,7 +58,7 @@ def _read(file: Path) -> dict[str, object]:
         if file.stat().st_size > MAX_BYTES:
             raise PruneproofError("check", required=f"at most {MAX_BYTES} bytes", received=str(file), remedy="split it")
         data = json.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         received = f"{file}: {type(error).__name__}: {error}"
         raise PruneproofError("check", required="a readable JSON file", received=received, remedy="check it") from error
     if not isinstance(data, dict):

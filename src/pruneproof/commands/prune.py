@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def main(
     model: tyro.conf.Positional[Path],
     factory: str,
-    density: float,
     out: Path,
+    density: Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")] = None,
     method: Literal["magnitude", "random", "snip", "grasp", "grasp_abs", "synflow"] = "magnitude",
-    scope: Literal["global", "layer", "erk"] = "global",
+    scope: Annotated[str, tyro.conf.arg(metavar="{global,layer,erk,N:M}")] = "global",
     batch: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
     input_shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N …", help_behavior_hint="")] = (),
     masks: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
@@ -39,16 +39,18 @@ def main(
     Args:
         model: a safetensors file.
         factory: package.module:function that builds the module of the checkpoint.
-        density: the kept fraction of all convolution and linear weights, in (0, 1].
+        density: the kept fraction of all convolution and linear weights, in (0, 1]; not needed with a scope N:M.
         out: the safetensors file to write.
         method: how weights are scored.
-        scope: global: the highest scores of the model; layer: one density in all layers; erk: Erdős–Rényi-kernel.
+        scope: global: the highest scores of the model; layer: one density in all layers; erk: Erdős–Rényi-kernel;
+            2:4 and the like: two of every four consecutive weights of a row (synflow then computes the flow once).
         batch: scoring examples for snip, grasp and grasp_abs, which alone take it.
         input_shape: shape of a batch of one example, for synflow, which alone takes it.
         masks: also write the masks, packed, to this file.
         seed: for random, which alone takes it; 0 if left out.
     """
     _check_options(method, batch, input_shape, seed)
+    _check_budget(density, scope)
     _check_paths({"the checkpoint": model, "--batch": batch, "--out": out, "--masks": masks})
     with Console(stderr=True).status("reading the model") as status:  # shown on a terminal only
         network = load_model(model, factory)
@@ -77,6 +79,24 @@ def _check_options(method: str, batch: Path | None, input_shape: tuple[int, ...]
     if len(input_shape) == 1:
         remedy = f"pass --input-shape 1 {input_shape[0]}"
         raise PruneproofError("--input-shape", required="a batch dimension", received=input_shape, remedy=remedy)
+    if seed is not None and not -(2**63) <= seed < 2**64:
+        required, remedy = "a seed from -2^63 to 2^64 - 1", "pass e.g. --seed 1"
+        raise PruneproofError("--seed", required=required, received=seed, remedy=remedy)
+
+
+def _check_budget(density: float | None, scope: str) -> None:
+    """Refuse a scope that is none, and a density that is missing or not the pattern's."""
+    from ..prune.pattern import read_pattern, require_pattern_budget
+
+    pattern = read_pattern(scope, where="--scope")
+    if pattern is not None:
+        require_pattern_budget(density, None, *pattern, where="--density")
+    elif scope not in ("global", "layer", "erk"):
+        remedy = "choose one"
+        raise PruneproofError("--scope", required="global, layer, erk or N:M", received=scope, remedy=remedy)
+    elif density is None:
+        required, remedy = "the kept fraction, in (0, 1]", "pass e.g. --density 0.1, or a --scope such as 2:4"
+        raise PruneproofError("--density", required=required, received="none", remedy=remedy)
 
 
 def _check_paths(paths: dict[str, Path | None]) -> None:
@@ -107,7 +127,10 @@ def _dead(network: "nn.Module", kept: "Masks", shape: tuple[int, ...]) -> str:
     weights = prunable(network)
     left = Masks({name: mask & (weights[name] != 0) for name, mask in kept.items()})
     empty = [name for name, mask in left.items() if not mask.any()]
-    connected = connectivity(network, left, shape).connected if shape else None
+    try:
+        connected = connectivity(network, left, shape).connected if shape else None
+    except PruneproofError:  # paths that the certificate cannot follow; the masks are none the worse
+        connected = None
     effect = {False: "no longer depends", True: "still depends", None: "may no longer depend"}
     consequence = f"the output {effect[connected]} on the input"
     if not empty and connected is not False:
@@ -119,7 +142,7 @@ def _dead(network: "nn.Module", kept: "Masks", shape: tuple[int, ...]) -> str:
 def _masks(
     network: "nn.Module",
     method: str,
-    density: float,
+    density: float | None,
     scope: str,
     batch: Path | None,
     input_shape: tuple[int, ...],
@@ -128,6 +151,7 @@ def _masks(
     import torch
 
     from .. import prune
+    from ..prune.methods import SYNFLOW_ITERATIONS
 
     if method == "magnitude":
         return prune.magnitude(network, density=density, scope=scope)
@@ -137,7 +161,8 @@ def _masks(
         if not input_shape:
             remedy = "pass e.g. --input-shape 1 3 32 32"
             raise PruneproofError("--method synflow", required="an input shape", received="none", remedy=remedy)
-        return prune.synflow(network, input_shape, density=density, scope=scope)
+        iterations = 1 if ":" in scope else SYNFLOW_ITERATIONS  # a pattern has one density
+        return prune.synflow(network, input_shape, density=density, scope=scope, iterations=iterations)
     score = {"snip": prune.snip, "grasp": prune.grasp, "grasp_abs": prune.grasp_abs}[method]
     return score(network, torch.nn.functional.cross_entropy, _batch(batch, method), density=density, scope=scope)
 

@@ -1,0 +1,106 @@
+"""`pruneproof prune` takes the scopes that the library takes, and refuses in one line before any work."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_model
+from torch import nn
+
+from pruneproof.cli import main
+from pruneproof.prune import Masks, magnitude, scores, select
+
+NETS = """
+from torch import nn
+
+
+def net():
+    return nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+
+
+def pooled():
+    return nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.MaxPool2d(2, dilation=2), nn.Flatten(), nn.Linear(1, 2))
+
+
+def odd():
+    return nn.Linear(6, 2)
+
+
+def loads():
+    raise AssertionError("the model was built")
+"""
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "pruned_nets.py").write_text(NETS)
+    save_model(network(), str(tmp_path / "model.safetensors"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def ran(*options: str, factory: str = "net") -> int:
+    asked = ["prune", "model.safetensors", "--factory", f"pruned_nets:{factory}", "--out", "pruned.safetensors"]
+    return main([*asked, *options])
+
+
+def test_a_pattern_needs_no_density(folder: Path) -> None:
+    assert ran("--scope", "2:4", "--masks", "masks.safetensors") == 0
+    expected = magnitude(network(), scope="2:4")
+    assert Masks.load(folder / "masks.safetensors") == expected
+    pruned = load_file(folder / "pruned.safetensors")
+    assert all(torch.equal(pruned[name] != 0, mask) for name, mask in expected.items())
+    assert ran("--scope", "1:4", "--density", "0.25") == 0
+
+
+def test_synflow_takes_a_pattern(folder: Path) -> None:
+    assert ran("--scope", "2:4", "--method", "synflow", "--input-shape", "1", "8", "--masks", "m.safetensors") == 0
+    assert Masks.load(folder / "m.safetensors") == select(scores.synflow(network(), (1, 8)), scope="2:4")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--density: needs the kept fraction, in (0, 1]; received none; pass e.g. --density 0.1"),
+        (["--scope", "erk"], "--density: needs the kept fraction"),
+        (["--scope", "rows", "--density", "0.5"], "--scope: needs global, layer, erk or N:M; received rows"),
+        (["--scope", "4:2"], "--scope: needs two numbers n:m"),
+        (["--scope", "2:4", "--density", "0.25"], "--density: needs no count, and no density but n/m = 2/4"),
+        (["--method", "random", "--density", "0.5", "--seed", "9" * 23], "--seed: needs a seed from -2^63 to 2^64 - 1"),
+        (["--method", "random", "--density", "0.5", "--seed", f"-{2**63 + 1}"], "--seed: needs a seed"),
+    ],
+)
+def test_misuse_is_told_in_one_line_before_any_work(
+    folder: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ran(*options, factory="loads") == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+    assert not (folder / "pruned.safetensors").exists()
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**64 - 1])
+def test_every_seed_of_torch_is_one(folder: Path, seed: int) -> None:
+    assert ran("--method", "random", "--density", "0.5", "--seed", str(seed)) == 0
+
+
+def test_a_pattern_that_does_not_fit_the_layers_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_model(nn.Linear(6, 2), str(folder / "model.safetensors"))
+    assert ran("--scope", "2:4", factory="odd") == 2
+    assert "6 weights per row in weight" in capsys.readouterr().err
+
+
+def test_a_network_that_the_certificate_cannot_follow_is_pruned_all_the_same(folder: Path) -> None:
+    torch.manual_seed(0)
+    pool = nn.MaxPool2d(2, dilation=2)
+    net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), pool, nn.Flatten(), nn.Linear(1, 2))
+    save_model(net, str(folder / "model.safetensors"))
+    options = ["--density", "0.5", "--method", "synflow", "--input-shape", "1", "1", "3", "3"]
+    assert ran(*options, factory="pooled") == 0
+    assert (folder / "pruned.safetensors").is_file()

@@ -83,6 +83,15 @@ def test_a_law_by_which_pruning_helps_gives_no_recommendation() -> None:
         recommend(fitted, 0.2, np.random.default_rng(0))
 
 
+def test_a_fit_by_which_pruning_helps_is_warned_against(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    falling = np.linspace(0.1, 0.04, len(ROWS))
+    rows = [row | {"error": error, "dense_error": 0.1} for row, error in zip(ROWS, falling, strict=True)]
+    file = tmp_path / "helps.csv"
+    file.write_text("\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]), "utf-8")
+    assert main(["fit", str(file)]) == 0
+    assert "warning: ε↑ is not above the largest dense error, 0.1" in capsys.readouterr().out
+
+
 def test_warnings_and_constants_at_a_limit_are_in_both_forms(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

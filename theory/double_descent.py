@@ -3,10 +3,10 @@
 He, Xie, Zhu, Qin (ICML 2022): as the density falls the test error first stays (Light), rises to a peak (Critical),
 falls below it (Sweet), rises for good (Collapsed). For large networks the dense error can beat every pruned one, so the
 trough is sought after the peak: peak and trough are the pair of levels, in this order, with the largest fall, less what
-the trough lies above the dense error (otherwise a ripple in the collapse would count). Light ends, Critical ends and
-Sweet ends where half the rise to the peak, half the fall to the trough and half the final rise are first reached for
-good (Light) or at all (the others). A curve without a peak gives peak 0: Light until it first falls below the dense
-error, no Critical; Sweet until half the final rise, and no Sweet if it never falls.
+the trough lies above the dense error (otherwise a ripple in the collapse would count). Light ends where half the rise
+to the peak is exceeded for good, Critical where half the fall to the trough is first reached, Sweet where half the
+final rise is first exceeded. A curve without a peak gives peak 0 and no Critical: Light until it first falls below the
+dense error, then Sweet until half the final rise; no Sweet if it never falls.
 """
 
 from dataclasses import dataclass

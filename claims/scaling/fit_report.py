@@ -95,6 +95,9 @@ def warnings(report: FitReport) -> list[str]:
         found.append(f"too few points for the scaling law: {model} is the simplest curve that they carry")
     if report.fitted.at_bound:
         found.append(f"at the limit of the search, hence not determined: {', '.join(report.fitted.at_bound)}")
+    worst = float(report.fitted.points.dense_error.max())
+    if model == LAW.name and report.fitted.parameters["upper_error"] <= worst:
+        found.append(f"ε↑ is not above the largest dense error, {worst:.4g}: by this fit pruning improves a network")
     tested = [each for each in report.comparison if isfinite(each.held_out)]
     best = min(tested, key=lambda each: each.held_out, default=None)
     if best is not None and best.name != model:

@@ -106,10 +106,10 @@ def _choose(
     halves = torch.cat([scores * (weight > 0), scores * (weight < 0)]).unflatten(1, (channels, -1))
     count = max(1, round(density * channels))
     (keep,) = top_k_masks([halves.sum(2).amax(0)], count)
-    dropped = (~keep).to(weight.dtype).repeat_interleave(weight.shape[1] // channels)
+    dropped = (~keep).repeat_interleave(weight.shape[1] // channels)
     epsilon = torch.zeros(2, len(weight), dtype=torch.float64)
     for block in blocks(weight, scores, [pseudo_points(rows)]):
-        epsilon[block.sign, block.rows] = block.worst_share(dropped.expand_as(block.weight)).double()
+        epsilon[block.sign, block.rows] = block.worst_share(dropped.expand_as(block.weight))
     return keep, epsilon
 
 

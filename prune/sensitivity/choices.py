@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from ...errors import PruneproofError
 from .draws import FACTORS, Drawing
 from .errors import ERRORS, Ranking, ranking
 from .half_rows import Block, blocks
@@ -85,7 +86,10 @@ def _bisect(
 
 
 def pruned_rows(layer: Measured, choice: Choice, log: float, stretch: float, generator: Generator) -> Tensor:
-    """Draw the layer's new weights (outputs, inputs)."""
+    """Draw the layer's new weights (outputs, inputs).
+
+    Raises PruneproofError where a reweighted weight is beyond the layer's dtype.
+    """
     new = torch.zeros_like(layer.weight)
     groups = [layer.weight.new_zeros(0, layer.weight.shape[1])] * layer.layer.groups
     for block in blocks(layer.weight, layer.scores, groups):
@@ -96,6 +100,13 @@ def pruned_rows(layer: Measured, choice: Choice, log: float, stretch: float, gen
             if number != KEPT:
                 drawn = FACTORS[NAMES[number]](block, order, budget, epsilon, Drawing(log, stretch, generator))
                 factors = torch.where((variant == number).unsqueeze(1), drawn, factors)
-        part = block.weight * factors.to(block.weight.dtype)
+        part = (factors * block.weight).to(block.weight.dtype)  # in float64: one rounding, as `Ranking.unit` says
         new[block.rows] += part if block.sign == 0 else -part
+    if not bool(new.isfinite().all()):
+        raise PruneproofError(
+            "sipp",
+            required=f"reweighted weights within {new.dtype}",
+            received=f"more than {torch.finfo(new.dtype).max:g} in {layer.layer.name}",
+            remedy='raise the density, take variant="det", or prune a float32 copy',
+        )
     return new

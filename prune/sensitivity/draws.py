@@ -25,8 +25,9 @@ def det(block: Block, order: Ranking, budget: Tensor, epsilon: Tensor, law: Draw
 
 
 def symmetric(block: Block, order: Ranking, budget: Tensor, epsilon: Tensor, law: Drawing) -> Tensor:
-    """Divide what Det keeps by 1 − share/2; epsilon = share/(2 − share), so the divisor is 1/(1 + epsilon)."""
-    return order.top(budget.round()).double() * (1 + epsilon).unsqueeze(1)
+    """Divide what Det keeps by 1 − share/2; the ε of that is share/(2 − share), stored (1 + unit)/(1 − share/2) − 1."""
+    factor = torch.where(order.whole(budget), 1.0, (1 + epsilon) / (1 + order.unit))
+    return order.top(budget.round()).double() * factor.unsqueeze(1)
 
 
 def poisson(block: Block, order: Ranking, budget: Tensor, epsilon: Tensor, law: Drawing) -> Tensor:

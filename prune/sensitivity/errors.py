@@ -2,6 +2,9 @@
 
 A budget is the number of weights kept (Det), expected (Poisson) or drawn (Rand, and what the prefix hybrid does not
 keep). `log` is ln(2/δ') of one half-row at one point; `stretch` is C. A budget that keeps everything has ε = 0.
+
+Rounding is charged: that of the sensitivities as a larger C, that of reweighted weights as (1 + ε)(1 + unit) − 1, that
+of the formulas themselves by `rounding`.
 """
 
 from collections.abc import Callable
@@ -10,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .half_rows import Block
+from .half_rows import UNIT, Block, rounding
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,16 @@ class Ranking:
         sorted: (rows, inputs) float64.
         tail: (rows, inputs) float64, Σ from each place on; `tail[:, 0]` is Σ.
         size: (rows,) number of non-zero weights.
+        excess: what a sensitivity may be too small by, as a factor of C.
+        unit: (rows,) float64, relative error of a reweighted weight once it is stored.
     """
 
     order: Tensor
     sorted: Tensor
     tail: Tensor
     size: Tensor
+    excess: float
+    unit: Tensor
 
     def whole(self, budget: Tensor) -> Tensor:
         """Rows whose budget keeps everything."""
@@ -44,7 +51,20 @@ def ranking(block: Block) -> Ranking:
     values, order = block.sensitivity.sort(dim=1, descending=True, stable=True)
     values = values.double()
     tail = values.flip(1).cumsum(1).flip(1)
-    return Ranking(order, values, tail, (block.weight > 0).sum(1))
+    return Ranking(order, values, tail, (block.weight > 0).sum(1), _excess(block), _unit(block))
+
+
+def _excess(block: Block) -> float:
+    """1/(1 − γ) for in + 10 roundings: the in + 8 that `sensitivities` promises, and room for what underflow takes."""
+    lost = (block.weight.shape[1] + 10) * torch.finfo(block.sensitivity.dtype).eps / 2
+    return 1 + lost / (1 - 2 * lost)
+
+
+def _unit(block: Block) -> Tensor:
+    """u|ŵ| + η over the smallest weight, η half the smallest subnormal; factors are right to in + 8 roundings."""
+    kind, terms = torch.finfo(block.weight.dtype), block.weight.shape[1]
+    least = torch.where(block.weight > 0, block.weight, torch.inf).amin(1).double()
+    return kind.eps / 2 + (terms + 8) * UNIT + kind.smallest_normal * kind.eps / 2 / least
 
 
 def bernstein(reach: Tensor, variance: Tensor, draws: Tensor, log: float) -> Tensor:
@@ -57,8 +77,9 @@ def det(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float
     """S2: the max of the sum on S; elsewhere (stretch > 1) C times the sum of the maxima."""
     dropped = ~order.top(budget.round())
     if stretch == 1.0:
-        return torch.where(order.whole(budget), 0.0, block.worst_share(dropped.to(block.weight.dtype)).double())
-    return (stretch * (block.sensitivity.double() * dropped).sum(1)).clamp(max=1.0)
+        return torch.where(order.whole(budget), 0.0, block.worst_share(dropped))
+    shares = stretch * order.excess * (block.sensitivity.double() * dropped).sum(1)
+    return (shares * rounding(dropped.shape[1])).clamp(max=1.0)
 
 
 def symmetric(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
@@ -72,9 +93,9 @@ def poisson(block: Block, order: Ranking, budget: Tensor, log: float, stretch: f
     tau, chance = sampling(block, order, budget)
     missing = torch.ones_like(tau)
     if stretch == 1.0:
-        missing = block.worst_share((1 - chance).to(block.weight.dtype)).double()
-    epsilon = bernstein(torch.full_like(tau, stretch), stretch * missing, tau, log)
-    return torch.where(order.whole(budget), 0.0, epsilon)
+        missing = block.worst_share(1 - chance)
+    reach = stretch * order.excess
+    return bernstein(torch.full_like(tau, reach), reach * missing, tau, log)
 
 
 def sampling(block: Block, order: Ranking, budget: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,8 +114,8 @@ def sampling(block: Block, order: Ranking, budget: Tensor) -> tuple[Tensor, Tens
 
 def rand(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
     """S1."""
-    mass = stretch * order.tail[:, 0]
-    return torch.where(order.whole(budget), 0.0, bernstein(mass, mass, budget.floor().clamp(min=1), log))
+    mass = stretch * order.excess * order.tail[:, 0]
+    return bernstein(mass, mass, budget.floor().clamp(min=1), log)
 
 
 def hybrid(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
@@ -105,7 +126,7 @@ def hybrid(block: Block, order: Ranking, budget: Tensor, log: float, stretch: fl
 def prefix(order: Ranking, budget: Tensor, log: float, stretch: float) -> tuple[Tensor, Tensor]:
     """The smallest ε of S3 over k kept and budget − k drawn, and that k; k depends on s alone. k = 0 is S1."""
     rest = budget.floor().unsqueeze(1) - torch.arange(order.sorted.shape[1], dtype=torch.float64)
-    reach = stretch * order.tail
+    reach = stretch * order.excess * order.tail
     share = reach.clamp(max=1.0)
     best = torch.minimum(share, reach / 2)  # where r'(reach − r') is largest over r' ≤ share
     drawn = bernstein(reach, best * (reach - best), rest.clamp(min=1), log)
@@ -116,4 +137,23 @@ def prefix(order: Ranking, budget: Tensor, log: float, stretch: float) -> tuple[
 
 
 Error = Callable[[Block, Ranking, Tensor, float, float], Tensor]
-ERRORS: dict[str, Error] = {"poisson": poisson, "det": det, "rand": rand, "hybrid": hybrid, "symmetric": symmetric}
+
+
+def reweighted(exact: Error) -> Error:
+    """The error when the new weights are stored in the dtype of the old; 0 where nothing is reweighted."""
+
+    def stored(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
+        epsilon = exact(block, order, budget, log, stretch)
+        epsilon = (epsilon + (1 + epsilon) * order.unit) * rounding(order.order.shape[1])
+        return torch.where(order.whole(budget), 0.0, epsilon)
+
+    return stored
+
+
+ERRORS: dict[str, Error] = {
+    "poisson": reweighted(poisson),
+    "det": det,
+    "rand": reweighted(rand),
+    "hybrid": reweighted(hybrid),
+    "symmetric": reweighted(symmetric),
+}

@@ -157,7 +157,7 @@ def _within(
     total = sum(weight.numel() for weight in prunable(model).values())
     unsupported = total - sum(m.weight.numel() for m in measured)
     fixed = unsupported + sum(m.fixed() for m in measured)
-    count = min(round(density * total) - fixed, sum(int(m.open().sum()) for m in measured))
+    count = min(round(density * total) - fixed, sum(int(m.open().count_nonzero()) for m in measured))
     if count < 1:
         raise PruneproofError(
             "sipp",

@@ -10,13 +10,14 @@ from .half_rows import blocks, floored
 
 
 def ratios(weight: Tensor, sensitivity: Tensor, points: Tensor) -> Tensor:
-    """R(x) = max over half-rows and weights of g_j(x)/s_j, one number per point; inf where a dead half-row wakes up.
+    """R(x) = max over half-rows and weights of g_j(x)/s_j, one float64 per point; dead half-rows are kept whole: exact.
 
     **Arguments:** `weight`, `sensitivity` (outputs, inputs), sensitivities on S; `points` (points, inputs) ≥ 0.
     """
-    floor = floored(weight, sensitivity)
+    floor = floored(weight, sensitivity).double()
+    points = points.double()
     result = points.new_zeros(len(points))
-    for block in blocks(weight, floor, [points]):
+    for block in blocks(weight.double(), floor, [points]):
         dead = sensitivity[block.rows].mul(block.weight > 0).amax(1) == 0
         inverse = torch.where(block.weight > 0, block.weight / block.sensitivity, 0.0)
         inverse[dead] = 0.0  # kept whole, so exact

@@ -90,17 +90,12 @@ def test_an_activation_that_is_used_twice_is_no_path_and_no_obstacle() -> None:
     assert no_path_and_no_obstacle(nn.Sigmoid())
 
 
-@pytest.mark.parametrize("alias", ["0", "1"])
-def test_a_layer_used_twice_may_be_masked_under_either_name(alias: str) -> None:
-    layer = nn.Linear(3, 3)
-    mask = torch.tensor([[0, 1, 0], [0, 0, 0], [0, 0, 1]]) > 0  # from 1 to 0, and from 2 to itself
-    result = connectivity(nn.Sequential(layer, layer), Masks({f"{alias}.weight": mask}), (1, 3))
-    assert result.connected
-    deep = nn.Sequential(*[layer] * 400)  # 2^400 · 2^400 paths: a signal that is not reduced leaves a double
-    nn.init.constant_(layer.weight, 1.0)
-    whole = Masks({"7.weight": torch.ones(3, 3) > 0})
-    assert connectivity(nn.Sequential(deep, deep), Masks({"0.7.weight": whole["7.weight"]}), (1, 3)).connected
-    assert connectivity(deep, whole, (1, 3)).live == whole
+@pytest.mark.parametrize("alias", ["0", "7"])
+def test_a_layer_used_often_may_be_masked_under_any_of_its_names(alias: str) -> None:
+    """2^1100 paths leave a double unless reduced at every use, and zero times infinity is no number."""
+    masks = Masks({f"{alias}.weight": torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 0]]) > 0})
+    result = connectivity(nn.Sequential(*[nn.Linear(3, 3)] * 1100), masks, (1, 3))
+    assert result.connected and result.live == masks
 
 
 def test_a_masked_bias_is_no_path() -> None:

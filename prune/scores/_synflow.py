@@ -108,7 +108,8 @@ def _complete(scores: Scores, exponent: int) -> tuple[Tensor, ...] | None:
     finite = _finite(tried[0])
     if finite and all(_alive(tried[0])):
         return tried[0]
-    tried += [scores(sink) for sink in (_SINKS if finite else reversed(_SINKS))]
+    others = [sink for sink in _SINKS if sink > exponent] if finite else [-sink for sink in _SINKS if -sink < exponent]
+    tried += [scores(sink) for sink in others]  # upwards for what was lost to underflow, downwards from an overflow
     alive = [_alive(candidate) for candidate in tried]
     most = [any(column) for column in zip(*alive, strict=True)]
     return next((c for c, layers in zip(tried, alive, strict=True) if _finite(c) and layers == most), None)

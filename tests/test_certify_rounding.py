@@ -90,5 +90,5 @@ def test_a_tie_is_never_certified() -> None:
 
 def test_an_average_is_charged_for_every_entry_of_its_window() -> None:
     pools = (nn.AvgPool2d(64), nn.AdaptiveAvgPool2d(1))
-    maps = [pair_map(pool, copy.deepcopy(pool)) for pool in pools] + [averaging((2, 3), keep=False)]
+    maps = [pair_map(pool, copy.deepcopy(pool)) for pool in pools] + [averaging((2, 3))]
     assert all(found is not None and found.terms >= 64 * 64 for found in maps)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .graph import Add, Lipschitz, MaxPool, Rectifier, Step
-from .linear_maps import PairMap
+from .linear_maps import PairMap, require_dimensions
 from .rounding import TINY, UNIT, centre, down, gamma, up
 
 
@@ -63,6 +63,14 @@ def input_enclosure(inputs: Tensor, radius: float) -> Enclosure:
     return Enclosure(box, box, Interval(zero, zero))
 
 
+def at_inputs(steps: list[Step], inputs: Tensor) -> Enclosure:
+    """The outputs at the inputs themselves, rounding included."""
+    boxes = [input_enclosure(inputs, 0.0)]
+    for step in steps[1:]:
+        boxes.append(propagate(step, boxes))
+    return boxes[-1]
+
+
 def propagate(step: Step, enclosures: list[Enclosure]) -> Enclosure:
     """The enclosure after one step from those of the steps it reads."""
     parents = [enclosures[parent] for parent in step.parents]
@@ -103,11 +111,33 @@ def _affine(layer: PairMap, which: int, middle: Tensor, radius: Tensor, *, bias:
     size = None if layer.slack is None else layer.slack[which]
     image = layer.apply(weight, middle)
     reach = layer.apply(size, radius)
-    scale = layer.apply(size, middle.abs() + radius)
+    extent = middle.abs() + radius
+    scale = layer.apply(size, extent)
+    touched = _touched(layer, size, extent, scale)
     if bias and layer.biases is not None and layer.offset is not None:
         image, scale = image + layer.biases[which], scale + layer.offset[which]
-    slack = gamma(layer.terms) * scale + layer.terms * TINY * (scale > 0)
+    slack = gamma(layer.terms) * scale + layer.terms * TINY * (touched | (scale > 0)).to(scale.dtype)
     return image, reach + slack
+
+
+_UNDERFLOW = 2.0**-1000  # products of at least this size are no nearer to 0 than a float is, averages included
+
+
+def _touched(layer: PairMap, size: Tensor | None, extent: Tensor, scale: Tensor) -> Tensor:
+    """Where products of numbers other than zero are summed, also if all of them underflow: only there is it charged."""
+    touched = scale > 0
+    weight = 1 / _AVERAGED if size is None else _smallest(size)
+    if bool(touched.all()) or weight * _smallest(extent) >= _UNDERFLOW:
+        return touched
+    return layer.apply(None if size is None else (size > 0).to(size.dtype), (extent > 0).to(extent.dtype)) > 0
+
+
+_AVERAGED = 2.0**64  # more than any window has entries, or torch takes for a divisor
+
+
+def _smallest(magnitudes: Tensor) -> float:
+    """The smallest magnitude other than zero; inf if there is none."""
+    return float(torch.where(magnitudes > 0, magnitudes, torch.inf).amin())
 
 
 def _interval(middle: Tensor, radius: Tensor) -> Interval:
@@ -140,8 +170,7 @@ def _through_rectifier(slope: float, box: Enclosure) -> Enclosure:
 def _through_lipschitz(activation: Lipschitz, box: Enclosure) -> Enclosure:
     """Monotone: the ends map to the ends. Otherwise only |σ(z) − σ(c)| ≤ L|z − c| is used."""
     change = box.difference
-    fall, rise = (activation.constant * x.clamp(min=0) for x in (-change.low, change.high))
-    fall, rise = (torch.where(x > 0, up(x), 0.0) for x in (fall, rise))
+    fall, rise = (torch.where(x > 0, up(activation.constant * x), 0.0) for x in (-change.low, change.high))
     if activation.monotone:
         return Enclosure(_monotone(activation, box.original), _monotone(activation, box.pruned), Interval(-fall, rise))
     reach = torch.maximum(fall, rise)
@@ -164,6 +193,8 @@ def _around(activation: Lipschitz, interval: Interval) -> Interval:
 
 
 def _through_max_pool(pool: MaxPool, box: Enclosure) -> Enclosure:
+    require_dimensions(box.original.low, 4, "MaxPool2d")
+
     def largest(x: Tensor) -> Tensor:
         return functional.max_pool2d(x, *pool.settings)
 

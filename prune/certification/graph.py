@@ -14,8 +14,9 @@ from torch import fx, nn
 from torch.nn import functional
 
 from ...errors import PruneproofError
-from ..trial import brief
+from .architecture import require_one_architecture
 from .linear_maps import PairMap, averaging, flattening, pair_map
+from .tracing import is_layer, trace
 
 
 @dataclass(frozen=True)
@@ -65,26 +66,19 @@ _FUNCTIONS: dict[Any, type[nn.Module]] = {
 }
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)  # and parametrised subclasses
-        return isinstance(m, layers) or super().is_leaf_module(m, module_qualified_name)
-
-
 def trace_pair(original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> list[Step]:
-    """The common steps of two networks; refuses different architectures and unsupported layers by name."""
-    if isinstance(original, nn.Module) and not list(original.children()):  # a single layer is a network too
+    """The common steps of two networks as `evaluable` returns them.
+
+    Raises PruneproofError for different architectures and for operations not understood, by name.
+    """
+    if is_layer(original):  # a single layer is a network too
         original, pruned = nn.Sequential(original), nn.Sequential(pruned)
-    first, second = (_trace(model) for model in (original, pruned))
-    if len(first) != len(second):
-        raise _different(f"{len(first)} and {len(second)} operations")
+    first, second = trace(original), trace(pruned)
+    require_one_architecture(first, second, original, pruned)
     index: dict[fx.Node, int] = {}
     steps: list[Step] = []
-    for node, other in zip(first, second, strict=True):
+    for node in first[:-1]:
         parents = tuple(index[parent] for parent in node.all_input_nodes)
-        if node.op == "output":
-            return steps[: parents[0] + 1]
-        _same(node, other, original, pruned)
         operation = _operation(node, original, pruned, lipschitz)
         if _overwrites(node, original) and not _last_reader(node, index, steps):
             remedy = "use the operation that returns a new tensor"
@@ -92,14 +86,16 @@ def trace_pair(original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> 
             raise PruneproofError("certify", required=required, received=received, remedy=remedy)
         index[node] = len(steps)
         steps.append(Step(str(node.target), operation, parents))
-    return steps
+    return steps[: index[first[-1].all_input_nodes[0]] + 1]
 
 
 def _overwrites(node: fx.Node, model: nn.Module) -> bool:
     """Does the operation write its result over its first argument?"""
-    owner = model.get_submodule(str(node.target)) if node.op == "call_module" else None
+    if node.op == "call_module":
+        return bool(getattr(model.get_submodule(str(node.target)), "inplace", False))
     named = node.target in (operator.iadd, "relu_", functional.relu_, torch.relu_)
-    return named or bool(getattr(owner, "inplace", False) or node.kwargs.get("inplace") or True in node.args)
+    told = node.target is functional.relu and bool(_options(node, "inplace").get("inplace"))
+    return named or told
 
 
 def _last_reader(node: fx.Node, index: dict[fx.Node, int], steps: list[Step]) -> bool:
@@ -112,44 +108,20 @@ def _last_reader(node: fx.Node, index: dict[fx.Node, int], steps: list[Step]) ->
     return not weightless or _last_reader(read, index, steps)
 
 
-def _trace(model: nn.Module) -> list[fx.Node]:
-    if not isinstance(model, nn.Module):
-        raise PruneproofError("certify", required="a torch.nn.Module", received=type(model).__name__, remedy="pass one")
-    try:
-        return list(_Tracer().trace(model).nodes)
-    except Exception as error:  # a forward that meets a proxy where it wants a tensor may raise anything
-        why = f"{type(model).__name__} ({brief(error)})"
-        raise PruneproofError(
-            "certify",
-            required="a network torch.fx can trace",
-            received=why,
-            remedy="remove control flow on data",
-        ) from error
-
-
-def _different(received: str) -> PruneproofError:
-    remedy = "compare a network with its own pruned copy"
-    return PruneproofError("certify", required="two networks of one architecture", received=received, remedy=remedy)
-
-
-def _same(node: fx.Node, other: fx.Node, original: nn.Module, pruned: nn.Module) -> None:
-    if (node.op, node.target) != (other.op, other.target):
-        raise _different(f"{node.target} and {other.target}")
-    if node.op != "call_module":
-        return
-    module, copy = original.get_submodule(str(node.target)), pruned.get_submodule(str(node.target))
-    if module.extra_repr() != copy.extra_repr():
-        raise _different(f"{node.target}: {module.extra_repr()} and {copy.extra_repr()}")
-
-
 def _operation(node: fx.Node, original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> Any:
     if node.op == "placeholder":
         return None
-    layer = str(node.target)
+    layer, found = str(node.target), None
     if node.op == "call_module":
         module, copy = original.get_submodule(layer), pruned.get_submodule(layer)
         layer = f"{layer} ({type(module).__name__})"
-        found = pair_map(module, copy) or _activation(module, lipschitz)
+        if len(node.args) + len(node.kwargs) == 1:
+            found = pair_map(module, copy) or _activation(module, lipschitz)
+        if isinstance(found, Lipschitz) and not _same_state(module, copy):
+            layer = f"{layer} of different state"
+            found = None
+    elif node.op == "get_attr":
+        layer = f"the tensor {layer}, read outside a known layer"
     else:
         found = _function(node, lipschitz)
     if found is None:
@@ -162,31 +134,47 @@ def _operation(node: fx.Node, original: nn.Module, pruned: nn.Module, lipschitz:
     return found
 
 
+def _same_state(module: nn.Module, copy: nn.Module) -> bool:
+    """One function stands for the activation of both networks."""
+    one, two = module.state_dict(), copy.state_dict()
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
 def _activation(module: nn.Module, lipschitz: Constants) -> Any:
     if isinstance(module, nn.ReLU):
         return Rectifier()
     if isinstance(module, nn.LeakyReLU) and 0 <= module.negative_slope <= 1:
         return Rectifier(float(module.negative_slope))
-    if isinstance(module, nn.MaxPool2d) and not module.ceil_mode and module.dilation in (1, (1, 1)):
-        return MaxPool((module.kernel_size, module.stride, module.padding))
+    if isinstance(module, nn.MaxPool2d) and module.dilation in (1, (1, 1)):
+        plain = not module.ceil_mode and not module.return_indices
+        return MaxPool((module.kernel_size, module.stride, module.padding)) if plain else None
     standard = all(getattr(module, name, 1.0) == 1.0 for name in ("alpha", "beta"))
     if isinstance(module, nn.Softplus) and standard and module.threshold >= _NEGLIGIBLE:
         return Lipschitz(lambda x: torch.logaddexp(x, torch.zeros_like(x)), 1.0, monotone=True)
-    if isinstance(module, _MONOTONE) and standard:
-        return Lipschitz(module.forward, 1.0, monotone=True)
-    if type(module) in lipschitz:
-        return Lipschitz(module.forward, float(lipschitz[type(module)]), monotone=False)
-    return None
+    known = isinstance(module, _MONOTONE) and standard
+    if not known and type(module) not in lipschitz:
+        return None
+    function = lambda x: module(x.clone())  # noqa: E731  # it may work in place, and ends of intervals are shared
+    return Lipschitz(function, 1.0 if known else float(lipschitz[type(module)]), monotone=known)
 
 
 def _function(node: fx.Node, lipschitz: Constants) -> Any:
-    if node.target in (operator.add, operator.iadd, torch.add) and len(node.all_input_nodes) == 2 and not node.kwargs:
-        return Add()
-    if node.target in _FUNCTIONS:
+    if node.target in (operator.add, operator.iadd, torch.add):
+        two = len(node.args) == len(node.all_input_nodes) == 2 and not node.kwargs  # a third one is a factor
+        return Add() if two else None
+    if node.target in _FUNCTIONS and _options(node, "inplace").keys() <= {"inplace"}:
         return _activation(_FUNCTIONS[node.target](), lipschitz)
-    rest = [value for value in (*node.args, *node.kwargs.values()) if not isinstance(value, fx.Node)]
-    if node.target in (torch.flatten, "flatten") and rest in ([1], [1, -1]):
-        return flattening(1)
-    if node.target in ("mean", torch.mean) and rest in ([(2, 3)], [[2, 3]], [(-2, -1)], [[-2, -1]]):
-        return averaging((2, 3), keep=False)
+    if node.target in (torch.flatten, "flatten"):
+        found = {"end_dim": -1, **_options(node, "start_dim", "end_dim")}
+        return flattening(1) if found == {"start_dim": 1, "end_dim": -1} else None
+    if node.target in ("mean", torch.mean) and list(_options(node, "dim")) == ["dim"]:
+        dimensions = _options(node, "dim")["dim"]
+        return averaging((2, 3)) if dimensions in ((2, 3), [2, 3], (-2, -1), [-2, -1]) else None
     return None
+
+
+def _options(node: fx.Node, *names: str) -> dict[Any, Any]:
+    """Arguments beside the first one, by name, or by position where there is none."""
+    positions = (*names, *range(len(node.args)))
+    named = {name: value for name, value in node.kwargs.items() if name != "input"}
+    return {**dict(zip(positions, node.args[1:], strict=False)), **named}

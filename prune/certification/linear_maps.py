@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.nn import grad as convolution_gradients
 
 from ...errors import PruneproofError
+from .rounding import TINY, UNIT
 
 Apply = Callable[[Tensor | None, Tensor], Tensor]
 Transpose = Callable[[Tensor | None, Tensor, torch.Size], Tensor]
@@ -53,6 +54,14 @@ def pair_map(original: nn.Module, pruned: nn.Module) -> PairMap | None:
         if isinstance(original, kinds):
             return build(original, pruned)
     return None
+
+
+def require_dimensions(x: Tensor, number: int, layer: str) -> None:
+    """Refuse a batch of items of another kind than the layer is made for, which torch may read in another way."""
+    if x.ndim != number:
+        required, received = f"{layer} on {number}-dimensional batches", tuple(x.shape)
+        remedy = "add the missing dimension, or use the layer for such items"
+        raise PruneproofError("certify", required=required, received=received, remedy=remedy)
 
 
 def _triple(original: Tensor, pruned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,24 +104,26 @@ def _convolution(original: Any, pruned: Any) -> PairMap:
 
     terms = original.weight[0].numel() * max(1, original.out_channels // original.in_channels + 1)
     lift = (1,) if flat else (1, 1)
-    apply: Apply = lambda w, x: forward(x, cast("Tensor", w), None, *settings)  # noqa: E731
+
+    def apply(weight: Tensor | None, x: Tensor) -> Tensor:
+        require_dimensions(x, 2 + len(lift), type(original).__name__)  # torch would take the batch for channels
+        return forward(x, cast("Tensor", weight), None, *settings)
+
     return _weighted(original, pruned, apply, transpose, terms, lift)
 
 
 def _batch_norm(original: Any, pruned: Any) -> PairMap:
     """Evaluation mode: a scale and a shift per channel. Their own rounding is in `slack` and `offset`."""
     folded = [_scale_and_shift(module) for module in (original, pruned)]
-    lift = {nn.BatchNorm1d: (), nn.BatchNorm2d: (1, 1)}[type(original)]
-    (scale, shift, size), (other, moved, bulk) = (tuple(t.reshape(-1, *lift) for t in triple) for triple in folded)
+    lift = (1, 1) if isinstance(original, nn.BatchNorm2d) else ()
+    (scale, shift, reach, size), (other, moved, wide, bulk) = (
+        tuple(t.reshape(-1, *lift) for t in parts) for parts in folded
+    )
     states = zip(_state(original), _state(pruned), strict=True)
     changed = torch.tensor(float(any(not torch.equal(a, b) for a, b in states)))
-    apart = (scale.abs() + other.abs()) * changed
 
     def apply(weight: Tensor | None, x: Tensor) -> Tensor:
-        if x.ndim != 2 + len(lift):  # broadcasting would scale positions instead of channels
-            required = f"{type(original).__name__} on {2 + len(lift)}-dimensional batches"
-            remedy = "use BatchNorm1d on vectors, BatchNorm2d on images"
-            raise PruneproofError("certify", required=required, received=tuple(x.shape), remedy=remedy)
+        require_dimensions(x, 2 + len(lift), type(original).__name__)  # broadcasting would scale positions
         return x * cast("Tensor", weight)
 
     return PairMap(
@@ -121,16 +132,17 @@ def _batch_norm(original: Any, pruned: Any) -> PairMap:
         16,  # roundings of x / sqrt(var + eps) · weight + bias, counted generously
         _triple(scale, other),
         _triple(shift, moved),
-        (scale.abs(), other.abs(), apart),
+        (reach, wide, (reach + wide) * changed),
         (size, bulk, (size + bulk) * changed),
     )
 
 
 def _state(module: Any) -> list[Tensor]:
-    return [module.running_mean, module.running_var, *module.parameters()]
+    return [module.running_mean, module.running_var, *([module.weight, module.bias] if module.affine else [])]
 
 
-def _scale_and_shift(module: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _scale_and_shift(module: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Scale and shift of every channel, and the magnitudes that their rounding errors are relative to."""
     if module.running_mean is None:
         raise PruneproofError(
             "certify", required="BatchNorm with running statistics", received=repr(module), remedy="train it with them"
@@ -139,7 +151,9 @@ def _scale_and_shift(module: Any) -> tuple[Tensor, Tensor, Tensor]:
     weight = double(module.weight) if module.affine else torch.ones_like(mean)
     bias = double(module.bias) if module.affine else torch.zeros_like(mean)
     scale = weight / (variance + module.eps).sqrt()
-    return scale, bias - mean * scale, bias.abs() + (mean * scale).abs()
+    underflow = (TINY / UNIT) * (weight != 0).to(scale.dtype)  # so that a rounding of it is more than one of 0
+    reach = scale.abs() + underflow
+    return scale, bias - mean * scale, reach, bias.abs() + mean.abs() * reach + underflow
 
 
 def _weightless(apply: Callable[[Tensor], Tensor], terms: int) -> PairMap:
@@ -154,8 +168,9 @@ def _weightless(apply: Callable[[Tensor], Tensor], terms: int) -> PairMap:
 _WINDOW = 2**20  # entries of the largest image whose averages are bounded: 1024 × 1024
 
 
-def _averages(apply: Callable[[Tensor], Tensor]) -> PairMap:
+def _averages(apply: Callable[[Tensor], Tensor], number: int, layer: str) -> PairMap:
     def bounded(x: Tensor) -> Tensor:
+        require_dimensions(x, number, layer)
         if x[0, 0].numel() > _WINDOW:
             required, received = f"at most {_WINDOW} entries per channel to average", tuple(x.shape)
             raise PruneproofError("certify", required=required, received=received, remedy="certify smaller inputs")
@@ -165,11 +180,23 @@ def _averages(apply: Callable[[Tensor], Tensor]) -> PairMap:
 
 
 def _average(original: Any, pruned: Any) -> PairMap:
-    return _averages(original.forward)
+    divisor, name = getattr(original, "divisor_override", None), type(original).__name__
+    if divisor is not None and divisor <= 0:  # ends of intervals would change places
+        required = f"{name} with a positive divisor"
+        raise PruneproofError("certify", required=required, received=divisor, remedy="put the sign into a weight")
+    flat = isinstance(original, (nn.AvgPool1d, nn.AdaptiveAvgPool1d))
+    return _averages(original.forward, 3 if flat else 4, name)
 
 
 def _reshape(original: Any, pruned: Any) -> PairMap:
-    return _weightless(original.forward, 1)
+    def apply(x: Tensor) -> Tensor:
+        image = original.forward(x)
+        if len(image) != len(x):
+            required, received = "items that stay apart", f"{type(original).__name__} over the batch"
+            raise PruneproofError("certify", required=required, received=received, remedy="start at dimension 1")
+        return image
+
+    return _weightless(apply, 1)
 
 
 def _identity(original: Any, pruned: Any) -> PairMap:
@@ -181,9 +208,9 @@ def flattening(start: int) -> PairMap:
     return _weightless(lambda x: x.flatten(start), 1)
 
 
-def averaging(dimensions: tuple[int, ...], keep: bool) -> PairMap:
-    """The mean over `dimensions` of an item."""
-    return _averages(lambda x: x.mean(dimensions, keepdim=keep))
+def averaging(dimensions: tuple[int, ...]) -> PairMap:
+    """The mean over `dimensions` of an item that is an image."""
+    return _averages(lambda x: x.mean(dimensions), 4, "mean")
 
 
 _BUILDERS: tuple[tuple[Any, Callable[[Any, Any], PairMap]], ...] = (

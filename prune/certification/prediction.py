@@ -5,15 +5,20 @@ bound); with both networks at hand r = |(Ŵ−W)a| gives a bound, loose where ru
 there to measure that looseness. Cost: three forward passes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import PruneproofError
+from ..trial import trial
+from .enclosures import at_inputs
 from .graph import Add, Lipschitz, MaxPool, Rectifier, Step, trace_pair
 from .linear_maps import PairMap, double
+from .reading import check_reading
+from .tracing import evaluable, is_layer
 
 
 def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Tensor]) -> Tensor:
@@ -32,14 +37,18 @@ def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Ten
         >>> predicted_error(layer, torch.tensor([[1.0, 3.0]]), {"weight": torch.tensor([[0.1], [0.2]])})
         tensor([[0.8000]], dtype=torch.float64)
     """
-    steps = trace_pair(model, model, {})
-    known = dict(model.named_parameters())
+    copy = evaluable(model)
+    steps = trace_pair(copy, copy, {})
+    known = dict(model.named_parameters(remove_duplicate=False))
     for name in epsilons:
         if name not in known:
             raise PruneproofError(
                 "predicted_error", required="weights of the model", received=name, remedy="use the bounds of this model"
             )
-    return _walk(steps, inputs, epsilons, bare=not list(model.children()))
+    shared = {id(known[name]): epsilon for name, epsilon in epsilons.items()}  # a tied weight errs wherever it is used
+    everywhere = {name: epsilons.get(name, shared[id(p)]) for name, p in known.items() if id(p) in shared}
+    with _accepting():
+        return _walk(steps, double(inputs), everywhere, bare=is_layer(model))
 
 
 def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> Tensor:
@@ -49,8 +58,8 @@ def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> 
         original, pruned: networks of one architecture, of the layers that `certify` supports.
         inputs: (batch, *item).
 
-    Source: N2 in theory/network.md. At known points `certify(…, radius=0)` is exact; this one shows what absolute
-    values cost.
+    Raises PruneproofError as `certify` does for networks it does not understand. Source: N2 in theory/network.md. At
+    known points `certify(…, radius=0)` is exact; this one shows what absolute values cost.
 
     Example:
         >>> layer, silent = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)
@@ -58,16 +67,32 @@ def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> 
         >>> propagated_error(layer, silent, torch.tensor([[1.0, 3.0]]))
         tensor([[4.]], dtype=torch.float64)
     """
-    return _walk(trace_pair(original, pruned, {}), inputs, None, bare=False)
+    networks = evaluable(original), evaluable(pruned)
+    steps = trace_pair(*networks, {})
+    points = double(inputs)
+    with _accepting():
+        error = _walk(steps, points, None, bare=False)
+        there = at_inputs(steps, points)
+    smooth = any(isinstance(step.operation, Lipschitz) for step in steps)
+    for network, side in zip(networks, (there.original, there.pruned), strict=True):
+        check_reading(network, points, side, smooth=smooth)
+    return error
 
 
-def _walk(steps: list[Step], inputs: Tensor, epsilons: Mapping[str, Tensor] | None, *, bare: bool) -> Tensor:
+@contextmanager
+def _accepting() -> Generator[None]:
+    required = "inputs and epsilons of the shapes that the network has"
+    remedy = "pass inputs (batch, *item), and epsilons (2, outputs)"
+    with torch.no_grad(), trial("certify", required=required, remedy=remedy):
+        yield
+
+
+def _walk(steps: list[Step], points: Tensor, epsilons: Mapping[str, Tensor] | None, *, bare: bool) -> Tensor:
     """Values of the original and errors, step by step."""
-    states = [(double(inputs), torch.zeros_like(double(inputs)))]
-    with torch.no_grad():
-        for step in steps[1:]:
-            name = "weight" if bare else f"{step.name}.weight"
-            states.append(_after(step, [states[parent] for parent in step.parents], name, epsilons))
+    states = [(points, torch.zeros_like(points))]
+    for step in steps[1:]:
+        name = "weight" if bare else f"{step.name}.weight"
+        states.append(_after(step, [states[parent] for parent in step.parents], name, epsilons))
     return states[-1][1]
 
 
@@ -110,8 +135,9 @@ def _through_map(
 
 def _relative(layer: PairMap, weight: Tensor, value: Tensor, epsilon: Tensor) -> Tensor:
     """Σ over the halves of ε·(half met by a⁺ + half met by a⁻): S6 with each half-row's own ε."""
-    total = torch.zeros(())
+    assert layer.biases is not None
+    total, outputs = torch.zeros(()), layer.biases[0].shape  # which broadcasts: over positions of images and sequences
     for half, relative in zip((weight.clamp(min=0), (-weight).clamp(min=0)), epsilon.double(), strict=True):
         met = layer.apply(half, value.abs())
-        total = total + relative.reshape(-1, *[1] * (met.ndim - 2)) * met
+        total = total + relative.reshape(outputs) * met
     return total

@@ -6,7 +6,6 @@ relaxation with back-substitution. Statements are about exact arithmetic on the 
 Cost: `cases` three forward passes; `linear` one transposed pass per unit of every layer before a nonlinearity.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,11 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import PruneproofError
-from .enclosures import Enclosure, Interval, input_enclosure, propagate
+from ..trial import REFUSALS, brief
+from .arguments import check_arguments, check_weights
+from .enclosures import Enclosure, Interval, at_inputs, input_enclosure, propagate
 from .graph import Lipschitz, MaxPool, Rectifier, Step, trace_pair
 from .linear_maps import double
-from .reading import check_reading, evaluable
+from .reading import check_reading
 from .substitution import ORIGINAL, PRUNED, Ball, Functional, lower_bounds
+from .tracing import evaluable
 
 Pair = tuple[nn.Module, nn.Module]
 WORKSPACE = 2**22  # float64 coefficients held at once by one functional: 32 MiB each, about a dozen of them
@@ -79,8 +81,9 @@ def certify(
         refine: `linear` re-encloses layers of at most this many units by back-substitution; wider ones keep intervals.
         lipschitz: module class → Lipschitz constant, for elementwise activations not known to be 1-Lipschitz.
 
-    Raises PruneproofError for different architectures, unsupported layers (named), networks that do not compute what
-    their trace says, non-finite inputs or weights, or a radius that is not a non-negative number. Source: N2′ in theory/network.md.
+    Raises PruneproofError for different architectures, unsupported layers (named), hooks, networks that do not compute
+    what their trace says, non-finite inputs or weights, or a radius that is not a non-negative number. Statements are
+    about evaluation mode; a parametrised weight is the one that float64 computes. Source: N2′ in theory/network.md.
 
     Example:
         >>> net, copy = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
@@ -90,50 +93,18 @@ def certify(
         >>> [round(bound, 6) for bound in record.error_bound[0].tolist()], record.certified.tolist()
         ([0.0, 0.625], [True])
     """
-    steps = _checked(original, pruned, inputs, radius, norm, method, refine, lipschitz or {})
-    points = double(inputs)
-    with torch.no_grad():
-        size = _batch(steps, points, refine if method == "linear" else 0)
+    constants = lipschitz or {}
+    check_arguments(inputs, radius, norm, method, refine, constants)
+    with torch.inference_mode(False), torch.no_grad():  # transposes are found by differentiation
         networks = evaluable(original), evaluable(pruned)
+        for model in networks:
+            check_weights(model)
+        steps, points = trace_pair(*networks, constants), double(inputs).clone()
+        size = _batch(steps, points, refine if method == "linear" else 0)
         balls = [Ball(part, float(radius), norm) for part in points.split(size)]
         parts = [_certify(steps, networks, ball, method, refine) for ball in balls]
     bound, certified, predicted, margin, other = (torch.cat(column) for column in zip(*parts, strict=True))
     return RegionCertificate(bound, certified, predicted, margin, other, float(radius), norm, method)
-
-
-def _checked(
-    original: nn.Module,
-    pruned: nn.Module,
-    inputs: Tensor,
-    radius: float,
-    norm: str,
-    method: str,
-    refine: int,
-    lipschitz: Mapping[type[nn.Module], float],
-) -> list[Step]:
-    def refuse(required: str, received: object, remedy: str) -> PruneproofError:
-        return PruneproofError("certify", required=required, received=received, remedy=remedy)
-
-    if norm not in ("inf", "2"):
-        raise refuse("norm 'inf' or '2'", norm, "choose one")
-    if method not in ("cases", "linear"):
-        raise refuse("method 'cases' or 'linear'", method, "choose one")
-    if isinstance(refine, bool) or not isinstance(refine, int) or refine < 0:
-        raise refuse("refine >= 0, a number of units", refine, "pass 0 to keep intervals everywhere")
-    if not (isinstance(radius, (int, float)) and 0 <= radius < math.inf):
-        raise refuse("a finite radius ≥ 0", radius, "pass e.g. 0.05")
-    if not isinstance(inputs, Tensor) or inputs.ndim < 2 or not len(inputs) or not inputs.is_floating_point():
-        shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-        raise refuse("floating-point inputs (batch, *item), batch ≥ 1", shape, "add a batch dimension")
-    if not inputs.isfinite().all():
-        raise refuse("finite inputs", f"{int((~inputs.isfinite()).sum())} that are not", "drop those examples")
-    for model in (original, pruned):
-        if not isinstance(model, nn.Module):
-            raise refuse("a torch.nn.Module", type(model).__name__, "pass the network itself")
-    for name, tensor in (*original.state_dict().items(), *pruned.state_dict().items()):
-        if not tensor.isfinite().all():
-            raise refuse("finite weights", f"NaN or inf in {name}", "repair the network first")
-    return trace_pair(original, pruned, lipschitz)
 
 
 def _sizes(steps: list[Step], points: Tensor) -> list[int]:
@@ -142,8 +113,10 @@ def _sizes(steps: list[Step], points: Tensor) -> list[int]:
     for step in steps[1:]:
         try:
             boxes.append(propagate(step, boxes))
-        except (RuntimeError, ValueError) as error:
-            shape = f"{tuple(points.shape[1:])} at {step.name} ({error})"
+        except PruneproofError:
+            raise
+        except REFUSALS as error:
+            shape = f"{tuple(points.shape[1:])} at {step.name} ({brief(error)})"
             raise PruneproofError(
                 "certify", required="items of the shape the network reads", received=shape, remedy="reshape the inputs"
             ) from error
@@ -161,9 +134,10 @@ def _batch(steps: list[Step], points: Tensor, refine: int) -> int:
 
 
 def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, refine: int) -> tuple[Tensor, ...]:
-    there = _at_centre(steps, ball)
+    there = at_inputs(steps, ball.inputs)
+    smooth = any(isinstance(step.operation, Lipschitz) for step in steps)
     for network, side in zip(networks, (there.original, there.pruned), strict=True):
-        check_reading(network, ball.inputs, side)
+        check_reading(network, ball.inputs, side, smooth=smooth)
     boxes = _enclose(steps, ball, refine if method == "linear" and ball.radius else 0)
     last, outputs = len(steps) - 1, boxes[-1]
     centre = 0.5 * (there.original.low + there.original.high)
@@ -179,14 +153,6 @@ def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, refine:
     original, pruned = (torch.where(others, margin, torch.inf).amin(1) for margin in margins)
     bound = torch.nan_to_num(outputs.difference.magnitude(), torch.inf, torch.inf)
     return bound, (original > 0) & (pruned > 0), predicted, original, pruned
-
-
-def _at_centre(steps: list[Step], ball: Ball) -> Enclosure:
-    """The outputs at the inputs themselves, rounding included."""
-    boxes = [input_enclosure(ball.inputs, 0.0)]
-    for step in steps[1:]:
-        boxes.append(propagate(step, boxes))
-    return boxes[-1]
 
 
 def _leads(predicted: Tensor, outputs: int) -> Tensor:

@@ -61,6 +61,23 @@ def test_inductions_and_key_steps_are_discharged_exactly() -> None:
     assert {"N1.base", "N1.step", "G1.base", "G1.step", "G2.base", "G2.invariance", "G3.contraction"} <= exact
 
 
+def test_a_statement_rests_on_the_steps_that_its_proof_borrows() -> None:
+    """G3 takes the vertex of G2; the difference of two rectifiers is monotone in z for either sign of δ."""
+    [of_g3] = [bound for bound in bounds() if bound.name == "G3"]
+    assert "G2.vertex" in {step.id for step in steps(of_g3)}
+    assert "G2.vertex" in page("G3", [])
+    of_region = {step.id for step in obligations("N2'")}
+    assert {"N2'.in-z", "N2'.in-z-falling"} <= of_region
+    assert {"N2'.chord", "N2'.chord-active", "N2'.chord-inactive"} <= of_region
+
+
+def test_a_twin_says_what_it_changes() -> None:
+    [base] = [step for step in obligations("N1") if step.id == "N1.base"]
+    assert base.twin.text == "A > 0 for A = 1"
+    assert base.twin.given is not None
+    assert any("A > 0" in str(condition) for condition in base.twin.given)
+
+
 def test_a_broken_step_is_not_proved() -> None:
     """The twin put in the step's place comes out refuted, at each level."""
     for name in ("G2.expansion", "G1.step", "S1.bennett-bernstein"):

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 import sympy
+from flint import fmpq
 from sympy import Integer, Interval, Rational, exp, log, oo, sqrt, tanh
 
 from pruneproof.commands import check
@@ -14,6 +15,7 @@ from pruneproof.theory.balls import enclose
 from pruneproof.theory.certificate import certificate, claim, save, verify
 from pruneproof.theory.certify import prove
 from pruneproof.theory.expression_tree import MAX_DEPTH, MAX_RATIONAL, from_tree, rational, to_tree
+from pruneproof.theory.intervals import evaluate, interval
 
 x, y = sympy.symbols("x y", real=True)
 LONG = Integer(10) ** 5000
@@ -215,6 +217,7 @@ def test_high_powers_take_no_time(true: dict[str, Any]) -> None:
     assert prove(powers, {x: (1, oo), y: (0, 1)}, tail={x: 1}).verdict == "proved"
     wide = prove((1 + x + y) ** 2000 + log(x) > 0, {x: (1, oo), y: (0, 1)}, tail={x: 1}, max_boxes=20)
     assert wide.verdict == "undecided"  # nothing is multiplied out
+    assert evaluate(x ** (10**9), {x: interval(fmpq(0), fmpq(1))}).high == 1
     root = enclose(x ** Rational(1, 10**30), {x: 2})
     assert 1 < root < 1 + Rational(1, 10**29)
 

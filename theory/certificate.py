@@ -160,6 +160,6 @@ def _check_tree(question: Problem, steps: list[Step]) -> str | None:
 def _holds(question: Problem, rule: str, box: Box, rules: dict[str, Callable[[Gap, Box], bool]]) -> bool:
     name, _, number = rule.partition(" ")
     if name == "excluded":
-        index = int(number) if number.isdecimal() and len(number) < 9 else len(question.given)
+        index = int(number) if number.isdecimal() else len(question.given)
         return index < len(question.given) and excluded(question.given[index], box)
     return rule in rules and bool(rules[rule](question.gap, box))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 
 RESTS_ON = {  # theorem → the theorems or single steps that its proof uses
+    "G3": ("G2.vertex",),
     "T1": ("G1",),
     "T2": ("G2", "MARGIN"),
     "T3": ("T1", "T2"),

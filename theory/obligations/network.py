@@ -36,7 +36,7 @@ RELATIVE = (
         "N1.base",
         "induction, input layer: ξ_0 = 0 ≤ ((1+ε')⁰-1)/ΠD",
         Le(xi * D * Q, A - 1),
-        Twin("A < 1", given=(Eq(xi, 0), Gt(A, 0), Ge(D, 1), Ge(Q, 1))),
+        Twin("A > 0 for A = 1", given=(Eq(xi, 0), Gt(A, 0), Ge(D, 1), Ge(Q, 1))),
         (Eq(xi, 0), Eq(A, 1), Ge(D, 1), Ge(Q, 1)),
     ),
     Obligation(
@@ -94,6 +94,14 @@ ABSOLUTE = (
     ),
 )
 
+_inside = (sympy.Lt(low, high), Ge(shift, low), Le(shift, high))
+
+
+def _chord(at_low: sympy.Expr, at_high: sympy.Expr) -> sympy.Expr:
+    """The chord at `shift` between values at `low` and `high`, times high - low."""
+    return at_low * (high - shift) + at_high * (shift - low)
+
+
 REGION = (
     Obligation(
         "N2'.between",
@@ -109,6 +117,13 @@ REGION = (
         (Le(x, y), Ge(shift, 0)),
     ),
     Obligation(
+        "N2'.in-z-falling",
+        "relu(z+δ)-relu(z) does not rise in z when δ ≤ 0: its extremes over [low, high] are at the ends here too",
+        Ge(_relu(x + shift) - _relu(x), _relu(y + shift) - _relu(y)),
+        Twin("any δ", given=(Le(x, y),)),
+        (Le(x, y), Le(shift, 0)),
+    ),
+    Obligation(
         "N2'.in-delta",
         "relu(z+δ)-relu(z) does not fall in δ",
         Le(_relu(z + x) - _relu(z), _relu(z + y) - _relu(z)),
@@ -121,6 +136,20 @@ REGION = (
         Le(_relu(shift) * (high - low), high * (shift - low)),
         Twin("half the slope", Le(_relu(shift) * (high - low), high * (shift - low) / 2)),
         (sympy.Lt(low, 0), Gt(high, 0), Ge(shift, low), Le(shift, high)),
+    ),
+    Obligation(
+        "N2'.chord-active",
+        "z̲ ≥ 0: max(δ, -z̲) lies below its chord over [low, high] (z for z̲)",
+        Le(Max(shift, -z) * (high - low), _chord(Max(low, -z), Max(high, -z))),
+        Twin("the chord from low alone", Le(Max(shift, -z) * (high - low), _chord(low, Max(high, -z)))),
+        (Ge(z, 0), *_inside),
+    ),
+    Obligation(
+        "N2'.chord-inactive",
+        "z̄ < 0: max(0, δ+z̄) lies below its chord over [low, high] (z for z̄)",
+        Le(_relu(shift + z) * (high - low), _chord(_relu(low + z), _relu(high + z))),
+        Twin("the chord to high without z̄'s part", Le(_relu(shift + z) * (high - low), _chord(_relu(low + z), z))),
+        (sympy.Lt(z, 0), *_inside),
     ),
 )
 

@@ -92,3 +92,71 @@ def test_an_average_is_charged_for_every_entry_of_its_window() -> None:
     pools = (nn.AvgPool2d(64), nn.AdaptiveAvgPool2d(1))
     maps = [pair_map(pool, copy.deepcopy(pool)) for pool in pools] + [averaging((2, 3))]
     assert all(found is not None and found.terms >= 64 * 64 for found in maps)
+
+
+def _chain(*factors: float) -> nn.Sequential:
+    """x ↦ the product of the factors with x, one layer each."""
+    layers = [nn.Linear(1, 1, bias=False, dtype=torch.float64) for _ in factors]
+    for layer, factor in zip(layers, factors, strict=True):
+        layer.weight.data.fill_(factor)
+    return nn.Sequential(*layers)
+
+
+UNDERFLOWS: dict[str, tuple[tuple[float, ...], tuple[float, ...], float, float, int]] = {
+    # factors of both networks, input, radius, and the power of ten that the exact difference is
+    "of values": ((1e-200, 1e-200, 1e300, 1e300), (1e-200, 1e-200, 1e300, 0.0), 1.0, 0.0, 200),
+    "of coefficients": ((1e-200, 1e-200), (1e-200, 0.0), 1e300, 1e299, -100),
+    "of squares": ((1e-170,), (0.0,), 0.0, 1e170, 0),
+}
+
+
+@pytest.mark.parametrize("norm", ["inf", "2"])
+@pytest.mark.parametrize("method", ["cases", "linear"])
+@pytest.mark.parametrize("name", UNDERFLOWS)
+def test_underflow_is_charged(name: str, method: str, norm: str) -> None:
+    """Rounded to zero on the way, and large again at the end."""
+    first, second, at, radius, power = UNDERFLOWS[name]
+    inputs = torch.tensor([[at]], dtype=torch.float64)
+    bound = certify(_chain(*first), _chain(*second), inputs, radius=radius, norm=norm, method=method).error_bound
+    assert float(bound) >= 10.0**power * (1 - 2.0**-50)  # the factors are powers of ten within a rounding
+
+
+def test_a_lead_lost_in_a_ball_too_small_to_square_is_not_certified() -> None:
+    """Lead 1e-171 at the centre and 1e-171 − √2·1e-170 < 0 at the ball's edge; 1e-170² underflows."""
+    layer = nn.Linear(2, 2, dtype=torch.float64)
+    layer.weight.data = torch.tensor([[1e-170, 1e-170], [0.0, 0.0]], dtype=torch.float64)
+    layer.bias.data = torch.tensor([1e-171, 0.0], dtype=torch.float64)
+    record = certify(layer, layer, torch.zeros(1, 2, dtype=torch.float64), radius=1.0, norm="2")
+    assert not record.certified.any()
+    torch.testing.assert_close(float(record.margin), 1e-171 - 2**0.5 * 1e-170, rtol=1e-9, atol=0.0)
+
+
+def test_underflow_of_a_normalisation_is_charged() -> None:
+    """mean · weight = 1e-400 is 0 in floats; two factors of 1e300 bring it back as 1e200."""
+    norm = nn.BatchNorm1d(1, eps=0.0, dtype=torch.float64).eval()
+    assert norm.running_mean is not None
+    norm.running_mean.fill_(1e-200)
+    norm.weight.data.fill_(1e-200)
+    original, pruned = (nn.Sequential(norm, *_chain(1e300, factor)) for factor in (1e300, 0.0))
+    for method in ("cases", "linear"):
+        bound = certify(original, pruned, torch.zeros(1, 1, dtype=torch.float64), method=method).error_bound
+        assert float(bound) >= 1e200
+
+
+def test_a_change_that_underflows_in_a_lipschitz_activation_is_charged() -> None:
+    """The weights differ by the smallest float, whose quarter is 0 in floats."""
+    smallest = 5e-324
+    pair = [nn.Sequential(*_chain(factor), nn.Softsign(), *_chain(1e300)) for factor in (smallest, 0.0)]
+    ones = torch.ones(1, 1, dtype=torch.float64)
+    boxes = certify(pair[0], pair[1], ones, method="cases", lipschitz={nn.Softsign: 0.25})
+    assert float(boxes.error_bound) > 0
+
+
+def test_what_is_zero_for_certain_costs_nothing() -> None:
+    """No weight, or no difference of weights, reaches these outputs: nothing can underflow there."""
+    torch.manual_seed(0)
+    original = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).double()
+    pruned = copy.deepcopy(original)
+    pruned.get_parameter("2.weight").data[1] = 1e-300
+    bound = certify(original, pruned, torch.rand(2, 3).double() * 1e-10, method="cases").error_bound
+    assert not bound[:, 0].any() and bound[:, 1].all()

@@ -93,7 +93,15 @@ def _account(rows: Functional, box: Enclosure, value: Tensor, change: Tensor | N
     size = dot(value.abs(), _side(rows, box).magnitude())
     if change is not None:
         size = size + dot(change.abs(), box.difference.magnitude() + 2 * box.original.magnitude())
-    rows.slack += 32 * UNIT * (size + rows.constant.abs()) + TINY
+    rows.slack += 32 * UNIT * (size + rows.constant.abs()) + _underflow(rows, box, change)
+
+
+def _underflow(rows: Functional, box: Enclosure, change: Tensor | None) -> Tensor:
+    """A coefficient that underflows errs by less than 2^-1074 before it meets the box; TINY is 2^53 times that."""
+    reach = _side(rows, box).magnitude().flatten(1).sum(1, keepdim=True)
+    if change is not None:
+        reach = reach + (box.difference.magnitude() + box.original.magnitude()).flatten(1).sum(1, keepdim=True)
+    return TINY * (1 + reach)
 
 
 def _through_map(rows: Functional, step: Step, boxes: list[Enclosure], value: Tensor, change: Tensor | None) -> None:
@@ -128,7 +136,7 @@ def _charge_map(rows: Functional, layer: PairMap, box: Enclosure, value: Tensor,
             moved = moved + layer.apply(sizes[DIFFERENCE], box.original.magnitude()) + offsets[DIFFERENCE]
             rows.constant = rows.constant + dot(change, layer.biases[DIFFERENCE].expand_as(moved))
         error = error + dot(change.abs(), moved)
-    rows.slack += gamma(layer.terms + reach[0].numel()) * error + layer.terms * TINY * (error > 0)
+    rows.slack += gamma(layer.terms + reach[0].numel()) * error + layer.terms * _underflow(rows, box, change)
 
 
 def _through_rectifier(
@@ -212,7 +220,15 @@ def _over_ball(rows: Functional, ball: Ball) -> Tensor:
     if value is None:
         return rows.constant - slack * (1 + 64 * UNIT)
     size = value.abs().flatten(2)
-    reach = ball.radius * (size.sum(2) if ball.norm == "inf" else torch.linalg.vector_norm(size, dim=2))
+    reach = ball.radius * size.sum(2) if ball.norm == "inf" else _euclidean(size, ball.radius)
     scale = dot(value.abs(), ball.inputs.abs() + ball.radius)
-    slack = slack + gamma(size.shape[2]) * scale + size.shape[2] * TINY
+    points = (ball.inputs.abs() + ball.radius).flatten(1).sum(1, keepdim=True)
+    slack = slack + gamma(size.shape[2]) * scale + size.shape[2] * TINY * (1 + points)
     return dot(value, ball.inputs) + rows.constant - reach - slack * (1 + 64 * UNIT)
+
+
+def _euclidean(size: Tensor, radius: float) -> Tensor:
+    """Radius times length of magnitudes (batch, rows, entries), scaled so that their squares do not underflow."""
+    top = size.amax(2, keepdim=True)
+    relative = (size / top).nan_to_num(0.0, torch.inf, torch.inf)  # 0/0 where all of them are zero
+    return radius * top.squeeze(2) * torch.linalg.vector_norm(relative, dim=2)

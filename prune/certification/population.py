@@ -101,14 +101,15 @@ def _refusal(required: str, received: object, remedy: str) -> PruneproofError:
 
 
 def _outputs(model: nn.Module, points: Tensor) -> Tensor:
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         remedy = "pass points of the model's shape and dtype"
         with torch.no_grad(), trial("certify_population", required="points that the networks take", remedy=remedy):
-            return cast(Tensor, model(points))
+            return cast(Tensor, model(points.clone()))  # a network may write over what it is given
     finally:
-        model.train(training)
+        for module, mode in modes:  # one by one: a part may have been frozen in another mode than the whole
+            module.training = mode
 
 
 def _confident_rank(count: int, alpha: float, beta: float) -> int:

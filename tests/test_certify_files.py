@@ -82,6 +82,12 @@ ALTERATIONS: dict[str, Callable[[dict[str, Any]], None]] = {
     "fewer disagreements": lambda c: c["population"].update(disagreement_bound=0.0),
     "more confidence": lambda c: c["population"].update(alpha=0.01),
     "a field added": lambda c: c["population"].update(remark="trust me"),
+    "a claim added": lambda c: c.update(claim="holds for radius 100"),
+    "an accuracy added": lambda c: c["original"].update(accuracy=1.0),
+    "a population added": lambda c: c["data"].update(population="everybody"),
+    "a field taken away": lambda c: c["region"].pop("statement"),
+    "inputs as a float": lambda c: c["data"].update(inputs=40.0),
+    "points as a float": lambda c: c["population"].update(points=40.0),
     "original hash": lambda c: c["original"].update(sha256="0" * 64),
     "pruned hash": lambda c: c["pruned"].update(sha256="0" * 64),
     "data hash": lambda c: c["data"].update(sha256="0" * 64),
@@ -98,6 +104,16 @@ def test_an_altered_certificate_is_refused(folder: Path, alteration: str) -> Non
     ALTERATIONS[alteration](content)
     path.write_text(json.dumps(content))
     assert check_certificate(path, factory=NAMED)
+
+
+@pytest.mark.parametrize("version", [True, 1.0, 2, "1"])
+def test_another_version_is_refused(folder: Path, version: object) -> None:
+    path = folder / "certificate.json"
+    content = json.loads(path.read_text()) | {"version": version}
+    path.write_text(json.dumps(content))
+    assert main(["check", str(path), "--factory", NAMED]) == 1
+    with pytest.raises(PruneproofError, match="version 1"):
+        check_certificate(path, factory=NAMED)
 
 
 @pytest.mark.parametrize("file", ["dense.safetensors", "sparse.safetensors", "test.safetensors"])

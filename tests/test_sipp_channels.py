@@ -47,6 +47,21 @@ def test_everything_is_kept_at_density_one() -> None:
     torch.testing.assert_close(pfp(model, inputs, density=1.0).model(inputs), model(inputs))
 
 
+def test_a_batch_norm_of_flattened_channels_is_cut_with_them() -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(16)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), norm, nn.Linear(16, 2)).eval()
+    assert norm.running_mean is not None
+    norm.running_mean.normal_()
+    norm.weight.data.normal_()
+    inputs = torch.rand(6, 1, 4, 4)
+    result, silenced = pfp(model, inputs, density=0.5), copy.deepcopy(model)
+    last = silenced[4]
+    assert isinstance(last, nn.Linear)
+    last.weight.data *= result.channels["0.weight"].float().repeat_interleave(4)
+    torch.testing.assert_close(result.model(inputs), silenced(inputs))
+
+
 @pytest.mark.parametrize("density", [0.0, 1.5])
 def test_bad_densities_are_refused(density: float) -> None:
     with pytest.raises(PruneproofError, match="density"):
@@ -57,3 +72,37 @@ def test_other_networks_are_refused_by_name() -> None:
     model = nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2))
     with pytest.raises(PruneproofError, match="Embedding"):
         pfp(model, torch.zeros(2, dtype=torch.long), density=0.5)
+
+
+SHARED, NORM = nn.Linear(4, 4), nn.BatchNorm1d(4, affine=False)
+FLAT = (nn.Flatten(), nn.Linear(8, 2))
+MIXING: dict[str, tuple[list[nn.Module], tuple[int, ...]]] = {
+    "Softmax": ([nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 2)], (4,)),
+    "GLU": ([nn.Linear(4, 8), nn.GLU(), nn.Linear(4, 2)], (4,)),
+    "MaxPool1d": ([nn.Linear(4, 8), nn.MaxPool1d(2), nn.Linear(4, 2)], (4,)),
+    "AvgPool1d": ([nn.Linear(4, 8), nn.AvgPool1d(2), nn.Linear(4, 2)], (4,)),
+    "PixelShuffle": ([nn.Conv2d(1, 4, 1), nn.PixelShuffle(2), nn.Conv2d(1, 2, 1)], (1, 2, 2)),
+    "ChannelShuffle": ([nn.Conv2d(1, 4, 1), nn.ChannelShuffle(2), nn.Conv2d(4, 2, 1)], (1, 2, 2)),
+    "LocalResponseNorm": ([nn.Conv2d(1, 4, 1), nn.LocalResponseNorm(2), nn.Conv2d(4, 2, 1)], (1, 2, 2)),
+    "2 \\(Conv2d": ([nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1, padding_mode="reflect")], (1, 3, 3)),
+    "1 \\(Conv2d": ([nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1, groups=2)], (1, 2, 2)),
+    "Flatten": ([nn.Linear(2, 4), nn.Flatten(0), nn.Linear(4, 2)], (2,)),
+    "0 \\(Linear": ([nn.Linear(4, 4), *FLAT], (2, 4)),  # features come last here, not as dimension 1
+    "1 \\(MaxPool2d": ([nn.Linear(8, 8), nn.MaxPool2d((1, 2)), nn.Linear(4, 2)], (8,)),
+    "0 again as 2": ([SHARED, nn.ReLU(), SHARED, nn.ReLU(), nn.Linear(4, 2)], (4,)),
+    "1 again as 3": ([nn.Linear(4, 4), NORM, nn.ReLU(), NORM, nn.Linear(4, 2)], (4,)),
+}
+
+
+@pytest.mark.parametrize("named", MIXING)
+def test_layers_that_mix_channels_are_refused(named: str) -> None:
+    layers, item = MIXING[named]
+    with pytest.raises(PruneproofError, match=named):
+        pfp(nn.Sequential(*layers), torch.rand(1 if named == "Flatten" else 5, *item), density=0.5)
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU(), nn.Tanh(), nn.Identity(), nn.Dropout(), nn.Softplus(), nn.BatchNorm1d(8)])
+def test_layers_that_keep_channels_apart_are_taken(layer: nn.Module) -> None:
+    model = nn.Sequential(nn.Linear(4, 8), layer, nn.Sequential(nn.Linear(8, 6), layer if not list(layer.parameters())
+                          else nn.ReLU()), nn.Linear(6, 2))  # fmt: skip
+    assert pfp(model, torch.rand(5, 4), density=0.5).model(torch.rand(5, 4)).shape == (5, 2)

@@ -18,7 +18,7 @@ from ...errors import PruneproofError
 from ...kernels.sensitivity import sensitivities
 from ...kernels.top_k import top_k_masks
 from .half_rows import blocks
-from .layer_inputs import Layer, met, pseudo_points
+from .layer_inputs import Layer, met, pseudo_points, supported
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
     """Remove the least sensitive channels of every layer but the last.
 
     Arguments:
-        model: an `nn.Sequential` (nested ones are fine) of linear, 2-d convolution (one group), BatchNorm, activation,
-            pooling and flatten layers.
+        model: an `nn.Sequential` (nested ones are fine) of linear, 2-d convolution (one group, zero padding),
+            BatchNorm, elementwise activation, 2-d pooling, `Flatten()`, dropout and identity layers; weights used once.
         inputs: (batch, *item), the sample S.
         density: kept fraction of channels in each layer, in (0, 1]; at least one stays.
 
@@ -66,7 +66,7 @@ def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
     if not 0 < density <= 1:
         raise PruneproofError("pfp", required="a density in (0, 1]", received=density, remedy="pass e.g. 0.5")
     small = copy.deepcopy(model).eval()
-    chain = _chain(small)
+    chain = _chain(small, inputs.ndim)
     kept: dict[str, Tensor] = {}
     bounds: dict[str, Tensor] = {}
     weighted = [i for i, (_, module) in enumerate(chain) if isinstance(module, nn.Linear | nn.Conv2d)]
@@ -81,18 +81,43 @@ def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
     return PfpResult(small.train(model.training), kept, bounds)
 
 
-def _chain(model: nn.Module) -> list[tuple[str, Any]]:
-    leaves = [(name, m) for name, m in model.named_modules() if not isinstance(m, nn.Sequential)]
-    allowed = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)
+ELEMENTWISE = (
+    nn.ReLU, nn.LeakyReLU, nn.ReLU6, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign,
+    nn.Sigmoid, nn.LogSigmoid, nn.Tanh, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Tanhshrink, nn.Softshrink,
+    nn.Hardshrink, nn.Threshold,
+)  # fmt: skip
+POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
+PASSING = (nn.Identity, nn.Dropout, *ELEMENTWISE)
+CUT = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)
+IMAGES: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d, *POOLING)
+DIMENSIONS: dict[type[nn.Module], int] = {nn.Linear: 2, nn.BatchNorm1d: 2, **dict.fromkeys(IMAGES, 4)}
+
+
+def _chain(model: nn.Module, dimensions: int) -> list[tuple[str, Any]]:
+    """The layers in order, each known to keep channels apart on what it meets, as their parameters cannot tell."""
+    leaves = [(n, m) for n, m in model.named_modules(remove_duplicate=False) if type(m) is not nn.Sequential]
+    names: dict[nn.Module, str] = {}
     for name, module in leaves:
-        grouped = isinstance(module, nn.Conv2d) and module.groups != 1
-        other = bool(list(module.parameters())) and not isinstance(module, allowed)
-        if not isinstance(model, nn.Sequential) or grouped or other:
+        if type(model) is not nn.Sequential or not _separate(module, dimensions):
             received = f"{name or 'the model'} ({type(module).__name__})"
-            raise PruneproofError(
-                "pfp", required="a Sequential of linear, conv, BatchNorm layers", received=received, remedy="use sipp"
+            required = (
+                "a Sequential of linear, conv (one group, zero padding), BatchNorm, elementwise, 2-d pooling layers"
             )
+            raise PruneproofError("pfp", required=required, received=received, remedy="use sipp")
+        if names.setdefault(module, name) != name and isinstance(module, CUT):
+            received = f"{names[module]} again as {name}"
+            raise PruneproofError("pfp", required="layers used once", received=received, remedy="use copies, or sipp")
+        dimensions = 2 if isinstance(module, nn.Flatten) else dimensions
     return leaves
+
+
+def _separate(module: nn.Module, dimensions: int) -> bool:
+    """Whether channels, dimension 1 of an input of so many dimensions, stay apart but for weights that can be cut."""
+    if isinstance(module, nn.Flatten):
+        return (module.start_dim, module.end_dim) == (1, -1)
+    if isinstance(module, nn.Conv2d) and (module.groups != 1 or not supported(module)):
+        return False
+    return type(module) in PASSING or DIMENSIONS.get(type(module)) == dimensions
 
 
 def _choose(
@@ -119,7 +144,7 @@ def _remove(chain: list[tuple[str, Any]], here: int, after: int, keep: Tensor) -
     setattr(layer, "out_features" if isinstance(layer, nn.Linear) else "out_channels", int(keep.sum()))
     for _, module in chain[here + 1 : after]:
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            _slice_batch_norm(module, keep)
+            _slice_batch_norm(module, keep.repeat_interleave(module.num_features // len(keep)))
     spread = consumer.weight.shape[1] // len(keep)  # entries of one channel, where a flatten lies between
     _slice(consumer, 1, keep.repeat_interleave(spread))
     setattr(consumer, "in_features" if isinstance(consumer, nn.Linear) else "in_channels", consumer.weight.shape[1])

@@ -101,12 +101,12 @@ def pruned_rows(layer: Measured, choice: Choice, log: float, stretch: float, gen
                 drawn = FACTORS[NAMES[number]](block, order, budget, epsilon, Drawing(log, stretch, generator))
                 factors = torch.where((variant == number).unsqueeze(1), drawn, factors)
         part = (factors * block.weight).to(block.weight.dtype)  # in float64: one rounding, as `Ranking.unit` says
+        if not bool(part.isfinite().all()):
+            raise PruneproofError(
+                "sipp",
+                required=f"reweighted weights within {new.dtype}",
+                received=f"more than {torch.finfo(new.dtype).max:g} in {layer.layer.name}",
+                remedy='raise the density, take variant="det", or prune a float32 copy',
+            )
         new[block.rows] += part if block.sign == 0 else -part
-    if not bool(new.isfinite().all()):
-        raise PruneproofError(
-            "sipp",
-            required=f"reweighted weights within {new.dtype}",
-            received=f"more than {torch.finfo(new.dtype).max:g} in {layer.layer.name}",
-            remedy='raise the density, take variant="det", or prune a float32 copy',
-        )
     return new

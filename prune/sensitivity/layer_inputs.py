@@ -49,7 +49,7 @@ def layers(model: nn.Module) -> tuple[list[Layer], list[str]]:
                 "sipp", required="finite weights", received=f"NaN or inf in {name}", remedy="repair it"
             )
         modules = tuple(m for m in model.modules() if getattr(m, "weight", None) is weight)
-        if modules and all(_supported(module) for module in modules):
+        if modules and all(supported(module) for module in modules):
             groups = int(getattr(modules[0], "groups", 1))
             found.append(Layer(name, modules, groups, weight))
         else:
@@ -57,7 +57,8 @@ def layers(model: nn.Module) -> tuple[list[Layer], list[str]]:
     return found, others
 
 
-def _supported(module: nn.Module) -> bool:
+def supported(module: nn.Module) -> bool:
+    """Whether a module is a linear map of the rows that `met` records."""
     if isinstance(module, nn.Conv2d):
         return module.padding_mode == "zeros" and not isinstance(module.padding, str)
     return isinstance(module, nn.Linear)

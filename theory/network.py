@@ -28,17 +28,20 @@ total = sympy.Symbol("total", positive=True)
 
 N1 = Bound(
     name="N1",
-    statement="relative route: ε_l = ln(1+ε)/((L-1)·Π_{k≥l}D^k) in every layer gives f̂ ∈ (1±ε)f",
+    statement="relative route: ε_l = ln(1+ε)/((L-1)·Π_{k≥l}D^k), ε < 1, in every layer gives f̂ ∈ (1±ε)f",
     source=f"{SOURCE}, N1",
     status="derived",
     symbols={
         epsilon: "ε, relative error allowed at the output",
         layers: "L, number of layers counted with the input (L-1 weight layers)",
-        amplification: "Π_{k≥l}D^k, where D^k bounds Δ = (z⁺+z⁻)/|z| of the neurons of layer k",
+        amplification: "Π_{k≥l}D^k, where D^k ≥ 1 bounds Δ = (z⁺+z⁻)/|z| of the neurons of layer k",
     },
     assumptions=(
         Assumption("at least one weight layer", sympy.Ge(layers, 2)),
+        Assumption("no sign turns: a pre-activation moves by less than itself", sympy.Lt(epsilon, 1)),
+        Assumption("Δ is at least 1", sympy.Ge(amplification, 1)),
         Assumption("Δ_i ≤ D^k for every neuron of every layer at the point; D grows without bound near z = 0"),
+        Assumption("no biases: they are not scaled with the activations; ReLU between the layers"),
     ),
     expr=sympy.log(1 + epsilon) / ((layers - 1) * amplification),
     sense="<=",

@@ -5,7 +5,7 @@ A = (1+ε')^{l-1}; y = √(m_i/p_i) relative to its mean.
 """
 
 import sympy
-from sympy import Abs, And, Eq, Ge, Gt, Le, Max, Min, log
+from sympy import Abs, And, Eq, Ge, Gt, Le, Lt, Max, Min, log
 
 from .obligation import Identity, Obligation, Twin
 
@@ -18,6 +18,7 @@ v = sympy.Symbol("v", positive=True)
 neurons, delta, cost, mass, multiplier, draws = sympy.symbols("neurons delta cost mass multiplier draws", positive=True)
 
 _layer = (Ge(Q, 1), Ge(A, 1), Ge(xi, 0), Gt(budget, 0), Eq(e * D * Q, budget), Le(xi * D * Q, A - 1))
+_before_output = (Ge(xi, 0), Le(xi * Q, A - 1), Le(A - 1, e), Lt(e, 1))
 
 
 def _relu(argument: sympy.Expr) -> sympy.Expr:
@@ -45,6 +46,20 @@ RELATIVE = (
         Le(D * ((1 + e) * (1 + xi) - 1) * Q, A * (1 + budget) - 1),
         Twin("D ≥ 1 dropped", given=(*_layer, Gt(D, 0))),
         (*_layer, Ge(D, 1)),
+    ),
+    Obligation(
+        "N1.small",
+        "the relative error in front of any layer is at most A-1 ≤ ε < 1, as D ≥ 1 behind it",
+        Lt(xi, 1),
+        Twin("D ≥ 1 dropped", given=(*_before_output, Gt(Q, 0))),
+        (*_before_output, Ge(Q, 1)),
+    ),
+    Obligation(
+        "N1.sign",
+        "abs(ẑ-z) ≤ ξ·abs(z) with ξ < 1 ⇒ abs(relu(ẑ)-relu(z)) ≤ ξ·relu(z): no sign turns",
+        Le(Abs(_relu(x) - _relu(z)), xi * _relu(z)),
+        Twin("ξ < 1 dropped", given=(Ge(xi, 0), Le(Abs(x - z), xi * Abs(z)))),
+        (Ge(xi, 0), Lt(xi, 1), Le(Abs(x - z), xi * Abs(z))),
     ),
     Obligation(
         "N1.conclusion",

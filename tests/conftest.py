@@ -27,14 +27,16 @@ torch.use_deterministic_algorithms(True)  # also fills `torch.empty` with NaN, s
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
-BUDGET = 1e-4
+_first, _, _last = os.environ.get("PRUNEPROOF_SALT", "0").partition("-")
+SALTS = range(int(_first), int(_last or _first) + 1)
+BUDGET = 1e-4 * len(SALTS)  # of one salt: 1e-4
 ALPHAS = pytest.StashKey[dict[str, float]]()
 
 
 @pytest.fixture(scope="session")
 def salted(request: pytest.FixtureRequest) -> Callable[..., int]:
     """Seeds for statistical tests: `salted(*names)` → a 63-bit integer that depends on the salt and on the names."""
-    salt = str(getattr(request, "param", os.environ.get("PRUNEPROOF_SALT", "0")))
+    salt = str(getattr(request, "param", SALTS[0]))
 
     def seed(*names: object) -> int:
         digest = hashlib.sha256(repr((salt, *names)).encode()).digest()
@@ -45,9 +47,8 @@ def salted(request: pytest.FixtureRequest) -> Callable[..., int]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Where PRUNEPROOF_SALT is a range, repeat what draws random numbers once per salt."""
-    first, dash, last = os.environ.get("PRUNEPROOF_SALT", "0").partition("-")
-    if dash and "salted" in metafunc.fixturenames:
-        metafunc.parametrize("salted", range(int(first), int(last) + 1), indirect=True, ids="salt{}".format)
+    if len(SALTS) > 1 and "salted" in metafunc.fixturenames:
+        metafunc.parametrize("salted", SALTS, indirect=True, ids="salt{}".format)
 
 
 def pytest_configure(config: pytest.Config) -> None:

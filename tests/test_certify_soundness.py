@@ -6,12 +6,18 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from pruneproof.prune.certification import RegionCertificate, certify
+from pruneproof.prune.certification import RegionCertificate, certify, enclosures, region, substitution
+from pruneproof.prune.certification.graph import Add, Lipschitz, MaxPool, Step, trace_pair
+from pruneproof.prune.certification.linear_maps import PairMap
+from pruneproof.prune.certification.rounding import gamma
+from pruneproof.prune.certification.tracing import evaluable
 
 
 class Residual(nn.Module):
@@ -134,3 +140,57 @@ def test_a_tightened_bound_is_refused() -> None:
     tightened = replace(record, error_bound=0.6 * record.error_bound)
     points = inputs + _in_ball(inputs.shape, 0.02, "inf")
     assert _violations(tightened, original, pruned, points)
+
+
+def _without_slack(patch: pytest.MonkeyPatch) -> None:
+    """The same bounds as if floats were exact; the network's own roundings then look like misreadings."""
+    patch.setattr(region, "check_reading", lambda *arguments, **options: None)
+    for module in (enclosures, substitution):
+        free: dict[str, Any] = {"UNIT": 0.0, "TINY": 0.0, "LIBRARY_ERROR": 0.0, "gamma": lambda terms: 0.0}
+        free |= {"up": lambda x: x, "down": lambda x: x}
+        free["centre"] = lambda low, high: (0.5 * (low + high), 0.5 * (high - low))
+        for name in free.keys() & vars(module).keys():
+            patch.setattr(module, name, free[name])
+
+
+def _magnitude(steps: list[Step], reach: Tensor) -> Tensor:
+    """The largest that any sum of magnitudes gets on the way to the outputs."""
+    reaches = [reach]
+    for step in steps[1:]:
+        given = [reaches[parent] for parent in step.parents]
+        layer = step.operation
+        if isinstance(layer, PairMap):
+            sizes, offsets = layer.slack, layer.offset
+            size = None if sizes is None else torch.maximum(sizes[0], sizes[1])
+            image = layer.apply(size, given[0])
+            reaches.append(image if offsets is None else image + torch.maximum(offsets[0], offsets[1]))
+        elif isinstance(layer, MaxPool):
+            reaches.append(functional.max_pool2d(given[0], *layer.settings))
+        else:
+            reaches.append(given[0] + given[1] if isinstance(layer, Add) else given[0])
+    return torch.stack([reach.abs().amax() for reach in reaches]).amax()
+
+
+@pytest.mark.parametrize("method", ["cases", "linear"])
+@pytest.mark.parametrize("norm", ["inf", "2"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_rounding_is_charged_and_costs_little(
+    name: str, norm: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step errs by at most γ of the largest sum of magnitudes, and the library's error; 64 for all that meets it."""
+    original, pruned, inputs = _pair(name, 0)
+    radius = 0.05
+    minimum: Callable[..., Tensor] = vars(substitution)[
+        "_minimum"
+    ]  # of two relaxations that tie, take one and the same
+    monkeypatch.setattr(substitution, "_minimum", lambda *terms: minimum(*terms).round(decimals=9))
+    record = certify(original, pruned, inputs, radius=radius, norm=norm, method=method)
+    steps = trace_pair(evaluable(original), evaluable(pruned), {})
+    terms = max(step.operation.terms for step in steps if isinstance(step.operation, PairMap))
+    library = 2.0**-40 if any(isinstance(step.operation, Lipschitz) for step in steps) else 0.0
+    limit = 64 * len(steps) * (gamma(terms) + library) * (1 + float(_magnitude(steps, inputs.abs() + radius)))
+    _without_slack(monkeypatch)
+    bare = certify(original, pruned, inputs, radius=radius, norm=norm, method=method)
+    for charged in (record.error_bound - bare.error_bound, bare.margin - record.margin):
+        assert (charged >= 0).all() and charged.any()
+        assert (charged <= limit).all()

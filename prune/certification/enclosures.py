@@ -4,6 +4,7 @@ Boxes travel forward through the pair: three intervals a step, intersected with 
 other two. Cost: three passes of the network with |W| beside W.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -126,8 +127,9 @@ _UNDERFLOW = 2.0**-1000  # products of at least this size are no nearer to 0 tha
 def _touched(layer: PairMap, size: Tensor | None, extent: Tensor, scale: Tensor) -> Tensor:
     """Where products of numbers other than zero are summed, also if all of them underflow: only there is it charged."""
     touched = scale > 0
-    weight = 1 / _AVERAGED if size is None else _smallest(size)
-    if bool(touched.all()) or weight * _smallest(extent) >= _UNDERFLOW:
+    if bool(touched.all()) or (least := _smallest(extent)) == math.inf:
+        return touched
+    if least * (1 / _AVERAGED if size is None else _smallest(size)) >= _UNDERFLOW:
         return touched
     return layer.apply(None if size is None else (size > 0).to(size.dtype), (extent > 0).to(extent.dtype)) > 0
 

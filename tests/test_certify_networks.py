@@ -142,6 +142,8 @@ REFUSED: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
     "sequence norm": (nn.Sequential(nn.Conv1d(1, 3, 2), nn.BatchNorm1d(3), nn.Flatten()), (1, 4), "BatchNorm1d on 2-"),
     "reflected edge": (
         nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), nn.Flatten()), (1, 4, 4), "reflect"),
+    "edge by name": (
+        nn.Sequential(nn.Conv2d(1, 1, 3, padding="same"), nn.Flatten()), (1, 4, 4), "padding 'same', mode 'zeros'"),
     "image out": (nn.Sequential(nn.Conv2d(1, 1, 3)), (1, 4, 4), "(batch, outputs)"),
     "another shape": (nn.Sequential(nn.Linear(4, 2)), (5,), "shape the network reads"),
 }  # fmt: skip

@@ -37,16 +37,24 @@ def rate(layers: Sequence[Measured], count: int) -> list[Tensor]:
 
 
 def cube_root(layers: Sequence[Measured], count: int) -> list[Tensor]:
-    """Rand: m_i ∝ (c_i²Σ_i)^{1/3}, at least 1, clipped at the half-row's size, the excess shared among the rest."""
+    """Rand: m_i ∝ (c_i²Σ_i)^{1/3}, at least 1, clipped at the half-row's size, the others sharing what is left.
+
+    At most `count` in all, which must be at least the number of living half-rows; rounding down leaves less than one
+    of it per half-row.
+    """
     mass = torch.cat([_by_half(_open_scores(layer), layer.weight).flatten() for layer in layers])
     size = torch.cat([_by_half(layer.open(), layer.weight).flatten() for layer in layers])
     wish = (torch.cat([layer.costs.flatten() for layer in layers]) ** 2 * mass).pow(1 / 3)
+
+    def given(tau: float) -> Tensor:
+        return torch.minimum(size, (tau * wish).clamp(min=1))
+
     low, high = 0.0, float(size.sum()) / float(wish[wish > 0].min())
     for _ in range(200):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if float(torch.minimum(size, middle * wish).sum()) < count else (low, middle)
-    given = torch.minimum(size, (high * wish * (1 + 1e-12)).floor().clamp(min=1))
-    return [part.reshape(2, -1) for part in given.split([layer.costs.numel() for layer in layers])]
+        low, high = (middle, high) if float(given(middle).sum()) < count else (low, middle)
+    whole = given(high * (1 + 1e-12)).floor()  # 1e-12: what should be whole may lie a rounding below
+    return [part.reshape(2, -1) for part in whole.split([layer.costs.numel() for layer in layers])]
 
 
 def _open_scores(layer: Measured) -> Tensor:

@@ -121,7 +121,8 @@ def sipp(
         generator: CPU generator; needed by every variant but `det`.
 
     Raises PruneproofError for bad arguments, non-finite activations (naming the layer), or a budget below what dead
-    half-rows and unsupported layers take. Source: S1 … S6 in theory/sensitivity.md, N4 in theory/network.md.
+    half-rows and unsupported layers take, with one draw for every other half-row where the variant draws.
+    Source: S1 … S6 in theory/sensitivity.md, N4 in theory/network.md.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -158,12 +159,14 @@ def _within(
     unsupported = total - sum(m.weight.numel() for m in measured)
     fixed = unsupported + sum(m.fixed() for m in measured)
     count = min(round(density * total) - fixed, sum(int(m.open().count_nonzero()) for m in measured))
-    if count < 1:
+    drawn = 1 if variant in ("det", "poisson") else sum(int(m.alive.sum()) for m in measured)  # a draw per half-row
+    if count < drawn:
+        least = math.ceil(1e4 * (fixed + max(drawn, 1)) / total) / 1e4
         raise PruneproofError(
             "sipp",
-            required=f"a density above {fixed / total:.4f}, the share of dead half-rows and unsupported layers",
+            required=f"a density of at least {least:.4f}: dead half-rows and unsupported layers are kept, {drawn} more",
             received=density,
-            remedy="raise it, or give a batch that reaches more units",
+            remedy='raise it, give a batch that reaches more units, or take "det" or "poisson"',
         )
     best: tuple[float, list[Choice]] | None = None
     for allocate in ALLOCATIONS.get(variant, ALL_ALLOCATIONS):

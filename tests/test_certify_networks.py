@@ -188,6 +188,12 @@ UNDERSTOOD: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "mode of evaluation": (Two(lambda net, x: net.a(x) if net.training else net.b(net.relu(net.a(x)))), (4,)),
     "own class of norm": (_image(OwnNorm(2), nn.ReLU()), (1, 4, 4)),
     "softplus": (nn.Sequential(nn.Linear(4, 4), nn.Softplus(), nn.Linear(4, 2)), (4,)),
+    "mean over a list": (Two(lambda net, x: net.a(x.mean([-2, -1]))), (4, 3, 3)),
+    "rectified but read again": (Two(lambda net, x: (hidden := net.a(x)) + functional.relu(hidden)), (4,)),
+    "sums of windows": (
+        nn.Sequential(nn.Conv2d(1, 2, 2), nn.AvgPool2d(2, divisor_override=1), nn.Flatten()),
+        (1, 5, 5),
+    ),
     "mean over an image": (Two(lambda net, x: net.a(x.mean((2, 3)))), (4, 3, 3)),
     "sequence": (nn.Sequential(nn.Conv1d(2, 3, 2, padding=1), nn.ReLU(), nn.AvgPool1d(2), nn.Flatten()), (2, 5)),
     "vectors": (nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2)), (4,)),

@@ -75,6 +75,9 @@ UNSTABLE: list[tuple[Range, Range, Range]] = [  # of z, of z + δ, of δ
     ((-1.0, 1.0), (-0.75, 1.25), (0.25, 0.25)),
     ((0.5, 0.5), (-0.5, 1.5), (-1.0, 1.0)),
     ((-0.5, 0.25), (-1e3, 1e3), (-1e3, 1e3)),
+    *(  # no end is a round number, so chords and intercepts round
+        ((-1e9 / 3, 2e9 / 3), (-2e9 / 3, 3e9), (-1e9 / part, 1e9 / (part + 2))) for part in (7, 11, 13, 17)
+    ),
 ]
 
 

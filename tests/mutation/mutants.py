@@ -1,7 +1,8 @@
 """The mutants of a module: cosmic-ray's operators applied one at a time to its source, in memory.
 
 Left out are mutants of annotations (nothing reads them when the code runs), mutants inside the construction of an error
-message, and replacements that cannot differ for the values this library compares (`is None` by `== None`).
+message or of a false twin (any falsehood that is refuted is as good a twin as another), and replacements that cannot
+differ for the values this library compares (`is None` by `== None`).
 """
 
 import ast
@@ -13,6 +14,7 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
 Position = tuple[int, int]
+_FREE = {"Twin", "PruneproofError"}
 _SAME = {f"core/ReplaceComparisonOperator_{pair}" for pair in ("Is_Eq", "IsNot_NotEq", "Eq_Is", "NotEq_IsNot")}
 _PARAMETRISED = {"core/VariableReplacer", "core/VariableInserter"}
 OPERATORS = sorted(set(operator_names()) - _SAME - _PARAMETRISED)
@@ -58,15 +60,21 @@ def mutant(source: str, place: Place) -> Mutant | None:
 
 
 def _ignored(tree: ast.AST) -> list[tuple[Position, Position]]:
-    """Where annotations and the arguments of raised errors stand."""
+    """Where annotations and the arguments of raised errors and of false twins stand."""
     found: list[tuple[Position, Position]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.arg | ast.AnnAssign):
             annotation = node.returns if isinstance(node, ast.FunctionDef) else node.annotation
             found += _span(annotation) if annotation else []
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            found += [span for argument in (*node.exc.args, *node.exc.keywords) for span in _span(argument)]
+            found += _arguments(node.exc)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FREE:
+            found += _arguments(node)
     return found
+
+
+def _arguments(call: ast.Call) -> list[tuple[Position, Position]]:
+    return [span for argument in (*call.args, *call.keywords) for span in _span(argument)]
 
 
 def _span(node: ast.expr | ast.keyword) -> list[tuple[Position, Position]]:

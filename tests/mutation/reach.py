@@ -29,6 +29,7 @@ DECLARATIONS = {
         "test_bound_names",
     ),
 }
+CACHED = "theory/obligations/"
 CLOSEST_FILES = 3  # tried first; survivors meet the others too
 STAGE_SECONDS = 12.0
 STAGE_TESTS = 300
@@ -46,12 +47,15 @@ class Reach:
         """Tests to try on a change in lines `first`…`last`: those of the closest files, then those of the others.
 
         What no test executes by itself is executed when the module is imported: then every test that executes anything
-        of the module counts, and those of `DECLARATIONS`.
+        of the module counts, and those of `DECLARATIONS`. Those of `CACHED` folders count always: what is cached is
+        executed in one test and used in all.
         """
         lines = self.lines.get(file, {})
         reaching = {test for line in range(first, last + 1) for test in lines.get(line, [])}
         if not reaching:
             reaching = {test for tests in lines.values() for test in tests} | self._declared(file)
+        if file.startswith(CACHED):
+            reaching |= self._declared(file)
         executed: dict[str, int] = defaultdict(int)
         for tests in lines.values():
             for test_file in {_file(test) for test in tests}:

@@ -53,12 +53,20 @@ def _short(net: Wired, x: Tensor) -> Tensor:
     return hidden
 
 
+class Listed(nn.AvgPool2d):
+    """A list of settings of its own hides that of its base."""
+
+    __constants__ = ["label"]
+
+
 DIFFERENT: dict[str, tuple[nn.Module, nn.Module, str]] = {
     "activations": (nn.Sequential(_scale(), nn.ReLU()), nn.Sequential(_scale(), nn.Identity()), "ReLU and Identity"),
     "clipped": (nn.Sequential(_scale(), nn.ReLU()), nn.Sequential(_scale(), nn.ReLU6()), "ReLU and ReLU6"),
     "edges": (
         _averaged(nn.AvgPool2d(2, padding=1)), _averaged(nn.AvgPool2d(2, padding=1, count_include_pad=False)), "pad"),
     "divisors": (_averaged(nn.AvgPool2d(1)), _averaged(nn.AvgPool2d(1, divisor_override=3)), "divisor_override"),
+    "hidden settings": (_averaged(Listed(1)), _averaged(Listed(1, divisor_override=3)), "divisor_override"),
+    "settings of one": (_averaged(Listed(1)), _averaged(nn.AvgPool2d(1, divisor_override=3)), "divisor_override"),
     "wiring": (Wired(_through), Wired(_past), "architecture"),
     "output": (Wired(_through), Wired(_short), "architecture"),
 }  # fmt: skip

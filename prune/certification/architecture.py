@@ -37,11 +37,18 @@ def _same_layer(name: str, module: nn.Module, copy: nn.Module) -> None:
         raise _different(f"{name}: {kinds[0].__name__} and {kinds[1].__name__}")
     if module.extra_repr() != copy.extra_repr():
         raise _different(f"{name}: {module.extra_repr()} and {copy.extra_repr()}")
-    constants: list[str] = getattr(kinds[0], "__constants__", [])  # of `forward`; `extra_repr` leaves some out
-    for setting in constants:
+    for setting in sorted(_constants(*kinds)):
         one, two = (getattr(layer, setting, None) for layer in (module, copy))
         if one != two:
             raise _different(f"{name}.{setting}: {one} and {two}")
+
+
+def _constants(*kinds: type) -> set[str]:
+    """The settings that `forward` reads, some of which `extra_repr` leaves out: those of a class and of all it extends.
+
+    A class that lists its own hides the list of its base, whose `forward` it still runs.
+    """
+    return {name for kind in kinds for base in kind.__mro__ for name in vars(base).get("__constants__", ())}
 
 
 def _different(received: str) -> PruneproofError:

@@ -1,6 +1,7 @@
 """What `certify` has no meaning for is refused in one line before any work."""
 
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from pruneproof.errors import PruneproofError
 from pruneproof.prune.certification import certify
+from pruneproof.prune.certification.arguments import check_arguments
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,10 @@ def test_bad_arguments_are_refused(change: dict[str, Any], message: str) -> None
     arguments: dict[str, Any] = {"original": network, "pruned": network, "inputs": torch.rand(2, 4)} | change
     with pytest.raises(PruneproofError, match=message):
         certify(**arguments)
+
+
+def test_the_largest_float_is_a_radius() -> None:
+    check_arguments(torch.rand(2, 4), sys.float_info.max, "inf", "linear", 0, {nn.GELU: sys.float_info.max})
 
 
 @pytest.mark.parametrize("which", [0, 1])

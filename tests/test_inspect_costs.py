@@ -92,6 +92,13 @@ def test_a_sparsified_model_is_counted_as_it_is_stored(format: str) -> None:
     assert single.name == "weight"
 
 
+def test_a_masked_layer_holds_its_weights_and_a_bit_for_each_in_whole_words() -> None:
+    layer = nn.Linear(40, 8)
+    report = inspect_model(sparsify(layer, Masks({"weight": torch.arange(320).view(8, 40) % 3 == 0}), format="masked"))
+    assert report.layers[0].dense_bytes == 8 * 40 * 4 + 8 * 2 * 4  # a row of 40 bits takes two words
+    assert report.other_bytes == 8 * 4
+
+
 def test_inspecting_changes_nothing() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout())
     before, state = [tensor.clone() for tensor in net.state_dict().values()], torch.get_rng_state()

@@ -166,6 +166,12 @@ def test_synflow_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
         scores.synflow(network(), shape)
 
 
+@pytest.mark.parametrize("inputs", [5, (1, "a"), [1.0, 4.0]])
+def test_synflow_of_what_is_no_shape(inputs: Any) -> None:
+    with pytest.raises(PruneproofError, match="inputs that the model takes"):
+        scores.synflow(network(), inputs)
+
+
 @pytest.mark.parametrize("inputs", [X.double(), X[:, :3]])
 def test_other_methods_on_wrong_inputs(inputs: Tensor) -> None:
     net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))

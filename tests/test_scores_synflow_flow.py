@@ -116,6 +116,18 @@ def test_statistics_and_normalisers_are_linear_in_the_copy() -> None:
     assert equal_sums(scores.synflow(net, (1, 6)))
 
 
+def test_batch_norm_without_gain_divides_by_its_deviation() -> None:
+    """Paths a·c/2 and b·d/4, whose layers and sums are exact in binary."""
+    net = nn.Sequential(
+        nn.Linear(1, 2, bias=False), nn.BatchNorm1d(2, eps=0.0, affine=False), nn.Linear(2, 1, bias=False)
+    )
+    net.get_parameter("0.weight").data.copy_(torch.tensor([[3.0], [-5.0]]))
+    net.get_parameter("2.weight").data.copy_(torch.tensor([[-7.0, 9.0]]))
+    net.get_buffer("1.running_var").copy_(torch.tensor([4.0, 16.0]))
+    found = scores.synflow(net, (1, 1))
+    assert [found[name].flatten().tolist() for name in ("0.weight", "2.weight")] == [[10.5, 11.25]] * 2
+
+
 def test_the_method_runs_a_hundred_nested_iterations_and_differs_from_one() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(20, 40, bias=False), nn.ReLU(), nn.Linear(40, 10, bias=False))

@@ -83,6 +83,11 @@ X, Y, G = torch.zeros(8, 2), torch.arange(8) % 2, torch.Generator()
         ((X, Y.tolist(), 1, G), "tensors of inputs and labels; received"),
         ((X.tolist(), Y, 1, G), "tensors of inputs and labels; received"),
         ((X, Y, 1.5, G), "a whole number of examples per class; received 1.5"),
+        ((X, Y, 0, G), "1 to as many as each class has; received 0 per class, and 4 of class 0"),
+        (
+            (X, Y[[0, 0, 1, 0, 0, 1, 0, 1]], 4, G),
+            "1 to as many as each class has; received 4 per class, and 3 of class 1",
+        ),
         ((X, Y, True, G), "a whole number of examples per class"),
         ((X, Y, 1, None), r"a torch.Generator; received None \(NoneType\); pass torch.Generator\(\).manual_seed"),
         ((X, Y, 1, 0), "a torch.Generator; received 0"),

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from pruneproof.prune import sipp
 from pruneproof.prune.sensitivity.layer_inputs import layers, met
+from pruneproof.prune.sensitivity.measuring import measure
 
 
 class Overwriting(nn.Module):
@@ -74,3 +75,23 @@ def test_rows_survive_what_happens_after_the_layer(layer: nn.Module) -> None:
     (found,), _ = layers(model)
     rows = inputs if isinstance(layer, nn.Linear) else inputs.movedim(1, -1).flatten(0, -2)
     assert torch.equal(torch.cat(met(model, inputs, found)[0], dim=1), rows)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(4, 3), nn.Conv2d(4, 4, 1, groups=2)])
+def test_a_layer_called_twice_is_measured_on_both(layer: nn.Linear | nn.Conv2d) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x) + self.layer(2 * x.flip(1))
+
+    shape = (5, 4) if isinstance(layer, nn.Linear) else (5, 4, 1, 1)
+    inputs = torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+    (found,), _ = layers(model := Twice())
+    groups, positions = met(model, inputs, found)
+    rows = torch.cat([inputs, 2 * inputs.flip(1)]).flatten(1)
+    assert positions == 2
+    assert torch.equal(torch.cat(groups, dim=1), rows)
+    assert measure(model, inputs, found).events == 2 * len(layer.weight) * 2

@@ -33,6 +33,15 @@ def test_events_are_half_rows_times_pseudo_points_of_one_item(negative: bool) ->
     assert linear.events == 2 * 5 * 7 * signed
 
 
+def test_open_are_the_non_zero_weights_of_living_half_rows() -> None:
+    """Row 1 has a dead W⁻, row 2 a dead W⁺: what only the first input, always 0, would wake."""
+    layer, inputs = nn.Linear(4, 3, bias=False), torch.tensor([[0.0, 1.0, 2.0, 3.0]])
+    layer.weight.data.copy_(torch.tensor([[1.0, 0.0, 2.0, -1.0], [-1.0, 0.0, 2.0, 0.0], [1.0, 0.0, -2.0, 0.0]]))
+    (one,) = _measured(layer, inputs)
+    assert one.open().tolist() == [[True, False, True, True], [False, False, True, False], [False, False, True, False]]
+    assert one.fixed() == 2
+
+
 def test_delta_is_shared_by_the_events() -> None:
     model, inputs = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), torch.randn(6, 4)
     result = sipp(model, inputs, density=0.9, delta=0.2, generator=torch.Generator().manual_seed(0))

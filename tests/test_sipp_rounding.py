@@ -107,6 +107,16 @@ def test_a_point_too_faint_for_single_precision_still_counts() -> None:
     assert _measured(layer, points).scores.tolist() == [[1.0, 1.0, 1.0]]
 
 
+def test_faint_rows_are_measured_again_wherever_they_are() -> None:
+    """Rows 1 and 129 as above, in a block each; others are all ones, of which the second never has a share of 2⁻⁴⁰."""
+    weight, faint = torch.ones(131, 3), torch.tensor([1, 129])
+    weight[faint] = torch.tensor([1.0, 1e-30, -1.0])
+    points = torch.tensor([[0.0, 1e-20, 1.0], [1.0, 0.0, 1.0]])
+    expected = torch.tensor([[0.5, LEAST, 1.0]]).repeat(131, 1)
+    expected[faint] = 1.0
+    assert torch.equal(_measured(_layer(weight), points).scores, expected)
+
+
 def test_sensitivities_of_sixteen_bits_are_kept_in_32() -> None:
     layer = _layer(torch.tensor([[3.0, 1.0]]).half())
     scores = _measured(layer, torch.tensor([[1.0, 0.0], [1.0, 1e-7]]).half()).scores

@@ -56,7 +56,7 @@ def _short(net: Wired, x: Tensor) -> Tensor:
 class Listed(nn.AvgPool2d):
     """A list of settings of its own hides that of its base."""
 
-    __constants__ = ["label"]
+    __constants__ = ["label"]  # noqa: RUF012 (as torch has them)
 
 
 DIFFERENT: dict[str, tuple[nn.Module, nn.Module, str]] = {

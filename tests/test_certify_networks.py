@@ -188,6 +188,7 @@ UNDERSTOOD: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "mode of evaluation": (Two(lambda net, x: net.a(x) if net.training else net.b(net.relu(net.a(x)))), (4,)),
     "own class of norm": (_image(OwnNorm(2), nn.ReLU()), (1, 4, 4)),
     "softplus": (nn.Sequential(nn.Linear(4, 4), nn.Softplus(), nn.Linear(4, 2)), (4,)),
+    "oblong pooling": (nn.Sequential(nn.Conv2d(1, 2, 2), nn.MaxPool2d((1, 2)), nn.Flatten()), (1, 5, 5)),
     "mean over a list": (Two(lambda net, x: net.a(x.mean([-2, -1]))), (4, 3, 3)),
     "rectified but read again": (Two(lambda net, x: (hidden := net.a(x)) + functional.relu(hidden)), (4,)),
     "sums of windows": (

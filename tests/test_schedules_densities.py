@@ -100,3 +100,12 @@ def test_a_score_that_changes_its_parameters_is_refused() -> None:
     rounds = iter([{"weight": torch.rand(4, 4)}, {"bias": torch.rand(4)}])
     with pytest.raises(PruneproofError, match=r"prune_progressively: .* other ones: weight, bias"):
         prune_progressively(nn.Linear(4, 4), lambda m: next(rounds), [0.5, 0.25])
+
+
+def test_a_density_may_stay_and_must_not_rise() -> None:
+    torch.manual_seed(0)
+    net = nn.Linear(4, 4)
+    first, second = prune_progressively(net, scores.magnitude, (0.5, 0.5))
+    assert first == second == magnitude(net, density=0.5)
+    with pytest.raises(PruneproofError):
+        prune_progressively(net, scores.magnitude, (0.5, 0.75))

@@ -197,6 +197,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "epsilon 0": (lambda: sipp(LAYER, X, epsilon=0.0, variant="det"), "epsilon"),
     "epsilon < 0": (lambda: sipp(LAYER, X, epsilon=-1.0, variant="det"), "epsilon"),
     "density 0": (lambda: sipp(LAYER, X, density=0.0, variant="det"), "density"),
+    "density > 1": (lambda: sipp(LAYER, X, density=1.5, variant="det"), "density in"),
     "both": (lambda: sipp(LAYER, X, density=0.5, epsilon=0.5, variant="det"), "both|one of the two"),
     "neither": (lambda: sipp(LAYER, X, variant="det"), "one of the two"),
     "variant": (lambda: sipp(LAYER, X, density=0.5, variant="magic"), "one of"),

@@ -90,3 +90,9 @@ def test_beta_lies_inside_the_unit_interval(beta: float) -> None:
 def test_points_are_rows(shape: tuple[int, ...]) -> None:
     with pytest.raises(PruneproofError, match="held-out points"):
         stretch(torch.ones(1, 2), torch.ones(1, 2), torch.ones(shape), beta=0.5)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 3), (0, 3)])
+def test_held_out_points_are_a_matrix(shape: tuple[int, ...]) -> None:
+    with pytest.raises(PruneproofError, match="held-out points"):
+        stretch(torch.ones(1, 3), torch.full((1, 3), 0.5), torch.ones(shape), beta=0.5)

@@ -130,3 +130,12 @@ def test_no_bound_is_without_a_second_formula() -> None:
     papers = ("greedy", "pretraining", "2108.00259")
     elsewhere = {bound.name for bound in bounds() if any(name in bound.source for name in papers)}
     assert {bound.name for bound in bounds()} - elsewhere <= set(FORMULAS)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "layers", "stated"), [(0.99, 2, True), (1.0, 2, False), (1.5, 2, False), (0.5, 1, False)]
+)
+def test_n1_is_stated_below_one_and_for_two_layers_or_more(epsilon: float, layers: int, stated: bool) -> None:
+    n1 = next(bound for bound in bounds() if bound.name == "N1")
+    told = n1.check(epsilon=epsilon, layers=layers, amplification=1.5)
+    assert all(holds is not False for _, holds in told) is stated

@@ -80,7 +80,7 @@ def _trials(patterns: list[str], reached: Reach, options: argparse.Namespace) ->
         if options.sample and len(found) == options.sample:
             break
         if (made := mutant(sources[file], place)) is not None:
-            stages = reached.stages(file, *statement(sources[file], place.line))
+            stages = reached.stages(file, statement(sources[file], place.line))
             found.append(Trial(file, made, stages))
     return found, len(drawn)
 

@@ -20,19 +20,18 @@ STORE = ROOT / "build" / "mutation"
 LIBRARY = ("kernels", "theory", "prune", "claims", "src")
 # Bounds, obligations and other declarations are executed at import, in no test: the tests that hold them to something.
 DECLARATIONS = {
-    "theory/obligations/": ("test_obligations_discharge",),
+    "theory/obligations/": ("test_obligations_discharge", "test_obligations_statements"),
     "theory/": (
         "test_bound_values",
+        "test_bound_formulas",
         "test_bound_enclosure",
         "test_greedy_bounds",
         "test_sipp_bounds",
-        "test_bound_names",
     ),
 }
-CACHED = "theory/obligations/"
 CLOSEST_FILES = 3  # tried first; survivors meet the others too
 STAGE_SECONDS = 12.0
-STAGE_TESTS = 300
+LAST_SECONDS = 60.0  # met by survivors only
 _QUIETLY = ("--cov-context=test", "--cov-report=", "-pno:cacheprovider")
 
 
@@ -43,19 +42,15 @@ class Reach:
     seconds: dict[str, float]
     lines: dict[str, dict[int, list[str]]]
 
-    def stages(self, file: str, first: int, last: int) -> list[tuple[list[str], float]]:
-        """Tests to try on a change in lines `first`…`last`: those of the closest files, then those of the others.
+    def stages(self, file: str, span: tuple[int, int] | None) -> list[tuple[list[str], float]]:
+        """Tests to try on a change of a statement: of the closest files, of the others, then what was left out.
 
-        What no test executes by itself is executed when the module is imported: then every test that executes anything
-        of the module counts, and those of `DECLARATIONS`. Those of `CACHED` folders count always: what is cached is
-        executed in one test and used in all.
+        What stands outside of functions (`None`) is executed at import, in whatever test that happens: then every test
+        that executes anything of the module counts. Tests of `DECLARATIONS` count always.
         """
         lines = self.lines.get(file, {})
-        reaching = {test for line in range(first, last + 1) for test in lines.get(line, [])}
-        if not reaching:
-            reaching = {test for tests in lines.values() for test in tests} | self._declared(file)
-        if file.startswith(CACHED):
-            reaching |= self._declared(file)
+        places = lines if span is None else range(span[0], span[1] + 1)
+        reaching = {test for line in places for test in lines.get(line, [])} | self._declared(file)
         executed: dict[str, int] = defaultdict(int)
         for tests in lines.values():
             for test_file in {_file(test) for test in tests}:
@@ -63,15 +58,16 @@ class Reach:
         files = sorted({_file(test) for test in reaching}, key=lambda name: (-executed[name], name))
         close = set(files[:CLOSEST_FILES])
         split = [[t for t in reaching if (_file(t) in close) is wanted] for wanted in (True, False)]
-        affordable = [self._affordable(tests, files) for tests in split if tests]
-        return [(tests, sum(self.seconds[test] for test in tests)) for tests in affordable]
+        stages = [self._affordable(tests, files, STAGE_SECONDS) for tests in split]
+        stages.append(self._affordable(list(reaching.difference(*stages)), files, LAST_SECONDS))
+        return [(tests, sum(self.seconds[test] for test in tests)) for tests in stages if tests]
 
     def _declared(self, file: str) -> set[str]:
         holding = next((names for folder, names in DECLARATIONS.items() if file.startswith(folder)), ())
         return {test for test in self.seconds if Path(_file(test)).stem in holding}
 
-    def _affordable(self, tests: list[str], files: list[str]) -> list[str]:
-        """One case of each test function first, quick ones first, within a stage's time; then in the order of files."""
+    def _affordable(self, tests: list[str], files: list[str], limit: float) -> list[str]:
+        """One case of each test function first, quick ones first, within a time limit; then in the order of files."""
         seen: dict[str, int] = defaultdict(int)
         ranked: list[tuple[int, float, str]] = []
         for test in sorted(tests, key=lambda name: (self.seconds[name], name)):
@@ -81,7 +77,7 @@ class Reach:
         chosen: list[str] = []
         total = 0.0
         for _, seconds, test in sorted(ranked):
-            if chosen and (total + seconds > STAGE_SECONDS or len(chosen) >= STAGE_TESTS):
+            if chosen and (total + seconds > limit):
                 continue
             chosen.append(test)
             total += seconds
@@ -109,15 +105,14 @@ def reach(jobs: int) -> Reach:
     return Reach(known["seconds"], lines)
 
 
-def statement(source: str, line: int) -> tuple[int, int]:
-    """First and last line of the innermost statement that a line belongs to."""
-    spans = [
-        (node.lineno - len(getattr(node, "decorator_list", [])), node.end_lineno or node.lineno)
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.stmt)
-    ]
-    holding = [span for span in spans if span[0] <= line <= span[1]]
-    return min(holding, key=lambda span: span[1] - span[0], default=(line, line))
+def statement(source: str, line: int) -> tuple[int, int] | None:
+    """First and last line of the innermost statement that a line belongs to; `None` outside of functions."""
+    nodes = list(ast.walk(ast.parse(source)))
+    bodies = [(node.body[0].lineno, node.end_lineno or 0) for node in nodes if isinstance(node, ast.FunctionDef)]
+    if not any(first <= line <= last for first, last in bodies):
+        return None
+    spans = [(node.lineno, node.end_lineno or node.lineno) for node in nodes if isinstance(node, ast.stmt)]
+    return min((span for span in spans if span[0] <= line <= span[1]), key=lambda span: span[1] - span[0])
 
 
 Lines = dict[str, dict[str, list[str]]]

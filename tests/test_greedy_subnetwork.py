@@ -162,6 +162,7 @@ def test_an_enforced_model_gives_a_free_subnetwork(deep: nn.Sequential) -> None:
     small = greedy_subnetwork(deep, INPUTS, 5)
     small.model.load_state_dict(small.model.state_dict())
     small.model(INPUTS).sum().backward()
+    assert all(parameter.grad is not None for parameter in small.model.parameters())
 
 
 def test_float32_images_and_a_model_in_a_larger_frame() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def check(objective: "Objective") -> None:
+    """Refuse a model, a loss, a batch or options that cannot be scored."""
     where, model = objective.where, objective.model
     check_device(where, model)
     require_derivatives(where)
@@ -43,6 +44,7 @@ def _check_chunk(objective: "Objective") -> None:
 
 
 def check_classes(where: str, output: Any, targets: Any) -> None:
+    """Refuse labels that leave a class of the output without an example."""
     if not (isinstance(output, Tensor) and isinstance(targets, Tensor)):
         return
     labelled = output.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point()
@@ -54,6 +56,7 @@ def check_classes(where: str, output: Any, targets: Any) -> None:
 
 
 def check_loss(where: str, value: Any) -> Tensor:
+    """The loss, if it is a finite scalar with a graph; else refuse it."""
     if not (isinstance(value, Tensor) and value.ndim == 0):
         shape = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         remedy = "reduce it, e.g. with .mean()"

@@ -1,33 +1,68 @@
-"""The one exception class of the library: misuse, told in one line."""
+"""The exceptions of the library: one base class, and one class per kind of mistake.
+
+Every class also derives from the built-in exception that Python users would catch for the same
+mistake, so that both `except PruneproofError` and `except FileNotFoundError` work. A message is a
+sentence that names the function the user called: what is wrong, what was given, what to do.
+"""
 
 
-class PruneproofError(ValueError):
-    """Misuse of a function: what was needed, what was received, what to do.
+class PruneproofError(Exception):
+    """Base class of every exception that the library raises on purpose.
 
-    Arguments:
-        where: the public name that refuses, e.g. `"select"`.
-        required: what the function needs, e.g. `"a density in (0, 1]"`.
-        received: what it was given; shown by `repr` unless it is a string.
-        remedy: what the caller can do about it, as an imperative.
+    Args:
+        message: A sentence, such as `"select: the density must lie in (0, 1], got 1.5. Pass the
+            fraction of weights to keep, such as density=0.1."`.
 
     Example:
-        >>> raise PruneproofError("select", required="a density in (0, 1]", received=1.5, remedy="pass e.g. 0.1")
+        >>> raise InvalidValueError("select: the density must lie in (0, 1], got 1.5.")
         Traceback (most recent call last):
-        pruneproof.errors.PruneproofError: select: needs a density in (0, 1]; received 1.5; pass e.g. 0.1
+        pruneproof.errors.InvalidValueError: select: the density must lie in (0, 1], got 1.5.
     """
 
-    def __init__(self, where: str, *, required: str, received: object, remedy: str) -> None:
-        shown = received if isinstance(received, str) else repr(received)
-        super().__init__(f"{where}: needs {required}; received {shown}; {remedy}")
-        self._arguments = (where, required, received, remedy)
+    def __init__(self, message: str, *, required: str = "", received: object = "", remedy: str = "") -> None:
+        if required:  # the template that sentences replace
+            shown = received if isinstance(received, str) else repr(received)
+            message = f"{message}: needs {required}; received {shown}; {remedy}"
+        super().__init__(message)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Survive the trip out of a worker process (keyword-only arguments would break the default)."""
-        return _rebuild, self._arguments
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would show the repr
 
 
-def _rebuild(where: str, required: str, received: object, remedy: str) -> PruneproofError:
-    return PruneproofError(where, required=required, received=received, remedy=remedy)
+class InvalidValueError(PruneproofError, ValueError):
+    """An argument has the right type but a value, shape or dtype that the function cannot use."""
+
+
+class InvalidTypeError(PruneproofError, TypeError):
+    """An argument is of a type that the function does not accept."""
+
+
+class UnknownNameError(PruneproofError, KeyError):
+    """A parameter, layer, claim, bound or command of this name does not exist."""
+
+
+class UnsupportedError(PruneproofError, NotImplementedError):
+    """A model, layer, operation, format or device that the library does not handle."""
+
+
+class StateError(PruneproofError, RuntimeError):
+    """A call that does not fit the present state, such as masks on a model they no longer describe."""
+
+
+class MissingFileError(PruneproofError, FileNotFoundError):
+    """A file or folder that was named does not exist."""
+
+
+class FileAccessError(PruneproofError, OSError):
+    """A file or folder cannot be read or written: permissions, a full disk, a read-only medium."""
+
+
+class FileFormatError(PruneproofError, ValueError):
+    """A file is malformed, truncated or not what its name says."""
+
+
+class MissingPackageError(PruneproofError, ImportError):
+    """An optional package is not installed; the message says which extra brings it."""
 
 
 def described(value: object) -> str:
@@ -51,9 +86,10 @@ def require_type(where: str, value: object, kind: type, *, required: str, remedy
     """Refuse an argument that is not of this type, saying which it is.
 
     Example:
-        >>> require_type("random", 0, str, required="a name", remedy="pass one")
+        >>> require_type("random", 0, str, required="a name", remedy="Pass one.")
         Traceback (most recent call last):
-        pruneproof.errors.PruneproofError: random: needs a name; received 0; pass one
+        pruneproof.errors.InvalidTypeError: random needs a name, got 0. Pass one.
     """
     if not isinstance(value, kind):
-        raise PruneproofError(where, required=required, received=described(value), remedy=remedy)
+        remedy = remedy[:1].upper() + remedy[1:].rstrip(".") + "."
+        raise InvalidTypeError(f"{where} needs {required}, got {described(value)}. {remedy}")

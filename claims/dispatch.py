@@ -80,7 +80,7 @@ class _Dispatch:
 
     def _start(self, task: Task) -> None:
         try:
-            self._pending[self._executor.submit(compute, task.measure, task.cell)] = task
+            self._pending[self._executor.submit(compute, task.function, task.cell)] = task
         except BrokenExecutor:
             raise _death([*self._pending.values(), task]) from None
 

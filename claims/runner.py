@@ -152,7 +152,7 @@ def _ask(store: Store, claim: Claim, scale: Scale, asked: list[Task]) -> None:
 
 
 def _same_criterion(claim: Claim, recorded: str) -> None:
-    if recorded != claim.criterion:
+    if recorded.split() != claim.criterion.split():  # texts may be reflowed
         raise PruneproofError(
             f"claim {claim.id}",
             required=f"the criterion fixed before the run ({recorded!r})",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from ..cell import stable_id
 from ..claim import Cell, Row, Scale
 from .measure import ABLATIONS, pruned_early, pruned_late
 from .perceptrons import pruned_perceptrons
@@ -25,6 +26,7 @@ LATER_METHODS = ("magnitude", "snip", "synflow")
 _KINDS = {"early": pruned_early, "late": pruned_late, "perceptrons": pruned_perceptrons}
 
 
+@stable_id("pruneproof.claims.initialization.grid:pruned")
 def pruned(cell: Mapping[str, Any]) -> list[Row]:
     """Measure one cell of any of the claims: `cell["kind"]` is "early", "late" or "perceptrons"."""
     return _KINDS[cell["kind"]](cell)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ...theory.calibration import posterior_distance, posterior_divergence, quality
 from ...theory.calibration_error import calibration_error
+from ..cell import stable_id
 from ..claim import Cell, Row
 from ..iterative_pruning import Level, geometric_densities, prune_iteratively
 from ..replicate_training import Recipe
@@ -16,6 +17,7 @@ BINS = 15
 _NO_INTERVAL = 2  # resamples of a calibration error whose interval is not used
 
 
+@stable_id("pruneproof.claims.label_noise.path:measure_path")
 def measure_path(cell: Cell) -> list[Row]:
     """Prune iteratively from the initial weights (lottery tickets) and score every level.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...kernels import greedy_select
 from ...theory.ntk import tangent_kernel
+from ..cell import stable_id
 from ..claim import Cell, Row, Scale
 from .checkpoints import checkpoints
 from .descent import SCALINGS, Moment, Network, descend, features, network
@@ -43,6 +44,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.pretraining.dataset_size:measure")
 def measure(cell: Cell) -> list[Row]:
     """Train once and return the first iteration at which each subject meets each target, None if it never does."""
     generator = torch.Generator().manual_seed(cell["seed"])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...theory.gradient_descent import P1_MOVEMENT, P1_RATE
 from ...theory.ntk import tangent_kernel
+from ..cell import stable_id
 from ..claim import Cell, Outcome, Row, Scale, Verdict
 from .checkpoints import checkpoints
 from .tasks import Task
@@ -36,6 +37,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.pretraining.descent_rate:measure")
 def measure(cell: Cell) -> list[Row]:
     """Train with P1's step and return residual, movement and both bounds at the recorded iterations."""
     generator = torch.Generator().manual_seed(cell["seed"])

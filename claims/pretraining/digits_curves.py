@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...kernels import Gram, greedy_select
+from ..cell import stable_id
 from ..claim import Cell, Row, Scale
 from ..data.digits import TRAIN, digits
 from ..data.mnist import find_mnist, read_mnist
@@ -44,6 +45,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.pretraining.digits_curves:measure")
 def measure(cell: Cell) -> list[Row]:
     """Train one network; return both errors and losses at every checkpoint."""
     images, classes = _images(cell)

@@ -18,6 +18,7 @@ from scipy import stats
 from torch import Tensor
 
 from ...kernels import Gram, greedy_select
+from ..cell import stable_id
 from ..claim import Cell, Outcome, Row, Scale, Verdict
 from .seeds import fresh_seeds
 
@@ -57,6 +58,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.pretraining.direct_training:measure")
 def measure(cell: Cell) -> list[Row]:
     """Loss for every n, of the networks selected from the wide one or of those trained directly."""
     generator = torch.Generator().manual_seed(cell["seed"])

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...kernels import greedy_select
 from ...theory.greedy import G1, G1_HARMONIC, G2, G3
 from ...theory.hull import Geometry, geometry
+from ..cell import stable_id
 from ..claim import Cell, Outcome, Row, Scale, Verdict
 from ..data.digits import digits
 from .descent import SCALINGS, features, network, trained
@@ -45,6 +46,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.pretraining.selection_bounds:measure")
 def measure(cell: Cell) -> list[Row]:
     """Loss, bounds and excess at every recorded k; `excess` is the largest over all k, recorded or not."""
     images, labels, _, _ = digits(IMAGES[cell["images"]], seed=cell["seed"], binary=True, dtype=torch.float64)

@@ -15,6 +15,7 @@ from ...kernels import greedy_select
 from ...theory.hull import geometry
 from ...theory.ntk import tangent_kernel
 from ...theory.pretraining import T1, T1_THRESHOLD, T2, T2_THRESHOLD, T3_SIZE, T3_THRESHOLD
+from ..cell import stable_id
 from ..claim import Cell, Row, Scale
 from .checkpoints import checkpoints
 from .descent import SCALINGS, descend, features, network
@@ -51,6 +52,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.pretraining.threshold_bounds:measure")
 def measure(cell: Cell) -> list[Row]:
     """One row per size k: predicted and measured thresholds, excesses of losses over bounds, what was vacuous."""
     generator = torch.Generator().manual_seed(cell["seed"])

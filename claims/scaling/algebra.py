@@ -8,6 +8,7 @@ from ...theory.scaling_fit import fit
 from ...theory.scaling_models import LAW
 from ...theory.scaling_points import Points, points_from_rows
 from ...theory.smallest_network import smallest_invariant
+from ..cell import stable_id
 from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
 
 NOISE = 0.034  # the seed noise that the paper reports
@@ -18,6 +19,7 @@ BARS = {"p": 0.05, "gamma": 0.04, "upper_error": 0.01}
 ROUND_TRIP = 1e-10
 
 
+@stable_id("pruneproof.claims.scaling.algebra:measure_algebra")
 def measure_algebra(cell: Cell) -> list[Row]:
     """Check identities symbolically ("identities"), the inverse numerically ("inverse"), or recover constants."""
     if cell["check"] == "identities":

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..cell import stable_id
 from ..claim import Cell, Row
 from ..data.digits import digits
 from ..data.teachers import teacher
@@ -26,6 +27,7 @@ class Task(NamedTuple):
     test_labels: Tensor
 
 
+@stable_id("pruneproof.claims.scaling.path:measure_path")
 def measure_path(cell: Cell) -> list[Row]:
     """Prune one network iteratively and test every level.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ...prune import certify
+from ..cell import stable_id
 from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
 from .figures import error_by_method
 from .pairs import interval, paired
@@ -27,6 +28,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.sensitivity.data_free:measure")
 def measure(cell: Cell) -> list[Row]:
     """Output error and accuracy on the test images, and the share of balls on which agreement is certified."""
     model, split = trained(cell["network"], cell["seed"]), images()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...prune import certify, predicted_error, propagated_error
 from ...theory.network import CORENET_CONFIDENCE, CORENET_SIZE, N1, N1_PUBLISHED, N3
+from ..cell import stable_id
 from ..claim import Cell, Claim, Figure, Outcome, Row, Scale, Verdict
 from .figures import certified_against_density, certified_against_radius, published_against_ours
 from .pruners import pruned_copy
@@ -34,6 +35,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     return pairs + [{"kind": "constants", "network": network, "seed": 0} for network in networks if network != "cnn"]
 
 
+@stable_id("pruneproof.claims.sensitivity.guarantee:measure")
 def measure(cell: Cell) -> list[Row]:
     """One pruned pair, or the constants of one network."""
     return _constants(cell) if cell["kind"] == "constants" else [_pair(cell)]

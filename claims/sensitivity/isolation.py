@@ -8,6 +8,7 @@ from ...prune import Masks, random, select, sipp, snip
 from ...prune import magnitude as magnitude_masks
 from ...prune.sensitivity.layer_inputs import layers
 from ...prune.sensitivity.measuring import measure as measured
+from ..cell import stable_id
 from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
 from ..training import accuracy, train
 from .pairs import interval, paired
@@ -27,6 +28,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.sensitivity.isolation:measure")
 def measure(cell: Cell) -> list[Row]:
     """Take the mask, go back to the initial weights, train what is kept."""
     split = images()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ...prune import sipp
+from ..cell import stable_id
 from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
 from .figures import epsilon_against_budget
 from .pairs import paired
@@ -26,6 +27,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.sensitivity.mixture:measure")
 def measure(cell: Cell) -> list[Row]:
     """Every variant at one budget: its bound Σ cost·ε, its median ε, and the output error on test images."""
     model, inputs = trained(cell["network"], cell["seed"]), images().test_x[:TESTED]

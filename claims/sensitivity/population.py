@@ -10,6 +10,7 @@ from ...prune import Masks, certify_population, select
 from ...prune.scores import magnitude
 from ...prune.sensitivity.population import ratios, stretch
 from ...theory.statistics import falsified
+from ..cell import stable_id
 from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
 from .settings import ALPHA, SOURCE, count, hidden, images, trained
 
@@ -28,6 +29,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.sensitivity.population:measure")
 def measure(cell: Cell) -> list[Row]:
     """Resample, apply the rule, look whether the truth is covered."""
     return [_conformal(cell) if cell["kind"] == "conformal" else _clopper_pearson(cell)]

@@ -13,6 +13,7 @@ from ...prune.sensitivity import draws, errors
 from ...prune.sensitivity.draws import Drawing
 from ...prune.sensitivity.half_rows import Block
 from ...theory.statistics import falsified
+from ..cell import stable_id
 from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
 from .figures import failures_against_delta, slack_histogram
 from .settings import ALPHA, SOURCE, count, hidden, sample
@@ -39,6 +40,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.sensitivity.rows:measure")
 def measure(cell: Cell) -> list[Row]:
     """Draw the half-row again and again; count how often ẑ misses ε, and ε/4 (the false twin)."""
     block = _block(cell)

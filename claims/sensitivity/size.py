@@ -6,6 +6,7 @@ import torch
 
 from ...prune import sipp
 from ...theory.sensitivity import S1_SIZE
+from ..cell import stable_id
 from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
 from .settings import NAMES, SOURCE, sample, trained
 
@@ -24,6 +25,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
+@stable_id("pruneproof.claims.sensitivity.size:measure")
 def measure(cell: Cell) -> list[Row]:
     """Prune to ε by Rand; compare each half-row's non-zeros with min(n, S1-size at its Σ)."""
     model, points = trained(cell["network"], cell["seed"]), sample(cell["seed"])

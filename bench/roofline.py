@@ -13,8 +13,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench.machine_code import BUDGETS
 from bench.timing import interleaved
-from pruneproof.kernels.budgets import BUDGETS
 
 
 @dataclass(frozen=True)

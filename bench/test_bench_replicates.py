@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneproof.claims.replicate_training import Recipe, Trainer
-from pruneproof.claims.replicates import Replicates, initial_replicates
+from pruneproof.claims.training.replicates import Replicates, initial_replicates
+from pruneproof.claims.training.trainer import Recipe, Trainer
 
 REPLICATES, WIDTHS, EXAMPLES = 16, (64, 100, 10), 1437
 

@@ -17,8 +17,8 @@ from torch.nn.functional import cross_entropy
 from pruneproof.claims.initialization.cifar_networks import resnet20
 from pruneproof.claims.initialization.networks import MLP_INPUT, digits_mlp
 from pruneproof.claims.initialization.perceptrons import stacked
-from pruneproof.claims.replicate_training import Recipe, Trainer
-from pruneproof.claims.training import train
+from pruneproof.claims.training.single import train
+from pruneproof.claims.training.trainer import Recipe, Trainer
 from pruneproof.prune import magnitude, prunable, scores, select, synflow
 
 ROUNDS = 7

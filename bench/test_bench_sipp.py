@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from pruneproof.claims.sensitivity.settings import images, trained
 from pruneproof.prune import certify, magnitude, sipp
-from pruneproof.prune.certification import substitution
-from pruneproof.prune.certification.enclosures import Enclosure
+from pruneproof.prune.certification import back_substitution as substitution
+from pruneproof.prune.certification.interval_bounds import Enclosure
 from pruneproof.prune.certification.relaxations import rectifier_lines
 
 RADIUS = 1 / 16

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from bench.break_even import mask_for
+from bench.measure_choices import mask_for
 from bench.roofline import floor, linear_work, measured_roof
 from bench.timing import NOT_MEASURED, copies, interleaved, record
 from pruneproof.kernels import SparseWeight, sparse_linear

@@ -5,14 +5,13 @@ if __name__ == "claims":  # the checkout root is on sys.path
         "this is pruneproof.claims; `import claims` from the checkout means another package (try `python -P`)"
     )
 
-from .claim import Claim as Claim
-from .claim import Figure as Figure
-from .claim import Outcome as Outcome
-from .claim import Paper as Paper
-from .claim import Scale as Scale
-from .claim import Verdict as Verdict
-from .process_pool import processes as processes
-from .runner import Result as Result
-from .runner import judge as judge
-from .runner import run as run
-from .store import Store as Store
+from .claim import Claim, Figure, Outcome, Paper, Scale, Verdict
+from .engine.executors import processes
+from .engine.store import Store
+from .verification import Result, judge, run
+
+__all__ = ["Claim", "Figure", "Outcome", "Paper", "Result", "Scale", "Store", "Verdict", "judge", "processes", "run"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,13 +8,13 @@ from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PruneproofError
+from pruneproof.claims.engine.cell import Cell, Row
+from pruneproof.errors import PruneproofError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
-Cell = dict[str, Any]  # the parameters of one independently runnable cell: JSON values only
-Row = dict[str, Any]  # one measured row: JSON values only, nothing that depends on the clock
+
 Measured = dict[str, Any]  # name → number, text, or [estimate, low, high]
 
 
@@ -119,7 +119,7 @@ class Claim:
     Arguments:
         id: short name, unique over all papers, e.g. `"PT1"`.
         statement: the statement; TeX between `$…$` is allowed.
-        source: paper and statement, e.g. `"Wolfe et al. 2022, and G1 in theory/greedy.md"`.
+        source: paper and statement, e.g. `"Wolfe et al. 2022, and G1 in theory/theorems/greedy/proof.md"`.
         criterion: what will be called `holds`, fixed before the run.
         measure: runs one cell from its parameters alone and returns its rows. A top-level function, so that a worker
             process can import it; raise its attribute `revision` when its meaning changes, and old rows are not reused.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
-from ..errors import PruneproofError
+from pruneproof.errors import PruneproofError
+
 from .claim import Claim, Paper
 
 # Key → prefix of its claims' ids and their number: known without importing a paper and what it rests on

@@ -5,17 +5,35 @@ if __name__ == "kernels":  # the checkout root is on sys.path
         "this is pruneproof.kernels; `import kernels` from the checkout means another package (try `python -P`)"
     )
 
-from .backend import Choice as Choice
-from .bits import BitMask as BitMask
-from .gram import Gram as Gram
-from .greedy import Selection as Selection
-from .greedy import greedy_select as greedy_select
-from .greedy_many import greedy_select_many as greedy_select_many
-from .masked import masked_linear as masked_linear
-from .patches import convolution_patches as convolution_patches
-from .registry import operations as operations
-from .registry import which as which
-from .sensitivity import sensitivities as sensitivities
-from .sparse_product import sparse_linear as sparse_linear
-from .sparse_weight import SparseWeight as SparseWeight
-from .top_k import top_k_masks as top_k_masks
+from .backend import Choice
+from .bits import BitMask
+from .greedy.op import Selection, greedy_select, greedy_select_many
+from .greedy.problem import Gram
+from .masked.op import masked_linear
+from .patches import convolution_patches
+from .registry import operations, which
+from .sensitivity.op import sensitivities
+from .sparse.op import sparse_linear
+from .sparse.weight import SparseWeight
+from .top_k import top_k_masks
+
+__all__ = [
+    "BitMask",
+    "Choice",
+    "Gram",
+    "Selection",
+    "SparseWeight",
+    "convolution_patches",
+    "greedy_select",
+    "greedy_select_many",
+    "masked_linear",
+    "operations",
+    "sensitivities",
+    "sparse_linear",
+    "top_k_masks",
+    "which",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

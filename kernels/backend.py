@@ -13,7 +13,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from ..errors import PruneproofError
+from pruneproof.errors import PruneproofError
 
 BACKENDS = ("auto", "reference", "triton")
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)  # what operations accept

@@ -4,6 +4,11 @@ Bit `j mod 32` of word `j div 32` of a row belongs to column `j` (so byte `c` ho
 first). Every row starts at a new 32-bit word and the bits past its last column are zero. A mask costs 1/16 of the bytes
 of 16-bit weights. Packing and unpacking are one multiplication per eight weights: the product of the eight 0/1 bytes
 with a magic number gathers (or spreads) their bits without carries, since no two of its partial products meet.
+
+The non-empty blocks of a packed mask, listed row of blocks by row of blocks.
+
+A list is worth its indirection only if enough blocks are empty; an unstructured mask of density 0.05 has none in 64×64.
+It is computed once per `BitMask` and remembered beside it.
 """
 
 from dataclasses import dataclass
@@ -11,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import PruneproofError
+from pruneproof.errors import PruneproofError
+
 from .backend import require_tensors
 
 WORD = 32
@@ -106,3 +112,24 @@ def unpack_words(words: Tensor, columns: int) -> Tensor:
     octets = words.contiguous().view(torch.uint8).to(torch.int64)
     eights = (octets * _SPREAD) & _DIAGONAL
     return eights.view(torch.uint8)[..., :columns] != 0
+
+
+def live_blocks(words: Tensor, rows: int, columns: int) -> Tensor:
+    """Bool (ceil(out / rows), ceil(in / columns)): whether the block has a kept weight."""
+    per = columns // WORD
+    out, width = words.shape
+    padded = words.new_zeros(-(-out // rows) * rows, -(-width // per) * per)
+    padded[:out, :width] = words
+    return (padded.view(len(padded) // rows, rows, -1, per) != 0).any(3).any(1)
+
+
+def block_list(live: Tensor) -> tuple[Tensor, Tensor]:
+    """Compressed rows of a Boolean block matrix: (columns int32, starts int32)."""
+    starts = torch.nn.functional.pad(live.sum(1).cumsum(0), (1, 0)).to(torch.int32)
+    return live.nonzero()[:, 1].to(torch.int32), starts
+
+
+def live_fraction(keep: Tensor, size: int) -> float:
+    """Which fraction of the size × size blocks of a bool mask has a kept weight (1 for an empty mask)."""
+    live = live_blocks(pack_words(keep), size, size)
+    return live.double().mean().item() if live.numel() else 1.0

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from ..errors import PruneproofError
+from pruneproof.errors import PruneproofError
+
 from .backend import FLOATS, require_tensors
 
 _WHERE = "convolution_patches"

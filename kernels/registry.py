@@ -12,10 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import PruneproofError, described
-from . import greedy, masked, sensitivity, sparse_product, top_k
+from pruneproof.errors import PruneproofError, described
+
 from . import samples as draw
+from . import top_k
 from .backend import FLOATS, Choice
+from .greedy import op as greedy
+from .masked import op as masked
+from .sensitivity import op as sensitivity
+from .sparse import op as sparse_product
 
 
 @dataclass(frozen=True)

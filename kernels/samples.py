@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pruneproof.kernels.greedy.reference import naive_average
+from pruneproof.kernels.sparse.weight import SparseWeight
+
 from .bits import BitMask
-from .greedy_naive import naive_average
-from .sparse_weight import SparseWeight
 
 Arguments = list[tuple[Any, ...]]
 FLOAT8 = torch.float8_e4m3fn  # floating point, but no type that the operations accept

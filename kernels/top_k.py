@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..errors import PruneproofError, described
+from pruneproof.errors import PruneproofError, described
+
 from .backend import require_tensors
-from .slices import map_over_slices
+from .batching import map_over_slices
 
 _CHUNK = 1 << 20  # scores per step: small enough for the cache, large enough to hide the cost of a call
 _SMALL = 1 << 16  # entries below which clearing and summing the counters costs more than one copy of the entries

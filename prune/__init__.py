@@ -5,45 +5,77 @@ if __name__ == "prune":  # the checkout root is on sys.path
         "this is pruneproof.prune; `import prune` from the checkout means another package (try `python -P`)"
     )
 
-from . import schedules as schedules
-from . import scores as scores
-from .ablations import invert as invert
-from .ablations import reinitialize as reinitialize
-from .ablations import shuffle as shuffle
-from .balanced import balanced_batch as balanced_batch
-from .certification import PopulationCertificate as PopulationCertificate
-from .certification import RegionCertificate as RegionCertificate
-from .certification import certify as certify
-from .certification import certify_population as certify_population
-from .certification import predicted_error as predicted_error
-from .certification import propagated_error as propagated_error
-from .collapse import Connectivity as Connectivity
-from .collapse import connectivity as connectivity
-from .enforcement import Enforcement as Enforcement
-from .enforcement import release as release
-from .inspection import Inspection as Inspection
-from .inspection import inspect_model as inspect_model
-from .interop import from_torch_prune as from_torch_prune
-from .interop import to_torch_prune as to_torch_prune
-from .lottery_ticket import Level as Level
-from .lottery_ticket import imp as imp
-from .masks import Masks as Masks
-from .methods import grasp as grasp
-from .methods import grasp_abs as grasp_abs
-from .methods import magnitude as magnitude
-from .methods import random as random
-from .methods import snip as snip
-from .methods import synflow as synflow
-from .parameters import prunable as prunable
-from .progressive import prune_progressively as prune_progressively
-from .selection import select as select
-from .sensitivity import PfpResult as PfpResult
-from .sensitivity import SippResult as SippResult
-from .sensitivity import pfp as pfp
-from .sensitivity import sipp as sipp
-from .sparse_layers import MaskedLinear as MaskedLinear
-from .sparse_layers import SparseLinear as SparseLinear
-from .sparsify import make_permanent as make_permanent
-from .sparsify import sparsify as sparsify
-from .subnetwork import Subnetwork as Subnetwork
-from .subnetwork import greedy_subnetwork as greedy_subnetwork
+from . import scores
+from .certification import (
+    PopulationCertificate,
+    RegionCertificate,
+    certify,
+    certify_population,
+    predicted_error,
+    propagated_error,
+)
+from .flow.connectivity import Connectivity, connectivity
+from .inspection import Inspection, inspect_model
+from .masks.enforcement import Enforcement, release
+from .masks.interop import from_torch_prune, to_torch_prune
+from .masks.masks import Masks
+from .methods.ablations import invert, reinitialize, shuffle
+from .methods.at_initialization import grasp, grasp_abs, magnitude, random, snip, synflow
+from .methods.lottery_ticket import Level, imp
+from .methods.subnetwork import Subnetwork, greedy_subnetwork
+from .models.parameters import prunable
+from .scores._balanced import balanced_batch
+from .selection import schedules
+from .selection.progressive import prune_progressively
+from .selection.selection import select
+from .sensitivity import PfpResult, SippResult, pfp, sipp
+from .sparse_layers import MaskedLinear, SparseLinear, make_permanent, sparsify
+
+__all__ = [
+    "Connectivity",
+    "Enforcement",
+    "Inspection",
+    "Level",
+    "MaskedLinear",
+    "Masks",
+    "PfpResult",
+    "PopulationCertificate",
+    "RegionCertificate",
+    "SippResult",
+    "SparseLinear",
+    "Subnetwork",
+    "balanced_batch",
+    "certify",
+    "certify_population",
+    "connectivity",
+    "from_torch_prune",
+    "grasp",
+    "grasp_abs",
+    "greedy_subnetwork",
+    "imp",
+    "inspect_model",
+    "invert",
+    "magnitude",
+    "make_permanent",
+    "pfp",
+    "predicted_error",
+    "propagated_error",
+    "prunable",
+    "prune_progressively",
+    "random",
+    "reinitialize",
+    "release",
+    "schedules",
+    "scores",
+    "select",
+    "shuffle",
+    "sipp",
+    "snip",
+    "sparsify",
+    "synflow",
+    "to_torch_prune",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -25,7 +25,7 @@ def test_beyond_torch_the_package_adds_nothing() -> None:
     assert added == {"pruneproof", "pruneproof.errors"}
 
 
-@pytest.mark.parametrize("module", ["pruneproof.claims", "pruneproof.cli", "pruneproof.claims.worker"])
+@pytest.mark.parametrize("module", ["pruneproof.claims", "pruneproof.cli", "pruneproof.claims.engine.worker"])
 def test_the_engine_loads_nothing_heavy(module: str) -> None:
     loaded = modules_after(f"import {module}")
     assert loaded & set(HEAVY) == set()

@@ -1,7 +1,8 @@
-"""Statements: symbolic bounds, certified evaluation, proof obligations, statistics of tests.
+"""Statements: symbolic bounds, certified evaluation, machine-checked proof steps, statistics of tests.
 
-The modules of the package (`greedy`, `pretraining`, `sensitivity`, `network`, `scaling_law`, `calibration`,
-`double_descent`, `statistics`, `certify`, `obligations`) are loaded when they are first named.
+Sub-packages, loaded when they are first named: `theorems` (bounds with the steps of their proofs),
+`prover` (inequalities), `arithmetic` (exact evaluation), `scaling` (the scaling law fitted to
+measurements), `statistics` (exact tests, calibration, double descent).
 """
 
 from importlib import import_module
@@ -12,25 +13,18 @@ if __name__ == "theory":  # the checkout root is on sys.path
         "this is pruneproof.theory; `import theory` from the checkout means another package (try `python -P`)"
     )
 
-from .bound import Assumption as Assumption
-from .bound import Bound as Bound
-from .catalogue import bounds as bounds
+from .theorems.bound import Assumption, Bound
+from .theorems.catalogue import bounds
 
-_MODULES = (
-    "calibration",
-    "certify",
-    "double_descent",
-    "greedy",
-    "network",
-    "obligations",
-    "pretraining",
-    "scaling_law",
-    "sensitivity",
-    "statistics",
-)
+_PACKAGES = ("arithmetic", "prover", "scaling", "statistics", "theorems")
+__all__ = ["Assumption", "Bound", "arithmetic", "bounds", "prover", "scaling", "statistics", "theorems"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _MODULES:
+    if name in _PACKAGES:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,1 +1,3 @@
-"""Data of the claims: real digits that need no network, tasks with known answers, readers of standard files."""
+"""Data sets: what is on this machine, and synthetic tasks with known answers."""
+
+__all__: list[str] = []

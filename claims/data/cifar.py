@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import PruneproofError
-from ..data_root import find_data_root
+from pruneproof.errors import PruneproofError
+
 from .digits import Split
+from .root import find_data_root
 
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILE = "test_batch.bin"

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import PruneproofError
-from ..extras import require
+from pruneproof.environment import require
+from pruneproof.errors import PruneproofError
 
 TRAIN = 1437
 

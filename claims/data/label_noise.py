@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from ...errors import PruneproofError
+from pruneproof.errors import PruneproofError
 
 Noise = Literal["permuted", "uniform", "flipped"]
 

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import PruneproofError
-from ..data_root import find_data_root
+from pruneproof.errors import PruneproofError
+
 from .digits import Split
+from .root import find_data_root
 
 _NAMES = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 _DIMENSIONS = {"images": 3, "labels": 1}

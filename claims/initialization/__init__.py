@@ -5,7 +5,8 @@ In the paper's order: `settings` and `networks` (where), `variants` (methods, co
 statistics), `tables` and `figures` (what is shown).
 """
 
-from ..claim import Paper
+from pruneproof.claims.claim import Paper
+
 from .ablations import AI3, AI4, AI5, AI6
 from .methods import AI1, AI2, AI8
 from .scope import AI7
@@ -18,3 +19,5 @@ PAPER = Paper(
     "2009.08576",
 )
 CLAIMS = (AI1, AI2, AI3, AI4, AI5, AI6, AI7, AI8)
+
+__all__ = ["AI1", "AI2", "AI3", "AI4", "AI5", "AI6", "AI7", "AI8", "Paper"]

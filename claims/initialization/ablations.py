@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from functools import partial
 
-from ..claim import Claim, Outcome, Row, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Verdict
+from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.estimates import above, accuracies, below, difference, estimate, verdict
+
 from .figures import curves
 from .grid import DENSITY, ablation_cells, late_cells, pruned
 from .methods import NETWORK, SOURCE
-from .pairs import above, accuracies, below, difference, estimate, verdict
 from .tables import accuracy_table
 from .variants import ABLATED
 

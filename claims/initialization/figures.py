@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..claim import Figure, Row
+from pruneproof.claims.claim import Figure
+from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.estimates import Estimate, accuracies, estimate
+
 from .grid import DENSITY, LATER_METHODS
-from .pairs import Estimate, accuracies, estimate
 from .perceptrons import VARIANTS
 from .variants import CONTROLS, METHODS
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from ..cell import stable_id
-from ..claim import Cell, Row, Scale
+from pruneproof.claims.claim import Scale
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+
 from .measure import ABLATIONS, pruned_early, pruned_late
 from .perceptrons import pruned_perceptrons
 from .settings import SETTINGS, large_networks

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...prune import Masks, balanced_batch, connectivity, scores, select, shuffle
-from ..claim import Row
-from ..training import accuracy, train
+from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.training.single import accuracy, train
+from pruneproof.prune import Masks, balanced_batch, connectivity, scores, select, shuffle
+
 from .networks import redrawn
 from .settings import SETTINGS, Setting
 from .variants import masks_of

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from ..claim import Claim, Outcome, Row
+from pruneproof.claims.claim import Claim, Outcome
+from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.estimates import Estimate, above, accuracies, below, difference, estimate, verdict
+
 from .figures import curves, densities_by_layer, later_curve
 from .grid import DENSITY, LATER_METHODS, after_cells, later_cells, method_cells, pruned
-from .pairs import Estimate, above, accuracies, below, difference, estimate, verdict
 from .tables import accuracy_table
 from .variants import CONTROLS, METHODS
 

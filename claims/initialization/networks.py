@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from ...prune.ablations import reinitialize
+from pruneproof.prune.methods.ablations import reinitialize
 
 MLP_SIZES = (64, 100, 100, 10)
 MLP_INPUT = (1, 64)

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...prune import Connectivity, Masks, balanced_batch, connectivity, shuffle
-from ..claim import Row
-from ..replicate_training import Trainer
-from ..replicates import Replicates, initial_replicates
+from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.training.replicates import Replicates, initial_replicates
+from pruneproof.claims.training.trainer import Trainer
+from pruneproof.prune import Connectivity, Masks, balanced_batch, connectivity, shuffle
+
 from .measure import ablated
 from .networks import MLP_INPUT, MLP_SIZES, digits_mlp
 from .settings import DIGITS_RECIPE, digit_images

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from ..claim import Claim, Outcome, Row
+from pruneproof.claims.claim import Claim, Outcome
+from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.estimates import Estimate, accuracies, below, difference, estimate, verdict
+
 from .figures import live_units
 from .grid import DENSITY, perceptron_cells, pruned
 from .methods import SOURCE
-from .pairs import Estimate, accuracies, below, difference, estimate, verdict
 from .perceptrons import VARIANTS, WITHIN
 from .variants import METHODS
 

@@ -12,10 +12,11 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from ..data.cifar import find_cifar10, flipped_and_shifted, read_cifar10
-from ..data.digits import digits
-from ..replicate_training import Recipe
-from ..training import Augment
+from pruneproof.claims.data.cifar import find_cifar10, flipped_and_shifted, read_cifar10
+from pruneproof.claims.data.digits import digits
+from pruneproof.claims.training.single import Augment
+from pruneproof.claims.training.trainer import Recipe
+
 from .cifar_networks import resnet20, vgg16
 from .networks import digits_cnn
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from ..claim import Row
+from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.estimates import accuracies, estimate
+
 from .grid import DENSITY
-from .pairs import accuracies, estimate
 from .variants import CONTROLS, METHODS
 
 ORDER = (*METHODS, "grasp_abs", *CONTROLS)

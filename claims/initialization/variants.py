@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ...prune import Masks, invert, prune_progressively, schedules, scores, select
-from ...prune import random as random_masks
-from ...prune.methods import SYNFLOW_ITERATIONS
+from pruneproof.prune import Masks, invert, prune_progressively, scores, select
+from pruneproof.prune import random as random_masks
+from pruneproof.prune.methods.at_initialization import SYNFLOW_ITERATIONS
+from pruneproof.prune.selection import schedules
 
 CONTROLS = {"random": "global", "random uniform": "layer", "random ERK": "erk"}
 METHODS = ("snip", "grasp", "synflow", "magnitude")  # of the paper

@@ -1,6 +1,7 @@
 """Arora et al. (UAI 2023) and He et al. (ICML 2022): lottery tickets and sparse double descent under label noise."""
 
-from ..claim import Paper
+from pruneproof.claims.claim import Paper
+
 from .confidence import CALIBRATION, POSTERIOR
 from .descent import DESCENT, DISTANCE
 from .size import DIFFICULTY, SIZE
@@ -14,3 +15,5 @@ PAPER = Paper(
 )
 
 CLAIMS = (DESCENT, SIZE, DIFFICULTY, POSTERIOR, CALIBRATION, DISTANCE)
+
+__all__ = ["CALIBRATION", "DESCENT", "DIFFICULTY", "DISTANCE", "POSTERIOR", "SIZE", "Paper"]

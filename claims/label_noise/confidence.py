@@ -1,6 +1,8 @@
 """LN4 and LN5: the best pruned network knows the conditional probabilities better and is less sure of itself."""
 
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row
+
 from .curves import Path, interval, path_of
 from .figures import calibration_figures, posterior_figures
 from .path import measure_path
@@ -81,7 +83,7 @@ POSTERIOR = Claim(
     "LN4",
     "The best pruned network has better conditional probabilities than the dense one: closer to the true posterior of "
     "the noisy label.",
-    "Arora et al., UAI 2023; scores in theory/calibration.md",
+    "Arora et al., UAI 2023; scores in theory/statistics/calibration.md",
     f"Linear and XOR mixtures: mean divergence KL(p*‖p̂) of the pruned network ≤ {DIVERGENCE_SHARE:g} of the dense "
     "one's, and mean abs(p̂ − p*) lower.",
     measure_path,
@@ -95,7 +97,7 @@ POSTERIOR = Claim(
 CALIBRATION = Claim(
     "LN5",
     "On real data with noisy labels the best pruned network is less overconfident than the dense one.",
-    "Arora et al., UAI 2023; scores in theory/calibration.md",
+    "Arora et al., UAI 2023; scores in theory/statistics/calibration.md",
     f"Digits, 40 % flipped labels: bias-corrected ECE on noisy test labels ≤ {CALIBRATION_SHARE:g} of the dense "
     "network's; ECE on clean labels is printed.",
     measure_path,

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from ...theory.double_descent import Descent, double_descent, effective_level
-from ..claim import Row
+from pruneproof.claims.engine.cell import Row
+from pruneproof.theory.statistics.double_descent import Descent, double_descent, effective_level
 
 Floats = NDArray[np.float64]
 

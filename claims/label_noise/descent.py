@@ -1,6 +1,8 @@
 """LN1 and LN6: the error of a pruned network descends twice, and the learning distance peaks where the error does."""
 
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row
+
 from .curves import Path, interval, path_of
 from .figures import descent_figures, distance_figures
 from .path import measure_path
@@ -93,7 +95,7 @@ DESCENT = Claim(
     "LN1",
     "With noisy labels the test error of iteratively pruned networks descends twice: it rises to a peak, falls below "
     "the dense error, then rises for good; without noise there is no peak.",
-    "He et al., Sparse double descent, ICML 2022; definitions in theory/double_descent.md",
+    "He et al., Sparse double descent, ICML 2022; definitions in theory/statistics/double_descent.md",
     f"Digits, 40 % flipped labels: mean test error at the peak ≥ dense + {PEAK:.0%}, at the trough ≤ dense − "
     f"{TROUGH:.0%}; control with clean labels: peak < dense + {PEAK:.0%}.",
     measure_path,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ..claim import Figure, Row
-from ..scaling.plots import plain_decades
+from pruneproof.claims.claim import Figure
+from pruneproof.claims.engine.cell import Row
+from pruneproof.plotting import plain_decades
+
 from .curves import Path, path_of
 
 if TYPE_CHECKING:

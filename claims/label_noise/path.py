@@ -4,13 +4,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...theory.calibration import posterior_distance, posterior_divergence, quality
-from ...theory.calibration_error import calibration_error
-from ..cell import stable_id
-from ..claim import Cell, Row
-from ..iterative_pruning import Level, geometric_densities, prune_iteratively
-from ..replicate_training import Recipe
-from ..replicates import initial_replicates
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.claims.training.iterative_pruning import Level, geometric_densities, prune_iteratively
+from pruneproof.claims.training.replicates import initial_replicates
+from pruneproof.claims.training.trainer import Recipe
+from pruneproof.theory.statistics.calibration import (
+    calibration_error,
+    posterior_distance,
+    posterior_divergence,
+    quality,
+)
+
 from .tasks import Part, Task, noisy_task
 
 BINS = 15

@@ -5,8 +5,9 @@ momentum 0.9, the same total step; `quick` also shrinks the mixtures to 20 featu
 `full` trains the mixtures as published. Noise: mixtures 5 % (linear) and 25 % (XOR) permuted, digits 40 % flipped.
 """
 
-from ..claim import Cell, Scale
-from ..device import device_of
+from pruneproof.claims.claim import Scale
+from pruneproof.claims.engine.cell import Cell
+from pruneproof.claims.training.trainer import device_of
 
 MIXTURE_SEEDS = {Scale.QUICK: 3, Scale.STANDARD: 5, Scale.FULL: 5}
 DIGITS_SEEDS = {Scale.QUICK: 5, Scale.STANDARD: 10, Scale.FULL: 20}  # 360 test images: more seeds, cheap ones

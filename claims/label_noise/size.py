@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from ...theory.double_descent import effective_size_interval
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row
+from pruneproof.theory.statistics.double_descent import effective_size_interval
+
 from .curves import Path, path_of
 from .figures import difficulty_figures, size_figures
 from .path import measure_path

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..claim import Cell
-from ..data.digits import digits
-from ..data.label_noise import noisy_labels, noisy_posterior
-from ..data.mixtures import mixture
+from pruneproof.claims.data.digits import digits
+from pruneproof.claims.data.label_noise import noisy_labels, noisy_posterior
+from pruneproof.claims.data.synthetic import mixture
+from pruneproof.claims.engine.cell import Cell
 
 DIGITS_TRAIN = 1000  # the other 437 training images are the validation set
 MIXTURE_TEST = 5000

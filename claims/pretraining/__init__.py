@@ -5,7 +5,8 @@ claim: `selection_bounds` (PT1), `descent_rate` (PT2), `threshold_bounds` (PT3),
 (PT5), `direct_training` (PT6). Criteria stand beside the measurements or in `…_verdict`; pictures in `figures`.
 """
 
-from ..claim import Claim, Paper
+from pruneproof.claims.claim import Claim, Paper
+
 from . import (
     dataset_size,
     dataset_size_verdict,
@@ -35,7 +36,7 @@ PT1 = Claim(
     r"$\ell(u_k) \le \ell(\bar s) + V H_k/(2k)$ (G1); $\ell(u_k) \le W^2/(2k^2)$ for a target inside the hull of "
     r"the neurons (G2); "
     r"and with line search $\|u_k - s\|^2 \le (1 - \gamma^2/D^2)^k \|u_0 - s\|^2$ (G3).",
-    "derived: G1, G2, G3 in theory/greedy.md; the selection rule is that of Ye et al., arXiv 2003.01794",
+    "derived: G1, G2, G3 in theory/theorems/greedy/proof.md; the selection rule is that of Ye et al., arXiv 2003.01794",
     selection_bounds.CRITERION,
     selection_bounds.measure,
     paper=PAPER.key,
@@ -52,7 +53,7 @@ PT2 = Claim(
     r"\|r_0\|$ and moves "
     r"at most $8\|r_0\|/\sqrt{\lambda_0}$ if $N \ge 256 M^2 \|X\|^2 \|r_0\|^2/\lambda_0^2$ and $\eta \le "
     r"1/(B^2\|X\|^2)$.",
-    "derived: P1 in theory/pretraining.md",
+    "derived: P1 in theory/theorems/pretraining/proof.md",
     descent_rate.CRITERION,
     descent_rate.measure,
     paper=PAPER.key,
@@ -70,7 +71,7 @@ PT3 = Claim(
     r"$t^* = \lceil \log(2kL_0/V_t)/(2\log(1/q)) \rceil$ on (T1); a rate in $k^{-2}$ from a threshold independent "
     r"of $k$ on (T2); and "
     r"no training example is lost from $t = (\log m + \log 8L_0)/(2\log(1/q))$ on, if $k > 4mV_t$ (T3).",
-    "derived: T1, T2, T3 in theory/pretraining.md",
+    "derived: T1, T2, T3 in theory/theorems/pretraining/proof.md",
     threshold_bounds_verdict.CRITERION,
     threshold_bounds.measure,
     paper=PAPER.key,
@@ -85,7 +86,7 @@ PT4 = Claim(
     "PT4",
     r"The number of pre-training iterations beyond which the pruned network is good is logarithmic in the size of the "
     r"dataset: $t^*(m) = a + b \log m$.",
-    "published: abstract of arXiv 2108.00259; the sense in which it is proved is T3 in theory/pretraining.md",
+    "published: abstract of arXiv 2108.00259; the sense in which it is proved is T3 in theory/theorems/pretraining/proof.md",
     dataset_size_verdict.CRITERION,
     dataset_size.measure,
     paper=PAPER.key,
@@ -126,3 +127,19 @@ PT6 = Claim(
 )
 
 CLAIMS = (PT1, PT2, PT3, PT4, PT5, PT6)
+
+__all__ = [
+    "Claim",
+    "Paper",
+    "dataset_size",
+    "dataset_size_verdict",
+    "descent_rate",
+    "digits_curves",
+    "digits_curves_verdict",
+    "direct_training",
+    "figures",
+    "selection_bounds",
+    "threshold_bounds",
+    "threshold_bounds_verdict",
+    "threshold_figures",
+]

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...kernels import greedy_select
-from ...theory.ntk import tangent_kernel
-from ..cell import stable_id
-from ..claim import Cell, Row, Scale
+from pruneproof.claims.claim import Scale
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.kernels import greedy_select
+from pruneproof.theory.theorems.pretraining.tangent_kernel import tangent_kernel
+
 from .checkpoints import checkpoints
 from .descent import SCALINGS, Moment, Network, descend, features, network
 from .seeds import fresh_seeds

@@ -9,7 +9,9 @@ beyond it.
 from collections import defaultdict
 from typing import Any
 
-from ..claim import Outcome, Row, Verdict
+from pruneproof.claims.claim import Outcome, Verdict
+from pruneproof.claims.engine.cell import Row
+
 from .fits import MODELS, Fit, fit_all
 
 AHEAD = 2.0  # a difference of AIC below this tells nothing

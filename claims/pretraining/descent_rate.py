@@ -9,10 +9,11 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from ...theory.gradient_descent import P1_MOVEMENT, P1_RATE
-from ...theory.ntk import tangent_kernel
-from ..cell import stable_id
-from ..claim import Cell, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.theory.theorems.pretraining.gradient_descent import P1_MOVEMENT, P1_RATE
+from pruneproof.theory.theorems.pretraining.tangent_kernel import tangent_kernel
+
 from .checkpoints import checkpoints
 from .tasks import Task
 

@@ -10,11 +10,12 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from ...kernels import Gram, greedy_select
-from ..cell import stable_id
-from ..claim import Cell, Row, Scale
-from ..data.digits import TRAIN, digits
-from ..data.mnist import find_mnist, read_mnist
+from pruneproof.claims.claim import Scale
+from pruneproof.claims.data.digits import TRAIN, digits
+from pruneproof.claims.data.mnist import find_mnist, read_mnist
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.kernels import Gram, greedy_select
+
 from .checkpoints import checkpoints
 from .seeds import fresh_seeds
 

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ..claim import Outcome, Row, Verdict
+from pruneproof.claims.claim import Outcome, Verdict
+from pruneproof.claims.engine.cell import Row
+
 from .digits_curves import KEPT, MNIST, WIDTH
 
 # In a pilot with 10 % for both kinds every untrained network, pruned, met the binarised target: nothing to pre-train.

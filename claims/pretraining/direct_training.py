@@ -17,9 +17,10 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ...kernels import Gram, greedy_select
-from ..cell import stable_id
-from ..claim import Cell, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.kernels import Gram, greedy_select
+
 from .seeds import fresh_seeds
 
 EXAMPLES, DIMENSION, TEACHER = 1000, 10, 50

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..claim import Figure, Row
+from pruneproof.claims.claim import Figure
+from pruneproof.claims.engine.cell import Row
+
 from .digits_curves import KEPT, MNIST
 from .digits_curves_verdict import TARGETS
 from .direct_training import CONTROL, SIZES, slope

@@ -10,12 +10,13 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from ...kernels import greedy_select
-from ...theory.greedy import G1, G1_HARMONIC, G2, G3
-from ...theory.hull import Geometry, geometry
-from ..cell import stable_id
-from ..claim import Cell, Outcome, Row, Scale, Verdict
-from ..data.digits import digits
+from pruneproof.claims.claim import Outcome, Scale, Verdict
+from pruneproof.claims.data.digits import digits
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.kernels import greedy_select
+from pruneproof.theory.theorems.greedy.hull import Geometry, geometry
+from pruneproof.theory.theorems.greedy.statement import G1, G1_HARMONIC, G2, G3
+
 from .descent import SCALINGS, features, network, trained
 from .tasks import Task
 

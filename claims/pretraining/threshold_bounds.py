@@ -11,12 +11,13 @@ from math import log, sqrt
 import torch
 from torch import Tensor
 
-from ...kernels import greedy_select
-from ...theory.hull import geometry
-from ...theory.ntk import tangent_kernel
-from ...theory.pretraining import T1, T1_THRESHOLD, T2, T2_THRESHOLD, T3_SIZE, T3_THRESHOLD
-from ..cell import stable_id
-from ..claim import Cell, Row, Scale
+from pruneproof.claims.claim import Scale
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.kernels import greedy_select
+from pruneproof.theory.theorems.greedy.hull import geometry
+from pruneproof.theory.theorems.pretraining.tangent_kernel import tangent_kernel
+from pruneproof.theory.theorems.pretraining.thresholds import T1, T1_THRESHOLD, T2, T2_THRESHOLD, T3_SIZE, T3_THRESHOLD
+
 from .checkpoints import checkpoints
 from .descent import SCALINGS, descend, features, network
 from .tasks import LABELS, task

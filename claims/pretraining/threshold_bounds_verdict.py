@@ -2,7 +2,8 @@
 
 from statistics import median
 
-from ..claim import Outcome, Row, Verdict
+from pruneproof.claims.claim import Outcome, Verdict
+from pruneproof.claims.engine.cell import Row
 
 CRITERION = (
     "At every checkpoint of every run and every k: the pruned loss is at most T1's bound; from T1's threshold on it "

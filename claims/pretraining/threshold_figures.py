@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..claim import Figure, Row
+from pruneproof.claims.claim import Figure
+from pruneproof.claims.engine.cell import Row
+
 from .dataset_size_verdict import explain, series
 from .fits import MODELS
 from .tasks import FAMILIES, LABELS

@@ -1,3 +1,5 @@
 """The report of a run: one HTML page that needs no network, no script and no file beside it."""
 
-from .document import page as page
+from .document import page
+
+__all__ = ["page"]

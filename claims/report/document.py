@@ -1,4 +1,6 @@
-"""The page: what was found in one table, then every paper with its claims, then with what it was found.
+"""The proof obligations behind the bounds, checked while the page is made: a sentence, and a table on demand.
+
+The page: what was found in one table, then every paper with its claims, then with what it was found.
 
 Everything that came from rows, claims or the machine is escaped. The page loads nothing.
 """
@@ -7,17 +9,60 @@ from collections import Counter
 from html import escape
 from typing import Any
 
-from ..claim import Paper, Scale, Verdict
-from ..papers import KEYS, Chapter
-from ..runner import Result
-from ..store import Store
-from ..values import shown
-from .badge import MEANINGS, badge
-from .claim_section import claim_section
-from .obligations import obligations_section
-from .prose import prose
+from pruneproof.claims.claim import Paper, Scale, Verdict
+from pruneproof.claims.engine.store import Store
+from pruneproof.claims.estimates import shown
+from pruneproof.claims.papers import KEYS, Chapter
+from pruneproof.claims.verification import Result
+from pruneproof.environment import require
+
+from .claim_section import MEANINGS, badge, claim_section, label, table
+from .markup import prose
 from .stylesheet import STYLE
-from .table import label
+
+
+def obligations_section() -> str:
+    """The section; it says so if the steps could not be checked here."""
+    try:
+        require("report", "z3")
+    except ValueError as error:
+        return _section(f"<p>Not checked here. {error}</p>")
+    from pruneproof.theory.theorems.catalogue import table as discharged
+
+    rows = discharged()
+    shown_rows = [_shown(row) for row in rows]
+    return _section(
+        f"<p>{_summary(rows)}</p><details><summary>All steps</summary>{table(shown_rows, 'Steps')}</details>"
+    )
+
+
+def _section(inner: str) -> str:
+    return f'<section id="obligations"><h2>The proofs behind the theorems</h2>{inner}</section>'
+
+
+def _proof_summary(rows: list[dict[str, Any]]) -> str:
+    proved = sum(row["verdict"] == "proved" for row in rows)
+    refuted = sum(row["twin_verdict"] == "refuted" for row in rows)
+    levels = Counter(row["level"] for row in rows)
+    by = ", ".join(f"{number} {_HOW[level]}" for level, number in levels.items())
+    return (
+        f"{proved} of {len(rows)} steps are proved by machine ({by}). Of their {len(rows)} false twins, the same steps "
+        f"with a constant tightened or a condition dropped, {refuted} are refuted. The proofs are in theory/*.md."
+    )
+
+
+_HOW = {"symbolic": "as identities", "smt": "by z3", "certified": "by ball arithmetic"}
+
+
+def _shown(row: dict[str, Any]) -> dict[str, str]:
+    return {
+        "step": row["id"],
+        "says": row["statement"],
+        "verdict": row["verdict"],
+        "by": row["level"],
+        "false twin": f"{row['twin']}: {row['twin_verdict']}",
+        "rests on": shown(row["trust"]) or "–",
+    }
 
 
 def page(chapters: tuple[Chapter, ...], results: list[Result], store: Store, record: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from html import escape
 from io import StringIO
 from typing import Any
 
-from ..claim import Figure
+from pruneproof.claims.claim import Figure
 
 INK = "#010203"  # stands for the page's text colour
 RULE = "#b0b1b2"  # stands for its rules

@@ -1,6 +1,7 @@
 """Rosenfeld, Frankle, Carbin, Shavit (ICML 2021): the error of pruned networks is predictable across scales."""
 
-from ..claim import Paper
+from pruneproof.claims.claim import Paper
+
 from .algebra import ALGEBRA
 from .choice import CHOICE, SMALLEST
 from .quality import EXTRAPOLATE, FIT
@@ -14,3 +15,5 @@ PAPER = Paper(
 )
 
 CLAIMS = (ALGEBRA, FIT, EXTRAPOLATE, SMALLEST, CHOICE)
+
+__all__ = ["ALGEBRA", "CHOICE", "EXTRAPOLATE", "FIT", "SMALLEST", "Paper"]

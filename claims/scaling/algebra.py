@@ -3,13 +3,13 @@
 import numpy as np
 import sympy
 
-from ...theory import scaling_law as law
-from ...theory.scaling_fit import fit
-from ...theory.scaling_models import LAW
-from ...theory.scaling_points import Points, points_from_rows
-from ...theory.smallest_network import smallest_invariant
-from ..cell import stable_id
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.theory.scaling.fitting import fit
+from pruneproof.theory.scaling.models import LAW
+from pruneproof.theory.scaling.points import Points, points_from_rows
+from pruneproof.theory.scaling.smallest_network import smallest_invariant
+from pruneproof.theory.theorems.scaling_law import statement as law
 
 NOISE = 0.034  # the seed noise that the paper reports
 REPEATS = 50
@@ -109,7 +109,7 @@ ALGEBRA = Claim(
     "SL1",
     "The published law equals its real form, has the stated limits and a closed-form inverse, and its constants can be "
     "recovered from noisy measurements.",
-    "Rosenfeld et al., ICML 2021; derivations in theory/scaling_law.md",
+    "Rosenfeld et al., ICML 2021; derivations in theory/theorems/scaling_law/proof.md",
     f"Symbolic identities true and a false twin refused; round trip through m* within {ROUND_TRIP:g}; recovery of p, "
     f"γ, ε↑ within 5 %, 4 %, 1 % (root mean square of {REPEATS}) at {NOISE:.1%} noise.",
     measure_algebra,

@@ -1,17 +1,26 @@
 """SL4 and SL5: the smallest network for a target error, predicted and measured; whether another curve fits better."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ...theory.scaling_comparison import Comparison, compare
-from ...theory.scaling_fit import FittedLaw, fit
-from ...theory.scaling_models import LAW
-from ...theory.scaling_points import Points
-from ...theory.smallest_network import smallest_invariant
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
-from .figures import comparison_figures, smallest_figures
+from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row
+from pruneproof.plotting import BLUE, INK, ORANGE, plain_decades, shades
+from pruneproof.theory.scaling.comparison import Comparison, compare
+from pruneproof.theory.scaling.fitting import FittedLaw, fit
+from pruneproof.theory.scaling.models import LAW
+from pruneproof.theory.scaling.points import Points
+from pruneproof.theory.scaling.smallest_network import smallest_invariant
+
 from .path import measure_path
 from .points import seeds_of, task_points, weights_of
 from .settings import network_cells
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
 
 WITHIN = 0.40
 PLACES = (0.25, 0.5, 0.75)  # of the way from the lowest dense error to the highest error, in logarithms
@@ -117,11 +126,58 @@ def _comparison_row(task: str, each: Comparison) -> Row:
     }
 
 
+def smallest_figures(rows: list[Row]) -> list[Figure]:
+    """SL4: error against weights, with the targets and the predicted sizes."""
+    points, weights = task_points(rows, "teacher"), weights_of(rows, "teacher")
+    law = fit(points)
+
+    def draw(figure: MatplotlibFigure) -> None:
+        axes = figure.subplots()
+        names = points.networks()
+        for name, colour in zip(names, shades(len(names)), strict=True):
+            mine = points.where(points.network == name)
+            axes.plot(mine.density * weights[name], mine.error, "-", color=colour, linewidth=1.2, label=name)
+        for target in targets(points):
+            size = min(predicted_size(points, name, law, target) * weights[name] for name in names)
+            axes.plot(size, target, "D", color=INK, markersize=5)
+            axes.axhline(target, color=INK, linewidth=0.5, linestyle=":")
+        axes.set(xscale="log", yscale="log", xlabel="surviving weights", ylabel="error")
+        plain_decades(axes.yaxis)
+        axes.legend(frameon=False, fontsize=7)
+
+    caption = (
+        "Measured paths of all networks; the diamonds are the smallest sizes that the law predicts for three targets."
+    )
+    return [Figure("The smallest network for a target error", caption, draw)]
+
+
+def comparison_figures(rows: list[Row]) -> list[Figure]:
+    """SL5: deviation of every curve, fitted and held out."""
+    ranked = {task: compare(task_points(rows, task), np.random.default_rng(0)) for task in ("teacher", "digits")}
+
+    def draw(figure: MatplotlibFigure) -> None:
+        figure.set_size_inches(8, 2.6)
+        for axes, (task, each) in zip(figure.subplots(1, 2), ranked.items(), strict=True):
+            order = sorted(each, key=lambda found: -found.held_out)
+            place = np.arange(len(order))
+            axes.barh(place + 0.2, [found.fitted.spread for found in order], 0.38, color=BLUE, label="fitted")
+            axes.barh(place - 0.2, [found.held_out for found in order], 0.38, color=ORANGE, label="held out")
+            axes.set_yticks(place, [found.name for found in order])
+            axes.set(xlabel="relative deviation", title=task)
+            axes.grid(visible=False, axis="y")
+            axes.legend(frameon=False, fontsize=7)
+
+    caption = (
+        "Standard deviation of the fit and root mean square deviation on held-out points; the best curve is on top."
+    )
+    return [Figure("Which curve?", caption, draw)]
+
+
 SMALLEST = Claim(
     "SL4",
     "The law names the smallest network for a target error: a larger dense network, pruned until its error has risen "
     "to the target.",
-    "Rosenfeld et al., ICML 2021; closed form in theory/scaling_law.md",
+    "Rosenfeld et al., ICML 2021; closed form in theory/theorems/scaling_law/proof.md",
     f"Teacher grid, three targets at {', '.join(f'{place:.0%}' for place in PLACES)} of the logarithmic range: "
     f"predicted and best measured number of weights within a factor {1 + WITHIN:g}.",
     measure_path,
@@ -135,7 +191,7 @@ SMALLEST = Claim(
 CHOICE = Claim(
     "SL5",
     "The published formula describes the errors better than simpler or freer curves.",
-    "Rosenfeld et al., ICML 2021 (the form); the comparison is ours, theory/scaling_law.md",
+    "Rosenfeld et al., ICML 2021 (the form); the comparison is ours, theory/theorems/scaling_law/proof.md",
     "Teacher grid: the law has the lowest AICc and the lowest deviation on held-out points among the limit γ → ∞, "
     "log-Hill with a free exponent, clipped power law and constant; digits are printed beside it.",
     measure_path,

@@ -5,13 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..cell import stable_id
-from ..claim import Cell, Row
-from ..data.digits import digits
-from ..data.teachers import teacher
-from ..iterative_pruning import prune_iteratively
-from ..replicate_training import Recipe
-from ..replicates import initial_replicates
+from pruneproof.claims.data.digits import digits
+from pruneproof.claims.data.synthetic import teacher
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.claims.training.iterative_pruning import prune_iteratively
+from pruneproof.claims.training.replicates import initial_replicates
+from pruneproof.claims.training.trainer import Recipe
 
 TEACHER = (16, 32, 10)
 TEACHER_TEST = 8000

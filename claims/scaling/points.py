@@ -4,8 +4,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from ...theory.scaling_points import Points, points_from_rows
-from ..claim import Row
+from pruneproof.claims.engine.cell import Row
+from pruneproof.theory.scaling.points import Points, points_from_rows
 
 LIMIT = 1e-4
 

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from ...theory.scaling_comparison import leave_large_out
-from ...theory.scaling_fit import FittedLaw, fit
-from ...theory.scaling_intervals import profile_intervals
-from ...theory.scaling_models import CONSTANT, LAW
-from ...theory.scaling_points import Points
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row
+from pruneproof.theory.scaling.comparison import leave_large_out
+from pruneproof.theory.scaling.fitting import FittedLaw, fit
+from pruneproof.theory.scaling.intervals import profile_intervals
+from pruneproof.theory.scaling.models import CONSTANT, LAW
+from pruneproof.theory.scaling.points import Points
+
 from .figures import extrapolation_figures, fit_figures
 from .path import measure_path
 from .points import seeds_of, task_points
@@ -93,7 +95,7 @@ FIT = Claim(
     "SL2",
     "One formula describes the error of a network at every density, and one set of constants a whole family: "
     "$ε = ε_{np} [(m^2 + p^2 K^2)/(m^2 + p^2)]^{γ/2}$ with $m = l^φ w^ψ d$.",
-    "Rosenfeld et al., ICML 2021; theory/scaling_law.md",
+    "Rosenfeld et al., ICML 2021; theory/theorems/scaling_law/proof.md",
     f"Teacher grid: σ of the relative deviation ≤ {SINGLE:.0%} for single networks, ≤ {JOINT:.0%} jointly, and the "
     f"joint σ ≥ {TIMES_BETTER:g} times smaller than that of a constant.",
     measure_path,

@@ -5,8 +5,9 @@ the same perceptrons on 1,000 images, tested on the other 797. Pruning: 20 % a r
 0.0047), rewinding to the second epoch.
 """
 
-from ..claim import Cell, Scale
-from ..device import device_of
+from pruneproof.claims.claim import Scale
+from pruneproof.claims.engine.cell import Cell
+from pruneproof.claims.training.trainer import device_of
 
 SEEDS = 3
 WIDTHS = {Scale.QUICK: (64, 32, 16), Scale.STANDARD: (128, 64, 32, 16), Scale.FULL: (256, 128, 64, 32, 16, 8)}

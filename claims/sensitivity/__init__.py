@@ -4,7 +4,8 @@ In the paper's order: `settings` (networks and data), `rows` (SP1), `population`
 (SP4), `data_free` (SP5), `size` (SP6), `isolation` (SP7), `figures`.
 """
 
-from ..claim import Paper
+from pruneproof.claims.claim import Paper
+
 from .data_free import SP5
 from .guarantee import SP3
 from .isolation import SP7
@@ -21,3 +22,5 @@ PAPER = Paper(
     "1910.05422",
 )
 CLAIMS = (SP1, SP2, SP3, SP4, SP5, SP6, SP7)
+
+__all__ = ["SP1", "SP2", "SP3", "SP4", "SP5", "SP6", "SP7", "Paper"]

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
-from ...prune import certify
-from ..cell import stable_id
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.claims.estimates import interval, paired
+from pruneproof.prune import certify
+
 from .figures import error_by_method
-from .pairs import interval, paired
 from .pruners import DATA_FREE, INFORMED, pruned_copy
 from .settings import NAMES, SOURCE, count, images, sample, trained
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..claim import Figure, Row
+from pruneproof.claims.claim import Figure
+from pruneproof.claims.engine.cell import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...prune import certify, predicted_error, propagated_error
-from ...theory.network import CORENET_CONFIDENCE, CORENET_SIZE, N1, N1_PUBLISHED, N3
-from ..cell import stable_id
-from ..claim import Cell, Claim, Figure, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.prune import certify, predicted_error, propagated_error
+from pruneproof.theory.theorems.network.statement import CORENET_CONFIDENCE, CORENET_SIZE, N1, N1_PUBLISHED, N3
+
 from .figures import certified_against_density, certified_against_radius, published_against_ours
 from .pruners import pruned_copy
 from .settings import NAMES, SOURCE, count, images, sample, trained
@@ -177,7 +178,7 @@ def _figures(rows: Sequence[Row]) -> list[Figure]:
 SP3 = Claim(
     "SP3",
     "The pruned network's output stays within the propagated error, at points ($N2$) and over balls ($N2'$).",
-    f"{SOURCE}; N1, N2, N2′ in theory/network.md",
+    f"{SOURCE}; N1, N2, N2′ in theory/theorems/network/proof.md",
     "N2 is nowhere below the measured error, and gradient ascent on the difference from 8 corners of every ball finds "
     "neither a point beyond N2′ nor another class where agreement is certified. Predictions by ε, the published "
     "constants and N1 are printed with where they are vacuous.",

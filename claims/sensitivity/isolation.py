@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import torch
 
-from ...prune import Masks, random, select, sipp, snip
-from ...prune import magnitude as magnitude_masks
-from ...prune.sensitivity.layer_inputs import layers
-from ...prune.sensitivity.measuring import measure as measured
-from ..cell import stable_id
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
-from ..training import accuracy, train
-from .pairs import interval, paired
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.claims.estimates import interval, paired
+from pruneproof.claims.training.single import accuracy, train
+from pruneproof.prune import Masks, random, select, sipp, snip
+from pruneproof.prune import magnitude as magnitude_masks
+from pruneproof.prune.sensitivity.measuring import layers
+from pruneproof.prune.sensitivity.measuring import measure as measured
+
 from .settings import NAMES, RECIPE, SOURCE, count, images, sample, trained, untrained
 
 METHODS = ("sipp", "sipp by layer", "sipp rewound", "magnitude", "magnitude rewound", "snip", "random")

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
-from ...prune import sipp
-from ..cell import stable_id
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.claims.estimates import paired
+from pruneproof.prune import sipp
+
 from .figures import epsilon_against_budget
-from .pairs import paired
 from .settings import NAMES, SOURCE, count, images, sample, trained
 
 VARIANTS = ("rand", "det", "hybrid", "poisson", "best")
@@ -81,7 +82,7 @@ def _mean(rows: Sequence[Row], network: str, density: float, variant: str, key: 
 SP4 = Claim(
     "SP4",
     "The adaptive mixture is never worse than sampling or truncation alone.",
-    f"{SOURCE} (SiPPHybrid); S3 in theory/sensitivity.md",
+    f"{SOURCE} (SiPPHybrid); S3 in theory/theorems/sensitivity/proof.md",
     "In every cell the bound Σ cost·ε of `best` is at most that of every variant at the same budget (proved); and for "
     "no network, density and variant does the one-sided 95 % lower limit of the paired difference in mean output error "
     "on test images, best − variant, exceed 0.",

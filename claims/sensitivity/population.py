@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import torch
 
-from ...kernels import sensitivities
-from ...prune import Masks, certify_population, select
-from ...prune.scores import magnitude
-from ...prune.sensitivity.population import ratios, stretch
-from ...theory.statistics import falsified
-from ..cell import stable_id
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.kernels import sensitivities
+from pruneproof.prune import Masks, certify_population, select
+from pruneproof.prune.scores import magnitude
+from pruneproof.prune.sensitivity.population import ratios, stretch
+from pruneproof.theory.statistics.exact_tests import falsified
+
 from .settings import ALPHA, SOURCE, count, hidden, images, trained
 
 BETA, CONFIDENCE_ERROR = 0.1, 0.1
@@ -102,7 +103,7 @@ SP2 = Claim(
     "SP2",
     "The guarantee extends from the sample to the population: a new point's shares exceed the conformal $C$ times the "
     "sensitivities with probability at most $β$; Clopper–Pearson bounds the disagreement of a fixed pruned network.",
-    f"{SOURCE}, whose condition on the population is replaced by S5 in theory/sensitivity.md",
+    f"{SOURCE}, whose condition on the population is replaced by S5 in theory/theorems/sensitivity/proof.md",
     f"Over resampled (S, V, x), misses are not refuted as more frequent than β = {BETA} (conformal) and "
     f"{CONFIDENCE_ERROR} (Clopper–Pearson) at α = {ALPHA:g}, while the false twins are.",
     measure,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ...prune import prunable, select, sipp
-from ...prune.scores import magnitude
-from ...prune.sensitivity.method import HalfRowBounds
+from pruneproof.prune import prunable, select, sipp
+from pruneproof.prune.scores import magnitude
+from pruneproof.prune.sensitivity.method import HalfRowBounds
 
 INFORMED = ("sipp best", "sipp det", "sipp poisson")
 DATA_FREE = ("magnitude", "magnitude by layer", "uniform", "l1 rows", "l2 rows")

@@ -8,13 +8,14 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ...kernels import sensitivities
-from ...prune.sensitivity import draws, errors
-from ...prune.sensitivity.draws import Drawing
-from ...prune.sensitivity.half_rows import Block
-from ...theory.statistics import falsified
-from ..cell import stable_id
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.kernels import sensitivities
+from pruneproof.prune.sensitivity import draws, errors
+from pruneproof.prune.sensitivity.draws import Drawing
+from pruneproof.prune.sensitivity.half_rows import Block
+from pruneproof.theory.statistics.exact_tests import falsified
+
 from .figures import failures_against_delta, slack_histogram
 from .settings import ALPHA, SOURCE, count, hidden, sample
 
@@ -142,7 +143,7 @@ SP1 = Claim(
     "SP1",
     "A half-row pruned by sensitivity keeps its sum within $1 ± ε$ with probability at least $1 − δ'$ (Rand, prefix "
     "hybrid, Poisson), or surely (Det).",
-    f"{SOURCE}; S1 to S4 in theory/sensitivity.md",
+    f"{SOURCE}; S1 to S4 in theory/theorems/sensitivity/proof.md",
     f"For every instance, δ' and sampled variant, the exact binomial test does not refute δ' at α = {ALPHA:g}; the law "
     f"of Rand on the block instance is not rejected at α = {ALPHA:g}; Det never misses on S. If no false twin ε/4 is "
     "refuted: inconclusive.",

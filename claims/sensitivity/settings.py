@@ -6,11 +6,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ...prune import prunable
-from ..claim import Scale
-from ..data.digits import Split, digits
-from ..replicate_training import Recipe
-from ..training import train
+from pruneproof.claims.claim import Scale
+from pruneproof.claims.data.digits import Split, digits
+from pruneproof.claims.training.single import train
+from pruneproof.claims.training.trainer import Recipe
+from pruneproof.prune import prunable
 
 SOURCE = "Baykal et al., arXiv 1910.05422"
 ALPHA = 1e-9  # false-alarm rate of each exact test in a theorem's claim

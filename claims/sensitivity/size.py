@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import torch
 
-from ...prune import sipp
-from ...theory.sensitivity import S1_SIZE
-from ..cell import stable_id
-from ..claim import Cell, Claim, Outcome, Row, Scale, Verdict
+from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row, stable_id
+from pruneproof.prune import sipp
+from pruneproof.theory.theorems.sensitivity.statement import S1_SIZE
+
 from .settings import NAMES, SOURCE, sample, trained
 
 DELTA = 0.1
@@ -39,9 +40,9 @@ def measure(cell: Cell) -> list[Row]:
 def _layer(
     name: str, new: torch.Tensor, model: torch.nn.Sequential, points: torch.Tensor, result: object, cell: Cell
 ) -> Row:
-    from ...prune.sensitivity.layer_inputs import layers
-    from ...prune.sensitivity.measuring import measure as measured_layer
-    from ...prune.sensitivity.method import SippResult
+    from pruneproof.prune.sensitivity.measuring import layers
+    from pruneproof.prune.sensitivity.measuring import measure as measured_layer
+    from pruneproof.prune.sensitivity.method import SippResult
 
     assert isinstance(result, SippResult)
     (layer,) = [layer for layer in layers(model)[0] if layer.name == name]
@@ -88,7 +89,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
 SP6 = Claim(
     "SP6",
     "The number of non-zeros of each half-row is at most $\\min(n, ⌈CΣ(6+2ε)/(3ε^2)\\ln(2/δ')⌉)$.",
-    f"{SOURCE}; N3 in theory/network.md",
+    f"{SOURCE}; N3 in theory/theorems/network/proof.md",
     "No half-row pruned to ε by Rand has more non-zeros than N3 allows. Vacuous if N3 keeps every weight of every "
     "half-row.",
     measure,

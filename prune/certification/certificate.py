@@ -15,9 +15,10 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from ...errors import PruneproofError
-from ..trial import brief
-from .networks import data_hash, load_inputs, load_network, network_hash
+from pruneproof.errors import PruneproofError
+from pruneproof.prune.models.checkpoint import data_hash, load_inputs, load_network, network_hash
+from pruneproof.prune.models.evaluation import brief
+
 from .population import certify_population
 from .region import certify
 

@@ -1,9 +1,19 @@
-"""Read two networks as one list of steps: linear maps, activations, max pooling, additions.
+"""Two networks have one architecture if their traces are equal: same operations, settings, and wiring.
+
+Only then may the steps of one be used to bound both. Weights, which may differ, are no part of it.
+
+Record what one network computes as a `torch.fx` graph, and refuse what such a record would leave out.
+
+What is recorded, read and run is a copy in float64 with evaluation statistics: `if self.training` takes the branch that
+is deployed, and nothing of the user's network changes. A parametrised weight is the one that float64 computes.
+
+Read two networks as one list of steps: linear maps, activations, max pooling, additions.
 
 Networks are traced by `torch.fx`, so `Sequential`, residual and any other traceable `forward` will do; both must trace
 to the same operations. Steps are in evaluation order; step 0 is the input.
 """
 
+import copy
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +21,124 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.fx.node import map_arg
 from torch.nn import functional
 
-from ...errors import PruneproofError
-from .architecture import require_one_architecture
+from pruneproof.errors import PruneproofError
+from pruneproof.prune.models.evaluation import brief, trial
+
 from .linear_maps import PairMap, averaging, flattening, pair_map
-from .tracing import is_layer, trace
+
+
+def require_one_architecture(
+    first: list[fx.Node], second: list[fx.Node], original: nn.Module, pruned: nn.Module
+) -> None:
+    """Refuse two traces, node by node, that differ in anything but weights."""
+    if len(first) != len(second):
+        raise _different(f"{len(first)} and {len(second)} operations")
+    place, mate = ({node: number for number, node in enumerate(nodes)} for nodes in (first, second))
+    for node, other in zip(first, second, strict=True):
+        if (node.op, node.target) != (other.op, other.target):
+            raise _different(f"{node.target} and {other.target}")
+        if _arguments(node, place) != _arguments(other, mate):
+            raise _different(f"{node.name} of {_arguments(node, place)} and of {_arguments(other, mate)}")
+        if node.op == "call_module":
+            layer = str(node.target)
+            _same_layer(layer, original.get_submodule(layer), pruned.get_submodule(layer))
+
+
+def _arguments(node: fx.Node, place: dict[fx.Node, int]) -> str:
+    """What the node reads, other nodes by their place: as text, in which 1, 1.0 and True differ."""
+    return str(map_arg((node.args, node.kwargs), lambda parent: f"%{place[parent]}"))
+
+
+def _same_layer(name: str, module: nn.Module, copy: nn.Module) -> None:
+    kinds = type(module), type(copy)
+    if kinds[0].forward is not kinds[1].forward:  # a parametrised layer has the class's own
+        raise _different(f"{name}: {kinds[0].__name__} and {kinds[1].__name__}")
+    if module.extra_repr() != copy.extra_repr():
+        raise _different(f"{name}: {module.extra_repr()} and {copy.extra_repr()}")
+    for setting in sorted(_constants(*kinds)):
+        one, two = (getattr(layer, setting, None) for layer in (module, copy))
+        if one != two:
+            raise _different(f"{name}.{setting}: {one} and {two}")
+
+
+def _constants(*kinds: type) -> set[str]:
+    """The settings that `forward` reads, some of which `extra_repr` leaves out: those of a class and of all it extends.
+
+    A class that lists its own hides the list of its base, whose `forward` it still runs.
+    """
+    return {name for kind in kinds for base in kind.__mro__ for name in vars(base).get("__constants__", ())}
+
+
+def _different(received: str) -> PruneproofError:
+    remedy = "compare a network with its own pruned copy"
+    return PruneproofError("certify", required="two networks of one architecture", received=received, remedy=remedy)
+
+
+def evaluable(model: nn.Module) -> nn.Module:
+    """A copy that computes in float64 on the CPU, with evaluation statistics.
+
+    Raises PruneproofError for what is no module, cannot be copied, or has hooks: those run outside `forward`.
+    """
+    if not isinstance(model, nn.Module):
+        raise PruneproofError("certify", required="a torch.nn.Module", received=type(model).__name__, remedy="pass one")
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):  # pyright: ignore[reportPrivateUsage]
+            received = f"{name or 'the network'} ({type(module).__name__})"
+            remedy = "remove hooks and weight norm, make masks permanent (torch.nn.utils.prune.remove)"
+            required = "modules without forward hooks or a forward of the instance"
+            raise PruneproofError("certify", required=required, received=received, remedy=remedy)
+    with trial("certify", required="a network that can be copied", remedy="try copy.deepcopy(network)"):
+        return copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Is the module one operation: is what runs torch's own code, whatever else its class adds (a parametrisation)?"""
+    code = [module.forward, getattr(module, "_conv_forward", module.forward)]
+    return not isinstance(module, nn.Sequential) and all(
+        str(getattr(function, "__module__", "")).startswith("torch.nn.") for function in code
+    )
+
+
+class _Value(fx.Proxy):
+    """A value being traced. Unlike torch.fx's own it tells `x += y`, which overwrites x, from `x + y`."""
+
+    def __iadd__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return is_layer(m)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Value(node, self)
+
+
+def trace(model: nn.Module) -> list[fx.Node]:
+    """The operations of a network in evaluation order: one input, operations, one output.
+
+    Raises PruneproofError if `torch.fx` cannot trace it, or if it takes or returns several values.
+    """
+    try:
+        nodes = list(_Tracer().trace(model).nodes)
+    except Exception as error:  # a forward that meets a proxy where it wants a tensor may raise anything
+        why = f"{type(model).__name__} ({brief(error)})"
+        raise PruneproofError(
+            "certify",
+            required="a network torch.fx can trace",
+            received=why,
+            remedy="remove control flow on data",
+        ) from error
+    inputs = [str(node.target) for node in nodes if node.op == "placeholder"]
+    output = nodes[-1].args[0]
+    if len(inputs) == 1 and isinstance(output, fx.Node):
+        return nodes
+    received = f"arguments {', '.join(inputs)}" if len(inputs) != 1 else f"an output of type {type(output).__name__}"
+    remedy = "wrap it in a module that passes the one and returns the other"
+    raise PruneproofError("certify", required="one input and one output tensor", received=received, remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -59,6 +181,8 @@ class Step:
 Constants = Mapping[type[nn.Module], float]
 _MONOTONE = (nn.Tanh, nn.Sigmoid, nn.ELU, nn.Hardtanh, nn.ReLU6)
 _NEGLIGIBLE = 20  # from here on torch's replacement of softplus by its asymptote is rounding, as torch says
+
+
 _FUNCTIONS: dict[Any, type[nn.Module]] = {
     **dict.fromkeys((functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "relu_"), nn.ReLU),
     **dict.fromkeys((torch.tanh, "tanh"), nn.Tanh),

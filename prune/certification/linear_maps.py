@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn import grad as convolution_gradients
 
-from ...errors import PruneproofError
+from pruneproof.errors import PruneproofError
+
 from .rounding import TINY, UNIT
 
 Apply = Callable[[Tensor | None, Tensor], Tensor]

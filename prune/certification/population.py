@@ -1,7 +1,7 @@
 """Certify, for the population that held-out points come from, how often and how far two networks differ.
 
 Nothing about the networks is used: any pruning, any fine-tuning. The networks are run as they are, on the device and in
-the precision they have, in evaluation mode. Three statements (S5 in theory/sensitivity.md):
+the precision they have, in evaluation mode. Three statements (S5 in theory/theorems/sensitivity/proof.md):
 
 * *disagreement*: P(different classes) ≤ the Clopper–Pearson upper limit, with confidence 1 − α; points independent;
 * *quantile*: at most a share β of the population has max|f̂−f| above an order statistic, with confidence 1 − α;
@@ -16,9 +16,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import PruneproofError
-from ...theory.statistics import clopper_pearson, tail
-from ..trial import trial
+from pruneproof.errors import PruneproofError
+from pruneproof.prune.models.evaluation import trial
+from pruneproof.theory.statistics.exact_tests import clopper_pearson, tail
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def certify_population(
         beta: in (0, 1), share of the population given up.
 
     Raises PruneproofError for no points, outputs of different shapes or not finite, α or β outside (0, 1). Source:
-    S5(b), (c) in theory/sensitivity.md.
+    S5(b), (c) in theory/theorems/sensitivity/proof.md.
 
     Example:
         >>> layer = nn.Linear(2, 2)

@@ -1,26 +1,73 @@
-"""Certify, for every point of a ball around each input, how far pruned and original outputs can differ.
+"""What `certify` accepts, checked before any work.
+
+Certify, for every point of a ball around each input, how far pruned and original outputs can differ.
 
 At one known point nobody needs a bound: run both networks and subtract (that is what radius 0 does, plus rounding).
-Over a region the *difference* is propagated through the pair (N2′ in theory/network.md): by cases, then by linear
+Over a region the *difference* is propagated through the pair (N2′ in theory/theorems/network/proof.md): by cases, then by linear
 relaxation with back-substitution. Statements are about exact arithmetic on the stored weights; all rounding is charged.
 Cost: `cases` three forward passes; `linear` one transposed pass per unit of every layer before a nonlinearity.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import PruneproofError
-from ..trial import REFUSALS, brief
-from .arguments import check_arguments, check_weights
-from .enclosures import Enclosure, Interval, at_inputs, input_enclosure, propagate
-from .graph import Lipschitz, MaxPool, Rectifier, Step, trace_pair
+from pruneproof.errors import PruneproofError, described
+from pruneproof.prune.models.evaluation import REFUSALS, brief
+
+from .back_substitution import ORIGINAL, PRUNED, Ball, Functional, lower_bounds
+from .graph import Lipschitz, MaxPool, Rectifier, Step, evaluable, trace_pair
+from .interval_bounds import Enclosure, Interval, at_inputs, check_reading, input_enclosure, propagate
 from .linear_maps import double
-from .reading import check_reading
-from .substitution import ORIGINAL, PRUNED, Ball, Functional, lower_bounds
-from .tracing import evaluable
+
+
+def check_arguments(
+    inputs: Tensor,
+    radius: float,
+    norm: str,
+    method: str,
+    refine: int,
+    lipschitz: Mapping[type[nn.Module], float],
+) -> None:
+    """Refuse values that `certify` has no meaning for."""
+    if norm not in ("inf", "2"):
+        raise _refusal("norm 'inf' or '2'", norm, "choose one")
+    if method not in ("cases", "linear"):
+        raise _refusal("method 'cases' or 'linear'", method, "choose one")
+    if isinstance(refine, bool) or not isinstance(refine, int) or refine < 0:
+        raise _refusal("refine >= 0, a number of units", refine, "pass 0 to keep intervals everywhere")
+    if not _non_negative(radius):
+        raise _refusal("a finite radius ≥ 0", radius, "pass e.g. 0.05")
+    for layer, constant in lipschitz.items():
+        if not _non_negative(constant):
+            required = f"a finite Lipschitz constant ≥ 0 of {getattr(layer, '__name__', layer)}"
+            raise _refusal(required, constant, "pass e.g. 1.13 for nn.GELU")
+    if not isinstance(inputs, Tensor) or inputs.ndim < 2 or not len(inputs) or not inputs.is_floating_point():
+        shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise _refusal("floating-point inputs (batch, *item), batch ≥ 1", shape, "add a batch dimension")
+    if not inputs.isfinite().all():
+        raise _refusal("finite inputs", f"{int((~inputs.isfinite()).sum())} that are not", "drop those examples")
+
+
+def check_weights(model: nn.Module) -> None:
+    """Refuse a network with a tensor of its state that is not finite."""
+    for name, tensor in model.state_dict().items():
+        if isinstance(tensor, Tensor) and not tensor.isfinite().all():
+            raise _refusal("finite weights", f"NaN or inf in {name}", "repair the network first")
+
+
+def _non_negative(value: object) -> bool:
+    """An integer too large for a float is no number here."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
+
+
+def _refusal(required: str, received: object, remedy: str) -> PruneproofError:
+    shown = received if isinstance(received, str) else described(received)
+    return PruneproofError("certify", required=required, received=shown, remedy=remedy)
+
 
 Pair = tuple[nn.Module, nn.Module]
 WORKSPACE = 2**22  # float64 coefficients held at once by one functional: 32 MiB each, about a dozen of them
@@ -83,7 +130,7 @@ def certify(
 
     Raises PruneproofError for different architectures, unsupported layers (named), hooks, networks that do not compute
     what their trace says, non-finite inputs or weights, or a radius that is not a non-negative number. Statements are
-    about evaluation mode; a parametrised weight is the one that float64 computes. Source: N2′ in theory/network.md.
+    about evaluation mode; a parametrised weight is the one that float64 computes. Source: N2′ in theory/theorems/network/proof.md.
 
     Example:
         >>> net, copy = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)

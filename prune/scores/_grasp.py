@@ -11,10 +11,10 @@ with BatchNorm on batch statistics, whose second derivative torch takes piece by
 
 from torch import Tensor, nn
 
-from ..parameters import unwrapped
-from ._arguments import require_arguments
-from ._frozen import BatchNormMode
-from ._objective import Batch, Loss, Objective, Readout, evaluated
+from pruneproof.prune.models.evaluation import BatchNormMode, Readout
+from pruneproof.prune.models.parameters import unwrapped
+
+from ._objective import Batch, Loss, Objective, evaluated, require_arguments
 
 TEMPERATURE = 200.0  # of the published implementations
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from ...errors import require_type
-from ..parameters import prunable
+from pruneproof.errors import require_type
+from pruneproof.prune.models.parameters import prunable
 
 
 def magnitude(model: nn.Module) -> dict[str, Tensor]:

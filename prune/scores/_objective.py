@@ -6,27 +6,39 @@ detached copies, buffers by clones, modes and random generators are put back (`_
 `chunk` bounds memory: the gradient of a mean over examples is the weighted mean of the chunks' gradients, so the result
 is the pooled one, term by term. That needs a loss that is a mean and examples that do not see each other, so BatchNorm
 on batch statistics is refused, and so is a loss whose chunks do not average to its pooled value.
+
+Refuse a model, loss or batch of the wrong kind, and an empty batch, before a score is computed.
+
+What SNIP and GraSP need of model, loss, batch and options, refused with a remedy before anything is accumulated.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from numbers import Real
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from ...errors import PruneproofError
-from ..parameters import prunable
-from ..trial import trial
-from ._frozen import BatchNormMode, Inputs, call, frozen
-from ._requirements import check, check_classes, check_loss
+from pruneproof.errors import PruneproofError, described, require_type
+from pruneproof.prune.models.evaluation import (
+    BatchNormMode,
+    Inputs,
+    Readout,
+    call,
+    check_device,
+    frozen,
+    require_derivatives,
+    trial,
+)
+from pruneproof.prune.models.parameters import prunable, require_real
 
 Batch = tuple[Inputs, Any] | list[Any]  # a pair; a list is what a DataLoader gives
 Loss = Callable[[Any, Any], Tensor]
-Readout = Callable[[Any], Tensor]
 
 
 @dataclass(frozen=True)
@@ -161,3 +173,94 @@ def _rows(values: Any, cut: slice) -> Any:
     if isinstance(values, tuple):
         return tuple(_rows(value, cut) for value in values)
     return values[cut] if isinstance(values, list) or getattr(values, "ndim", 0) else values
+
+
+def require_arguments(where: str, model: object, loss: object, batch: object) -> None:
+    """Refuse what `snip` and `grasp` cannot score with; nothing is computed.
+
+    **Arguments:** those of `scores.snip`, and `where`, the public function that refuses.
+
+    **Raises:** `PruneproofError`.
+
+    Example:
+        >>> require_arguments("snip", nn.Linear(2, 1), nn.functional.mse_loss, ([[0.0, 1.0]], None))
+    """
+    require_type(where, model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module itself")
+    if isinstance(loss, type) or not callable(loss):
+        remedy = "pass (output, targets) -> scalar, such as cross_entropy or an instance of CrossEntropyLoss"
+        raise PruneproofError(where, required="a callable loss, not a class", received=described(loss), remedy=remedy)
+    if not isinstance(batch, tuple | list) or len(cast("tuple[object, ...]", batch)) != 2:
+        required, remedy = "a batch", "pass the pair (inputs, targets)"
+        raise PruneproofError(where, required=required, received=described(batch), remedy=remedy)
+    for tensor in _tensors(batch[0]):
+        if tensor.ndim and len(tensor) == 0:
+            required, received = "a batch of at least one example", f"inputs of shape {tuple(tensor.shape)}"
+            raise PruneproofError(where, required=required, received=received, remedy="pass a batch that is not empty")
+
+
+def _tensors(inputs: object) -> Iterable[Tensor]:
+    """The tensors of a tensor, a tuple (positional) or a mapping (named)."""
+    if isinstance(inputs, Tensor):
+        return [inputs]
+    values: Iterable[object] = []
+    if isinstance(inputs, Mapping):
+        values = cast("Mapping[str, object]", inputs).values()
+    elif isinstance(inputs, tuple | list):
+        values = cast("tuple[object, ...]", inputs)
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+def check(objective: "Objective") -> None:
+    """Refuse a model, a loss, a batch or options that cannot be scored."""
+    where, model = objective.where, objective.model
+    check_device(where, model)
+    require_derivatives(where)
+    require_real(where, prunable(model))
+    if not isinstance(objective.temperature, Real) or not objective.temperature > 0:
+        remedy, received = "pass 1.0 to leave the logits alone", described(objective.temperature)
+        raise PruneproofError(where, required="temperature > 0", received=received, remedy=remedy)
+    if objective.batch_norm not in ("batch", "running"):
+        remedy = "choose the pooled batch's statistics or the running ones"
+        required = "batch_norm 'batch' or 'running'"
+        raise PruneproofError(where, required=required, received=objective.batch_norm, remedy=remedy)
+    _check_chunk(objective)
+
+
+def _check_chunk(objective: "Objective") -> None:
+    if objective.chunk is None:
+        return
+    if isinstance(objective.chunk, bool) or not isinstance(objective.chunk, int) or objective.chunk < 1:
+        remedy, received = "pass the number of examples that fit in memory", described(objective.chunk)
+        raise PruneproofError(objective.where, required="chunk >= 1", received=received, remedy=remedy)
+    norms = [module for module in objective.model.modules() if isinstance(module, _BatchNorm)]
+    if any(objective.batch_norm == "batch" or norm.running_mean is None for norm in norms):
+        remedy = "pass batch_norm='running', or score the batch in one piece"
+        required = "examples that do not see each other, to accumulate over chunks"
+        raise PruneproofError(objective.where, required=required, received="BatchNorm on a batch", remedy=remedy)
+
+
+def check_classes(where: str, output: Any, targets: Any) -> None:
+    """Refuse labels that leave a class of the output without an example."""
+    if not (isinstance(output, Tensor) and isinstance(targets, Tensor)):
+        return
+    labelled = output.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point()
+    missing = sorted(set(range(output.shape[1])) - set(targets.tolist())) if labelled else []
+    if missing:
+        remedy = "pool the same number of examples of every class, e.g. with balanced_batch"
+        received = f"a batch without class {', '.join(map(str, missing[:8]))}{' …' * (len(missing) > 8)}"
+        raise PruneproofError(where, required="examples of every class", received=received, remedy=remedy)
+
+
+def check_loss(where: str, value: Any) -> Tensor:
+    """The loss, if it is a finite scalar with a graph; else refuse it."""
+    if not (isinstance(value, Tensor) and value.ndim == 0):
+        shape = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        remedy = "reduce it, e.g. with .mean()"
+        raise PruneproofError(where, required="a scalar loss", received=shape, remedy=remedy)
+    if not value.requires_grad:
+        remedy = "compute it from the model's output with differentiable operations"
+        raise PruneproofError(where, required="a differentiable loss", received="no graph", remedy=remedy)
+    if not value.isfinite():
+        remedy = "check the inputs and the weights"
+        raise PruneproofError(where, required="a finite loss", received=value.item(), remedy=remedy)
+    return value

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from ...errors import require_type
-from ..parameters import prunable
+from pruneproof.errors import require_type
+from pruneproof.prune.models.parameters import prunable
 
 
 def random(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:

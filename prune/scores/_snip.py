@@ -6,10 +6,10 @@ abs(θ·∂L/∂θ) is the absolute derivative of the loss with respect to a mul
 
 from torch import Tensor, nn
 
-from ..parameters import unwrapped
-from ._arguments import require_arguments
-from ._frozen import BatchNormMode
-from ._objective import Batch, Loss, Objective, Readout, evaluated
+from pruneproof.prune.models.evaluation import BatchNormMode, Readout
+from pruneproof.prune.models.parameters import unwrapped
+
+from ._objective import Batch, Loss, Objective, evaluated, require_arguments
 
 
 def snip(

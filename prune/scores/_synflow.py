@@ -18,13 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ...errors import PruneproofError
-from ..linearised import linearised
-from ..parameters import prunable, require_real, unwrapped
-from ..trial import trial
-from ..zero_one import reduce_outputs
-from ._frozen import Inputs, call, check_device, frozen, require_derivatives
-from ._objective import Readout
+from pruneproof.errors import PruneproofError
+from pruneproof.prune.flow.linearised import linearised, reduce_outputs
+from pruneproof.prune.models.evaluation import Inputs, Readout, call, check_device, frozen, require_derivatives, trial
+from pruneproof.prune.models.parameters import prunable, require_real, unwrapped
 
 Scores = Callable[[int], tuple[Tensor, ...]]
 

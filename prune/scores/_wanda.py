@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ...errors import PruneproofError
-from ..parameters import prunable, require_real, unwrapped
-from ..trial import trial
-from ._frozen import Inputs, call, check_device, frozen, require_derivatives
+from pruneproof.errors import PruneproofError
+from pruneproof.prune.models.evaluation import Inputs, call, check_device, frozen, require_derivatives, trial
+from pruneproof.prune.models.parameters import prunable, require_real, unwrapped
 
 
 def wanda(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import PruneproofError
-from ...kernels.sensitivity import sensitivities
-from ...kernels.top_k import top_k_masks
+from pruneproof.errors import PruneproofError
+from pruneproof.kernels.sensitivity.op import sensitivities
+from pruneproof.kernels.top_k import top_k_masks
+
 from .half_rows import blocks
-from .layer_inputs import Layer, met, pseudo_points, supported
+from .measuring import Layer, met, pseudo_points, supported
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
         inputs: (batch, *item), the sample S.
         density: kept fraction of channels in each layer, in (0, 1]; at least one stays.
 
-    Raises PruneproofError for another kind of model or a density out of range. Source: S2 in theory/sensitivity.md.
+    Raises PruneproofError for another kind of model or a density out of range. Source: S2 in theory/theorems/sensitivity/proof.md.
 
     Example:
         >>> _ = torch.manual_seed(0)

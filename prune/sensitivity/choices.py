@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from ...errors import PruneproofError
+from pruneproof.errors import PruneproofError
+
 from .draws import FACTORS, Drawing
 from .errors import ERRORS, Ranking, ranking
 from .half_rows import Block, blocks

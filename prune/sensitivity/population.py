@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from ...errors import PruneproofError
+from pruneproof.errors import PruneproofError
+
 from .half_rows import blocks, floored
 
 
@@ -38,7 +39,7 @@ def stretch(weight: Tensor, sensitivity: Tensor, held_out: Tensor, *, beta: floa
         beta: in (0, 1), share of the population given up.
 
     Returns C ≥ 1, or inf where fewer than (1 − β)/β points were held out: the statement is vacuous then.
-    Raises PruneproofError for no points or a β outside (0, 1). Source: S5(b) in theory/sensitivity.md.
+    Raises PruneproofError for no points or a β outside (0, 1). Source: S5(b) in theory/theorems/sensitivity/proof.md.
 
     Example:
         >>> weight, points = torch.ones(1, 2), torch.tensor([[1.0, 1.0], [3.0, 1.0], [1.0, 1.0]])

@@ -8,17 +8,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from .errors import PruneproofError as PruneproofError
+from ._version import __version__
+from .errors import PruneproofError
 
 if TYPE_CHECKING:
-    from . import claims as claims
-    from . import kernels as kernels
-    from . import prune as prune
-    from . import testing as testing
-    from . import theory as theory
+    from . import claims, kernels, prune, testing, theory
 
-__version__ = "0.1.0"  # a literal, so that an uninstalled `PYTHONPATH=src` run has it too
-
+__all__ = ["PruneproofError", "__version__", "claims", "kernels", "prune", "testing", "theory"]
 _SUBPACKAGES = ("claims", "kernels", "prune", "testing", "theory")
 
 
@@ -29,4 +25,4 @@ def __getattr__(name: str) -> ModuleType:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_SUBPACKAGES])
+    return __all__

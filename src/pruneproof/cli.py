@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from . import __version__
+from ._version import __version__
+from .commands import INTERRUPTED, MISUSE
 from .errors import PruneproofError
-
-INTERRUPTED = 130
-MISUSE = 2
 
 
 def _commands() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import PruneproofError
+from pruneproof.errors import PruneproofError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,8 +16,8 @@ def load_model(checkpoint: Path, factory: str) -> "nn.Module":
     """
     from safetensors.torch import load_model as load
 
-    from ..prune.certification.networks import build_network
-    from ..prune.trial import brief
+    from pruneproof.prune.models.checkpoint import build_network
+    from pruneproof.prune.models.evaluation import brief
 
     readable(checkpoint)
     model = build_network(factory, where="--factory")

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from ..errors import PruneproofError
-from ..theory import Bound, bounds
+from pruneproof.errors import PruneproofError
+from pruneproof.theory import Bound, bounds
+from pruneproof.theory.theorems.catalogue import trust
 
 LARGEST = 400  # decimal exponent: beyond it exact arithmetic would fill the memory before anything could be said
 
@@ -90,7 +91,7 @@ def _describe(bound: Bound, values: dict[str, Fraction]) -> dict[str, Any]:
         "statement": bound.statement,
         "source": bound.source,
         "status": bound.status,
-        "weakest_link": bound.weakest_link(),
+        "trust": trust(bound),
         "symbols": {symbol.name: meaning for symbol, meaning in bound.symbols.items()},
         "sense": bound.sense,
         "latex": bound.latex(),
@@ -110,9 +111,7 @@ def _print(told: dict[str, Any]) -> None:
 
     console = Console(highlight=False)
     console.print(Text.assemble((told["name"], "bold"), f"  {told['statement']}"))
-    console.print(
-        Text(f"{told['source']} ({told['status']}); weakest link of the proof: {told['weakest_link']}", "dim")
-    )
+    console.print(Text(f"{told['source']} ({told['status']}); trust: {told['trust']}", "dim"))
     if "value" in told:
         console.print(Text.assemble("\nmeasured quantity ", told["sense"], " ", (repr(told["value"]), "bold")))
         console.print(Text(f"enclosure {told['enclosure']}"))
@@ -138,9 +137,7 @@ def _mark(holds: bool | None) -> tuple[str, str]:
 def _list_all(as_json: bool) -> None:
     if as_json:
         fields = ("name", "statement", "source", "status", "sense")
-        rows = [
-            {name: getattr(one, name) for name in fields} | {"weakest_link": one.weakest_link()} for one in bounds()
-        ]
+        rows = [{name: getattr(one, name) for name in fields} | {"trust": trust(one)} for one in bounds()]
         print(json_text.dumps(rows, indent=2))
         return
     from rich import box
@@ -148,7 +145,7 @@ def _list_all(as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("bound", "statement", "status", "weakest link", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("bound", "statement", "status", "trust", box=box.SIMPLE_HEAD, pad_edge=False)
     for one in bounds():
-        table.add_row(Text(one.name), Text(one.statement), Text(one.status), Text(one.weakest_link()))
+        table.add_row(Text(one.name), Text(one.statement), Text(one.status), Text(trust(one)))
     Console().print(table)

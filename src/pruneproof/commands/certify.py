@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from ..errors import PruneproofError
+from pruneproof.errors import PruneproofError
 
 
 def main(
@@ -48,8 +48,8 @@ def main(
     if not out.parent.is_dir():
         remedy = "make the folder first"
         raise PruneproofError("--out", required="an existing folder", received=str(out.parent), remedy=remedy)
-    from ..prune.certification.certificate import build_certificate, write_certificate
-    from ..prune.certification.networks import load_inputs, load_network
+    from pruneproof.prune.certification.certificate import build_certificate, write_certificate
+    from pruneproof.prune.models.checkpoint import load_inputs, load_network
 
     first, second = load_network(factory, original), load_network(factory, pruned)
     inputs = load_inputs(data)

@@ -10,10 +10,10 @@ from typing import Annotated, cast
 
 import tyro
 
-from ..errors import PruneproofError
+from pruneproof.errors import PruneproofError
 
 CHECKERS = {  # a certificate's "kind" → module of pruneproof and function; it returns None or the reason for refusal
-    "inequality": "theory.certificate:verify",
+    "inequality": "theory.prover.certificate:verify",
 }
 CHECKERS_OF_FILES = {  # the same for certificates about other files, which they name relative to their own folder
     "network": "prune.certification.certificate:verify",
@@ -38,7 +38,7 @@ def main(
     Example: pruneproof check proof.json
 
     Args:
-        file: a certificate as written by `theory.certificate.save` or `pruneproof certify`.
+        file: a certificate as written by `theory.prover.certificate.save` or `pruneproof certify`.
         factory: package.module:function that builds the networks; must be the one that the certificate names.
     """
     data = _read(file)
@@ -49,7 +49,7 @@ def main(
     claim = f"{data.get('kind')}, {data.get('verdict')}"
     print(f"{file}: {'confirmed' if reason is None else f'refused, {reason}'} ({claim}; {seconds:.2f} s)")
     if data.get("kind") in CHECKERS:  # what was confirmed: a certificate may be about another inequality than expected
-        print(f"  {import_module('pruneproof.theory.certificate').claim(data)}")
+        print(f"  {import_module('pruneproof.theory.prover.certificate').claim(data)}")
     return CONFIRMED if reason is None else REFUSED
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import tyro
 
-from ..claims.environment import environment
-from ..claims.extras import EXTRAS
+from pruneproof.environment import EXTRAS, environment
 
 
 def main(json: tyro.conf.FlagCreatePairsOff[bool] = False) -> int:
@@ -21,7 +20,7 @@ def main(json: tyro.conf.FlagCreatePairsOff[bool] = False) -> int:
     """
     import torch
 
-    from ..kernels.backend import requested_backend
+    from pruneproof.kernels.backend import requested_backend
 
     found: dict[str, Any] = {
         "environment": environment(),
@@ -56,7 +55,7 @@ def _missing() -> list[str]:
 
 
 def _unmeasured() -> list[str]:
-    from ..kernels.registry import operations
+    from pruneproof.kernels.registry import operations
 
     return [f"{op.name}: not yet measured on a GPU" for op in operations() if not op.measured_on]
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import tyro
 
-from ..claims.export import Format, export_rows
-from ..claims.folder import existing_results
-from ..claims.store import Store
-from ..errors import PruneproofError
+from pruneproof.claims.engine.export import Format, export_rows
+from pruneproof.claims.engine.folder import existing_results
+from pruneproof.claims.engine.store import Store
+from pruneproof.errors import PruneproofError
 
 
 def main(

@@ -12,10 +12,9 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from ..claims.extras import require
-from ..claims.scaling.fit_report import FitReport, as_json, fit_report
-from ..claims.scaling.fit_text import as_text
-from ..errors import PruneproofError
+from pruneproof.environment import require
+from pruneproof.errors import PruneproofError
+from pruneproof.theory.scaling.report import FitReport, as_json, as_text, fit_report
 
 ENDINGS = (".svg", ".png", ".pdf")
 PATIENCE = 2.0  # seconds of silence
@@ -93,7 +92,7 @@ def _draw(report: FitReport, path: Path) -> None:
     """Error per network; for the law also everything on one curve, and what it leaves."""
     from matplotlib.figure import Figure
 
-    from ..claims.scaling.plots import draw_networks, draw_one_curve, draw_residuals
+    from pruneproof.theory.scaling.plots import draw_networks, draw_one_curve, draw_residuals
 
     fitted = report.fitted
     rising = "p" in fitted.parameters

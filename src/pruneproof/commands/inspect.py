@@ -10,7 +10,7 @@ import tyro
 from ._checkpoint import load_model, tensors
 
 if TYPE_CHECKING:
-    from ..prune import Inspection
+    from pruneproof.prune import Inspection
 
 
 def main(
@@ -39,9 +39,9 @@ def main(
 
 
 def _inspected(model: Path, factory: str | None, input_shape: tuple[int, ...]) -> "Inspection":
-    from ..errors import PruneproofError
-    from ..prune import Inspection, inspect_model
-    from ..prune.inspection import layer_cost
+    from pruneproof.errors import PruneproofError
+    from pruneproof.prune import Inspection, inspect_model
+    from pruneproof.prune.inspection import layer_cost
 
     if factory is not None:
         return inspect_model(load_model(model, factory), input_shape=input_shape or None)

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import tyro
 
-from ..errors import PruneproofError
-from ..theory.obligations import Discharge, discharge, obligations
-from ..theory.obligations.chain import page
+from pruneproof.errors import PruneproofError
+from pruneproof.theory.prover.verdicts import Discharge, discharge
+from pruneproof.theory.theorems.catalogue import obligations
+from pruneproof.theory.theorems.proof_page import page
 
 
 def main(

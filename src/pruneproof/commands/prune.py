@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from rich.console import Console
 
-from ..errors import PruneproofError
+from pruneproof.errors import PruneproofError
+
 from ._checkpoint import load_model, tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ..prune import Masks
+    from pruneproof.prune import Masks
 
 
 def main(
@@ -86,7 +87,7 @@ def _check_options(method: str, batch: Path | None, input_shape: tuple[int, ...]
 
 def _check_budget(density: float | None, scope: str) -> None:
     """Refuse a scope that is none, and a density that is missing or not the pattern's."""
-    from ..prune.pattern import read_pattern, require_pattern_budget
+    from pruneproof.prune.selection.pattern import read_pattern, require_pattern_budget
 
     pattern = read_pattern(scope, where="--scope")
     if pattern is not None:
@@ -122,7 +123,7 @@ def _shape(batch: Path | None) -> tuple[int, ...]:
 
 def _dead(network: "nn.Module", kept: "Masks", shape: tuple[int, ...]) -> str:
     """Which weights keep nothing, and whether the output still depends on the input if known; "" if all is well."""
-    from ..prune import Masks, connectivity, prunable
+    from pruneproof.prune import Masks, connectivity, prunable
 
     weights = prunable(network)
     left = Masks({name: mask & (weights[name] != 0) for name, mask in kept.items()})
@@ -150,8 +151,8 @@ def _masks(
 ) -> "Masks":
     import torch
 
-    from .. import prune
-    from ..prune.methods import SYNFLOW_ITERATIONS
+    from pruneproof import prune
+    from pruneproof.prune.methods.at_initialization import SYNFLOW_ITERATIONS
 
     if method == "magnitude":
         return prune.magnitude(network, density=density, scope=scope)

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import tyro
 
-from ..claims.extras import require
-from ..claims.folder import existing_results
-from ..claims.papers import chapters
-from ..claims.publish import publish
-from ..claims.store import Store
+from pruneproof.claims.engine.folder import existing_results
+from pruneproof.claims.engine.store import Store
+from pruneproof.claims.papers import chapters
+from pruneproof.claims.report.publish import publish
+from pruneproof.environment import require
 
 
 def main(

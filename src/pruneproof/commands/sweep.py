@@ -6,15 +6,16 @@ from typing import Annotated
 
 import tyro
 
-from ..claims.cluster import executor_for
-from ..claims.dispatch import Failure, execute
-from ..claims.folder import RESULTS, results_folder
-from ..claims.grid import read_grid
-from ..claims.progress import progress_for
-from ..claims.record import Record
-from ..claims.store import Store
-from ..cli import INTERRUPTED
-from ..errors import PruneproofError
+from pruneproof.claims.engine.dispatch import execute
+from pruneproof.claims.engine.executors import executor_for
+from pruneproof.claims.engine.folder import RESULTS, Record, results_folder
+from pruneproof.claims.engine.progress import progress_for
+from pruneproof.claims.engine.store import Store
+from pruneproof.claims.engine.sweep import read_grid
+from pruneproof.claims.engine.worker import Failure
+from pruneproof.errors import PruneproofError
+
+from . import INTERRUPTED
 
 INCOMPLETE = 3
 

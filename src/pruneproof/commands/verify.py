@@ -7,19 +7,19 @@ from typing import Annotated
 
 import tyro
 
-from ..claims.claim import Scale, Verdict
-from ..claims.cluster import executor_for
-from ..claims.data_root import use_data_root
-from ..claims.extras import require
-from ..claims.folder import check_folder, results_folder
-from ..claims.papers import chapters, chosen, needed
-from ..claims.progress import progress_for
-from ..claims.publish import publish
-from ..claims.record import Record
-from ..claims.runner import Result, run
-from ..claims.verdict_table import print_failures, print_verdicts, result_fields
-from ..cli import INTERRUPTED
-from ..errors import PruneproofError
+from pruneproof.claims.claim import Scale, Verdict
+from pruneproof.claims.data.root import use_data_root
+from pruneproof.claims.engine.executors import executor_for
+from pruneproof.claims.engine.folder import Record, check_folder, results_folder
+from pruneproof.claims.engine.progress import progress_for
+from pruneproof.claims.papers import chapters, chosen, needed
+from pruneproof.claims.report.publish import publish
+from pruneproof.claims.report.terminal import print_failures, print_verdicts, result_fields
+from pruneproof.claims.verification import Result, run
+from pruneproof.environment import require
+from pruneproof.errors import PruneproofError
+
+from . import INTERRUPTED
 
 HOLDS, VIOLATED, INCOMPLETE = 0, 1, 3
 

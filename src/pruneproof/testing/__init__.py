@@ -12,11 +12,15 @@ Each `…_laws` function gives a tuple of `Law`s; calling one raises `LawBroken`
 The laws are themselves tested: for each there is an implementation that breaks it, and it alone, and is refused.
 """
 
-from .bounds import bound_laws as bound_laws
-from .kernels import kernel_laws as kernel_laws
-from .law import Law as Law
-from .law import LawBroken as LawBroken
-from .methods import method_laws as method_laws
-from .samples import Sample as Sample
-from .samples import samples as samples
-from .scores import score_laws as score_laws
+from .bounds import bound_laws
+from .kernels import kernel_laws
+from .law import Law, LawBroken
+from .methods import method_laws
+from .sample_models import Sample, samples
+from .scores import score_laws
+
+__all__ = ["Law", "LawBroken", "Sample", "bound_laws", "kernel_laws", "method_laws", "samples", "score_laws"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from ..theory.bound import Bound
+from pruneproof.theory.theorems.bound import Bound
+
 from .law import Law
 
 Instance = Mapping[str, float]

@@ -7,12 +7,13 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from ..prune.budget import kept_count
-from ..prune.masks import Masks
-from ..prune.parameters import prunable
+from pruneproof.prune.masks.masks import Masks
+from pruneproof.prune.models.parameters import prunable
+from pruneproof.prune.selection.budget import kept_count
+
 from .law import Law
 from .purity import difference, fingerprint
-from .samples import Batch, samples
+from .sample_models import Batch, samples
 
 Method = Callable[[nn.Module, Batch, float], Masks]
 

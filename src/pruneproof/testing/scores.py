@@ -6,10 +6,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ..prune.parameters import prunable
+from pruneproof.prune.models.parameters import prunable
+
 from .law import Law
 from .purity import difference, fingerprint
-from .samples import Batch, samples
+from .sample_models import Batch, samples
 
 Score = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
 

@@ -1,0 +1,319 @@
+"""Every Triton body compiled ahead of time for real targets: its machine code, and a budget of instructions per element.
+
+One row per body and configuration, as it is launched for large shapes. `unit` says how many elements (or non-zeros)
+one turn of the body's longest loop handles, so that instructions per element can be held against a stored budget
+(`machine_code.json`). `python -m bench.machine_code` compiles all bodies and rewrites the budgets; do that only with a
+reason that the commit message gives, since the test that holds bodies to their budgets is the only watch on speed
+without a GPU.
+
+For NVIDIA targets the assembler and disassembler that come with Triton give the resource usage and the instructions of
+every loop; for AMD targets the assembly text does. Needs a process without TRITON_INTERPRET, since `triton.jit` decides
+at import which of the two it builds.
+"""
+
+import json
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pruneproof.errors import PruneproofError
+from pruneproof.kernels.backend import interpreting, triton_installed
+
+TARGETS = {
+    "sm_80": ("cuda", 80, 32),
+    "sm_90": ("cuda", 90, 32),
+    "sm_100": ("cuda", 100, 32),
+    "gfx942": ("hip", "gfx942", 64),
+}
+SHARED_LIMIT = {"sm_80": 163 * 1024, "sm_90": 227 * 1024, "sm_100": 227 * 1024, "gfx942": 64 * 1024}
+_LABEL = re.compile(r"^(\.L_x_\d+):")
+_INSTRUCTION = re.compile(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*(?:\.[A-Za-z0-9_]+)*)(.*)")
+
+
+@dataclass(frozen=True)
+class MachineCode:
+    """What one body became on one target.
+
+    Arguments:
+        target: e.g. "sm_90".
+        registers: per thread.
+        spilled: bytes of stack and local memory per thread.
+        shared: bytes of shared memory per block.
+        opcodes: how often each instruction occurs in the whole body.
+        loops: the same for every loop, longest first (NVIDIA only).
+    """
+
+    target: str
+    registers: int
+    spilled: int
+    shared: int
+    opcodes: Mapping[str, int]
+    loops: tuple[Mapping[str, int], ...]
+
+    def has(self, prefix: str) -> bool:
+        """Whether an instruction beginning with `prefix` occurs."""
+        return any(code.startswith(prefix) for code in self.opcodes)
+
+
+def compile_body(
+    body: Any,
+    signature: Mapping[str, str],
+    constants: Mapping[str, Any],
+    aligned: Sequence[str],
+    target: str,
+    **options: int,
+) -> MachineCode:
+    """Compile `body` for `target` and inspect it.
+
+    Arguments:
+        body: a function made by `triton.jit`.
+        signature: argument → type as Triton writes it ("*bf16", "i32"), for all arguments that are no constants.
+        constants: the compile-time arguments.
+        aligned: arguments that are multiples of 16, as launches of large shapes have them.
+        target: a key of `TARGETS`.
+        options: num_warps, num_stages.
+
+    Raises PruneproofError for an unknown target, without Triton, and under TRITON_INTERPRET=1.
+    """
+    if target not in TARGETS or not triton_installed() or interpreting():
+        raise PruneproofError(
+            "compile_body",
+            required=f"a target in {tuple(TARGETS)}, Triton, and no TRITON_INTERPRET",
+            received=f"{target}, Triton {'present' if triton_installed() else 'missing'}, interpreter {interpreting()}",
+            remedy="compile in a process of its own",
+        )
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    names = body.arg_names
+    types = {name: "constexpr" if name in constants else signature[name] for name in names}
+    fixed = {(names.index(name),): value for name, value in constants.items()}
+    hints = {(names.index(name),): [["tt.divisibility", 16]] for name in aligned}
+    compiled = triton.compile(ASTSource(body, types, fixed, hints), target=GPUTarget(*TARGETS[target]), options=options)
+    if "cubin" in compiled.asm:
+        return _nvidia(target, compiled.asm["cubin"], compiled.metadata.shared)
+    return _amd(target, compiled.asm["amdgcn"], compiled.metadata.shared)
+
+
+def _nvidia(target: str, cubin: bytes, shared: int) -> MachineCode:
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        usage = subprocess.run(
+            [_tool("cuobjdump"), "-res-usage", file.name], capture_output=True, text=True, check=True
+        )
+        listing = subprocess.run([_tool("nvdisasm"), "-c", file.name], capture_output=True, text=True, check=True)
+    found = {key: int(value) for key, value in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", usage.stdout)}
+    opcodes, loops = _instructions(listing.stdout)
+    return MachineCode(target, found["REG"], found["STACK"] + found["LOCAL"], shared, opcodes, loops)
+
+
+def _instructions(listing: str) -> tuple[Counter[str], tuple[Counter[str], ...]]:
+    """The opcodes of a disassembly and those between every label and a branch back to it."""
+    labels: dict[str, int] = {}
+    codes: list[tuple[str, str]] = []
+    for line in listing.splitlines():
+        if label := _LABEL.match(line.strip()):
+            labels[label[1]] = len(codes)
+        elif instruction := _INSTRUCTION.match(line):
+            codes.append((instruction[1], instruction[2]))
+    loops: list[Counter[str]] = []
+    for end, (code, operands) in enumerate(codes):
+        aim = re.search(r"\.L_x_\d+", operands) if code.startswith("BRA") else None
+        if aim and labels.get(aim[0], end) < end:
+            loops.append(Counter(name for name, _ in codes[labels[aim[0]] : end + 1]))
+    return Counter(name for name, _ in codes), tuple(sorted(loops, key=lambda loop: -loop.total()))
+
+
+def _amd(target: str, assembly: str, shared: int) -> MachineCode:
+    def number(key: str) -> int:
+        return int(re.findall(rf"\.{key}:\s+(\d+)", assembly)[0])
+
+    opcodes = Counter(re.findall(r"^\s+([vsg]\w+_\w+)", assembly, flags=re.MULTILINE))
+    spilled = 4 * (number("vgpr_spill_count") + number("sgpr_spill_count")) + number("private_segment_fixed_size")
+    return MachineCode(target, number("vgpr_count"), spilled, shared, opcodes, ())
+
+
+@cache
+def _tool(name: str) -> str:
+    import triton
+
+    return str(Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / name)
+
+
+EVERYWHERE = tuple(TARGETS)
+FLOAT32_CORES = ("gfx942",)  # NVIDIA's tensor cores have no full float32 product
+
+
+@dataclass(frozen=True)
+class Body:
+    """One configuration of a Triton body.
+
+    Arguments:
+        name: the key of its budget.
+        op: the operation that launches it.
+        kernel: the function made by `triton.jit`.
+        signature: argument → Triton type, for what is no constant.
+        constants: compile-time arguments, as in the launch.
+        unaligned: arguments that need not be multiples of 16.
+        warps, stages: as in the launch.
+        unit: elements or non-zeros per turn of the longest loop (of the whole body where it has none).
+        product: the targets where a tensor-core instruction must occur; elsewhere none may.
+    """
+
+    name: str
+    op: str
+    kernel: Any
+    signature: Mapping[str, str]
+    constants: Mapping[str, Any]
+    unaligned: tuple[str, ...]
+    warps: int
+    stages: int
+    unit: int
+    product: tuple[str, ...]
+
+    def compile(self, target: str) -> MachineCode:
+        """The machine code for a target of `machine_code.TARGETS`."""
+        aligned = [name for name in self.signature if name not in self.unaligned and name not in self.constants]
+        options = {"num_warps": self.warps, "num_stages": self.stages}
+        return compile_body(self.kernel, self.signature, self.constants, aligned, target, **options)
+
+    def instructions_per_element(self, code: MachineCode) -> float:
+        """Thread instructions per element: of the longest loop where loops are known, else of the whole body."""
+        lanes = 64 if code.target.startswith("gfx") else 32
+        total = sum((code.loops[0] if code.loops else code.opcodes).values())
+        return total * self.warps * lanes / self.unit
+
+
+def bodies() -> tuple[Body, ...]:
+    """All of them; imports Triton."""
+    return (*_masked(), *_sparse(), *_greedy(), _sensitivity())
+
+
+def _types(pointers: str, integers: str) -> dict[str, str]:
+    """`"x_ptr:bf16 y_ptr:fp32"`, `"M N"` to a signature; integers are 32-bit."""
+    named = (pair.split(":") for pair in pointers.split())
+    return {name: f"*{kind}" for name, kind in named} | dict.fromkeys(integers.split(), "i32")
+
+
+def _masked() -> tuple[Body, ...]:
+    from pruneproof.kernels.masked.triton_kernels import (
+        apply_mask_kernel,
+        masked_forward_kernel,
+        weight_gradient_kernel,
+    )
+
+    op, integers = "masked_linear", "M N K x_stride w_stride words_stride y_stride y_part"
+    pointers = "x_ptr:{0} w_ptr:{1} words_ptr:i32 bias_ptr:{0} y_ptr:{2} tiles_ptr:i32 starts_ptr:i32"
+    pairs = _types(pointers.format("bf16", "i32", "fp32"), integers)
+    skipped = _types(pointers.format("bf16", "i32", "bf16"), integers)
+    single = _types(pointers.format("bf16", "bf16", "bf16"), integers)
+    floats = _types(pointers.format("fp32", "fp32", "fp32"), integers)
+    plain = {"tiles_ptr": None, "starts_ptr": None, "bias_ptr": None, "BIAS": False, "SKIP": False, "SPLIT": 4}
+    common = {"UPCAST": False, "WHOLE": True, "PRECISION": "ieee", "BN": 64, "PAIRS": True}
+    few, many = (common | plain | {"BM": tokens, "BK": 128} for tokens in (16, 64))
+    alone = common | plain | {"BM": 64, "BK": 32, "PAIRS": False}
+    skip = common | {"BM": 64, "BK": 64, "SPLIT": 1, "BIAS": True, "SKIP": True}
+    odd = ("M", "K", "x_stride", "w_stride")
+    gradient = "dy_ptr:{0} x_ptr:{0} words_ptr:i32 dw_ptr:{0}", "M N K dy_stride x_stride words_stride dw_stride"
+    wide, narrow = (_types(gradient[0].format(kind), gradient[1]) for kind in ("bf16", "fp32"))
+    tile, small = ({"BM": m, "BN": n, "BK": n, "UPCAST": False, "PRECISION": "ieee"} for m, n in ((64, 128), (32, 64)))
+    apply = _types("w_ptr:bf16 words_ptr:i32 out_ptr:bf16", "N K w_stride words_stride out_stride")
+    forward, dw = masked_forward_kernel, weight_gradient_kernel
+    tf32, ragged = alone | {"PRECISION": "tf32"}, alone | {"WHOLE": False}
+    return (
+        Body("masked_forward", op, forward, pairs, few, ("M",), 4, 3, 64 * 128, EVERYWHERE),
+        Body("masked_forward_64", op, forward, pairs, many, ("M",), 4, 3, 64 * 128, EVERYWHERE),
+        Body("masked_forward_odd", op, forward, single, ragged, odd, 4, 3, 64 * 32, EVERYWHERE),
+        Body("masked_forward_skip", op, forward, skipped, skip, ("M",), 4, 3, 64 * 64, EVERYWHERE),
+        Body("masked_forward_tf32", op, forward, floats, tf32, ("M",), 4, 3, 64 * 32, EVERYWHERE),
+        Body("masked_forward_ieee", op, forward, floats, alone, ("M",), 4, 3, 64 * 32, FLOAT32_CORES),
+        Body("weight_gradient", op, dw, wide, tile, ("M",), 8, 3, 128 * 128, EVERYWHERE),
+        Body("weight_gradient_ieee", op, dw, narrow, small, ("M",), 8, 3, 64 * 64, FLOAT32_CORES),
+        Body("apply_mask", op, apply_mask_kernel, apply, {"BN": 16, "BK": 128}, (), 4, 3, 16 * 128, ()),
+    )
+
+
+def _sparse() -> tuple[Body, ...]:
+    from pruneproof.kernels.sparse.triton_kernels import bsr_kernel, csr16_kernel, two_four_kernel
+
+    op, loose = "sparse_linear", ("M", "N")
+    dot = {"BIAS": True, "UPCAST": False, "PRECISION": "ieee"}
+    csr = _types(
+        "x_ptr:bf16 values_ptr:bf16 columns_ptr:u16 starts_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N x_stride y_stride"
+    )
+    one, four = ({"BR": 4, "BP": 256, "BM": tokens, "BIAS": True} for tokens in (1, 4))
+    bsr = _types(
+        "x_ptr:bf16 values_ptr:bf16 columns_ptr:i32 starts_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N K x_stride y_stride"
+    )
+    two = _types("x_ptr:bf16 values_ptr:bf16 places_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N K words x_stride y_stride")
+    floats = {name: kind.replace("bf16", "fp32") for name, kind in bsr.items()}
+    few, small = {"BM": 16, "BN": 64, "BK": 128} | dot, {"BM": 16, "SIZE": 64, "BK": 64} | dot
+    large, narrow = ({"BM": 64, "SIZE": 128, "BK": columns} | dot for columns in (128, 32))
+    return (
+        Body("csr16_1", op, csr16_kernel, csr, one, loose, 4, 3, 4 * 256, ()),
+        Body("csr16_4", op, csr16_kernel, csr, four, loose, 4, 3, 4 * 256, ()),
+        Body("bsr64", op, bsr_kernel, bsr, small, loose, 4, 3, 64 * 64, EVERYWHERE),
+        Body("bsr128", op, bsr_kernel, bsr, large, loose, 8, 3, 128 * 128, EVERYWHERE),
+        Body("bsr128_ieee", op, bsr_kernel, floats, narrow, loose, 8, 3, 128 * 32, FLOAT32_CORES),
+        Body("two_four", op, two_four_kernel, two, few, loose, 4, 3, 64 * 128, EVERYWHERE),
+    )
+
+
+def _greedy() -> tuple[Body, ...]:
+    from pruneproof.kernels.greedy.triton_kernels import greedy_gram_kernel, rescore_kernel, screen_kernel
+
+    op = "greedy_select"
+    gram = _types(
+        "gram_ptr:fp32 b_ptr:fp64 score_ptr:fp64 tie_ptr:fp64 lowest_ptr:i64 chosen_ptr:i64 arrivals_ptr:i32 "
+        "chosen_score_ptr:fp64",
+        "N K gram_stride gram_part",
+    )
+    tile = {"BN": 4, "BM": 512, "WHOLE": True}
+    int8 = _types("copy_ptr:i8 r_ptr:fp32 out_ptr:fp32", "N M copy_stride")
+    bf16 = _types("copy_ptr:bf16 r_ptr:fp32 out_ptr:fp32", "N M copy_stride")
+    exact = _types("features_ptr:fp32 r_ptr:fp64 half_ptr:fp64 lower_ptr:fp64 limit_ptr:fp64 out_ptr:fp64", "M stride")
+    walk = {"BN": 512, "GRID": 132, "REPLACEMENT": True}
+    return (
+        Body("greedy_gram", op, greedy_gram_kernel, gram, walk, ("N", "K", "gram_part"), 4, 3, 512, ()),
+        Body("screen_int8", op, screen_kernel, int8, tile, ("N",), 4, 3, 4 * 512, ()),
+        Body("screen_bf16", op, screen_kernel, bf16, tile, ("N",), 4, 3, 4 * 512, ()),
+        Body("rescore", op, rescore_kernel, exact, {"BM": 1024}, (), 4, 3, 1024, ()),
+    )
+
+
+def _sensitivity() -> Body:
+    from pruneproof.kernels.sensitivity.triton_kernels import STEP, TILE, sensitivity_kernel
+
+    types = _types(
+        "w_ptr:fp32 points_ptr:fp32 plus_ptr:fp32 minus_ptr:fp32 s_ptr:fp32", "P N K points_stride sums_stride"
+    )
+    tile, loose = {"BN": TILE, "BK": TILE, "STEP": STEP}, ("P",)
+    unit = TILE * TILE * STEP
+    return Body("sensitivities", "sensitivities", sensitivity_kernel, types, tile, loose, 8, 3, unit, ())
+
+
+BUDGETS = Path(__file__).with_name("machine_code.json")
+GROWTH = 1.1  # a body may cost a tenth more than its budget: register allocation moves a few instructions about
+
+
+def measure() -> dict[str, object]:
+    """Instructions per element of every body and target, with the Triton version they hold for."""
+    import triton
+
+    counts = {
+        body.name: {target: round(body.instructions_per_element(body.compile(target)), 2) for target in TARGETS}
+        for body in bodies()
+    }
+    return {"triton": triton.__version__, **counts}
+
+
+if __name__ == "__main__":
+    BUDGETS.write_text(json.dumps(measure(), indent=2) + "\n")

@@ -1,0 +1,156 @@
+"""A claim: one statement of a paper, the criterion that can refute it, the measurement, the verdict.
+
+Cost: nothing; a claim is data and functions. It is run by `runner.run`, found by `papers.chapters`, drawn by `report`.
+
+A measured value as people and programs read it: four significant digits, intervals in brackets, no NaN in JSON.
+
+The name of a unit of work: a content hash of what is asked, so that equal questions are answered once.
+
+A key depends on the stable id of the measure (or its import name), its `revision` and the parameters of the
+cell as canonical JSON, on nothing else: the same cell has the same key in every run, process and machine.
+
+The order in which cells are read: by their parameters, whatever the order in which workers finished them.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from sys import float_info
+from typing import Any, TypeVar
+
+from pruneproof.errors import PruneproofError
+
+Cell = dict[str, Any]  # the parameters of one independently runnable cell: JSON values only
+Row = dict[str, Any]  # one measured row: JSON values only, nothing that depends on the clock
+
+
+def plain(value: Any) -> Any:
+    """A value as strict JSON: NumPy and torch scalars become numbers, what is not finite becomes a text.
+
+    Example:
+        >>> plain({"a": (1, float("inf"))})
+        {'a': [1, 'inf']}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if hasattr(value, "item"):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+Measure = TypeVar("Measure", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell to compute.
+
+    Args:
+        key: Content hash, 32 hexadecimal digits.
+        measure: Id of the measure: its `stable_id`, or its import name where it has none.
+        cell: The parameters as canonical JSON.
+        function: Import name of the measure, `"module:function"`, by which a worker finds it; empty for a task
+            whose rows are already known.
+    """
+
+    key: str
+    measure: str
+    cell: str
+    function: str = ""
+
+
+def stable_id(text: str) -> Callable[[Measure], Measure]:
+    """Give a measure a name that does not depend on where its file lies.
+
+    The name goes into the keys of its rows, so that stored rows survive a move of the module. It
+    says that the meaning is the same: whoever changes what a measure computes raises `revision`.
+
+    Args:
+        text: The name, such as `"pretraining/dataset-size"`.
+
+    Example:
+        >>> @stable_id("example/square")
+        ... def square(cell):
+        ...     return {"square": cell["x"] ** 2}
+        >>> task(square, {"x": 3}).measure
+        'example/square'
+    """
+
+    def name(measure: Measure) -> Measure:
+        setattr(measure, "stable_id", text)  # noqa: B010 (functions have no such attribute for a type checker)
+        return measure
+
+    return name
+
+
+def task(measure: Callable[..., Any], cell: dict[str, Any]) -> Task:
+    """Name one cell of a measure.
+
+    Arguments:
+        measure: a top-level function; its attribute `revision` (0 if absent) is part of the key.
+        cell: JSON-able parameters; non-finite numbers are refused, because they have no JSON.
+
+    Example:
+        >>> task(json.loads, {"b": 1, "a": (2, 3)}).cell
+        '{"a":[2,3],"b":1}'
+        >>> task(json.loads, {"a": 1}).key == task(json.loads, {"a": 2}).key
+        False
+    """
+    name = f"{measure.__module__}:{measure.__qualname__}"
+    try:
+        text = canonical(cell, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        remedy = "use finite numbers, texts, booleans, None, lists and dicts"
+        raise PruneproofError(
+            name, required="JSON-able parameters", received=f"{cell!r} ({error})", remedy=remedy
+        ) from None
+    identity = getattr(measure, "stable_id", name)
+    asked = canonical([identity, getattr(measure, "revision", 0), text])
+    return Task(blake2b(asked.encode(), digest_size=16).hexdigest(), identity, text, name)
+
+
+def canonical(value: object, *, allow_nan: bool = True) -> str:
+    """The same JSON text for equal values: sorted keys, no spaces, shortest round-trip floats."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=allow_nan)
+
+
+_SIGN = 1 << 63
+
+
+def place(cell: str) -> bytes:
+    """A key that sorts cells by their parameters: names alphabetically, numbers by size, lists item by item.
+
+    Arguments:
+        cell: the parameters as JSON.
+
+    Example:
+        >>> sorted(['{"width":16}', '{"width":8.5}', '{"width":-3}', '{"width":"8"}'], key=place)
+        ['{"width":-3}', '{"width":8.5}', '{"width":16}', '{"width":"8"}']
+    """
+    return _place(json.loads(cell))
+
+
+def _place(value: Any) -> bytes:
+    """None, numbers, texts, lists, dicts in this order; no place is the beginning of another one."""
+    if value is None:
+        return b"\1"
+    if isinstance(value, int | float):
+        return b"\2" + _number(max(-float_info.max, min(float_info.max, value)))
+    if isinstance(value, str):
+        return b"\3" + value.encode("utf-8", "surrogatepass").replace(b"\0", b"\0\1") + b"\0\0"
+    if isinstance(value, list):
+        return b"\4" + b"".join(map(_place, value)) + b"\0"
+    return b"\5" + b"".join(_place(name) + _place(part) for name, part in sorted(value.items())) + b"\0"
+
+
+def _number(value: float) -> bytes:
+    """Eight bytes in the order of the numbers: the sign bit turned, and all others of a negative number."""
+    bits = int.from_bytes(struct.pack(">d", value + 0.0))
+    return (bits ^ (2 * _SIGN - 1) if bits & _SIGN else bits | _SIGN).to_bytes(8)

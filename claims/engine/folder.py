@@ -1,0 +1,176 @@
+"""The output folder of a run: one writer at a time, an older run kept beside the new one, single files replaced whole.
+
+`results.sqlite` is the run; `index.html` and `run.json` are made from it. A new run moves an existing `results.sqlite`
+to the next free `results-1.sqlite`, `results-2.sqlite`, …; `resume` continues it instead. Nothing is ever deleted.
+
+`run.json`: when, where and how a run was made; kept apart from the rows, which depend on none of it.
+"""
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pruneproof.environment import environment
+from pruneproof.errors import PruneproofError
+
+from .cell import plain
+from .store import Store
+from .worker import Failure
+
+RESULTS = "results.sqlite"
+
+
+@contextmanager
+def results_folder(folder: Path, *, resume: bool) -> Generator[Store]:
+    """Open the results of a folder for writing.
+
+    Arguments:
+        folder: made if absent.
+        resume: continue `results.sqlite` if there is one, instead of moving it aside.
+
+    Raises `PruneproofError` if the folder cannot be written, is in use by another run, or holds results of another
+    version.
+    """
+    with _refusing(folder):
+        _make(folder)
+        lock = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(lock, folder)
+        if not resume:
+            _set_aside(folder / RESULTS)
+        with Store(folder / RESULTS) as store:
+            yield store
+    finally:
+        os.close(lock)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `PruneproofError` if the folder cannot be made or written; what was not there is not there afterwards."""
+    with _refusing(folder):
+        absent = [path for path in (folder, *folder.parents) if not path.exists()]
+        _make(folder)
+        for path in absent:
+            with suppress(OSError):  # somebody else has begun to use it
+                path.rmdir()
+
+
+def existing_results(path: Path) -> Path:
+    """The results file of a folder, or the file itself.
+
+    Raises `PruneproofError` if there is none, or if it is empty.
+    """
+    path = path / RESULTS if path.is_dir() else path
+    if not path.is_file() or not path.stat().st_size:
+        remedy = "run pruneproof verify or sweep first, or name the folder of a run"
+        received = f"{path}, which {'is empty' if path.is_file() else 'does not exist'}"
+        raise PruneproofError("results", required="an existing run", received=received, remedy=remedy)
+    return path
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file so that a reader, even after a crash, sees the old text or the new one and nothing in between.
+
+    Raises `PruneproofError` if it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with _refusing(path):
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError("the folder is read-only")
+
+
+def _set_aside(path: Path) -> None:
+    if not path.exists():
+        return
+    Store(path).close()  # refuses what is not ours, and folds the log of a killed run into the file
+    free = next(name for n in count(1) if not (name := path.with_stem(f"{path.stem}-{n}")).exists())
+    with _refusing(path):
+        path.rename(free)
+    print(f"kept the earlier results as {free} (--resume continues a run instead)", file=sys.stderr)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    """Refuse a folder that another run is writing to; the lock ends with the process that holds it."""
+    with suppress(ImportError):  # no such locks on this system
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            remedy = "wait for it, or pass --out with another folder"
+            received = f"{folder}, which another run is writing to"
+            raise PruneproofError("results", required="a free folder", received=received, remedy=remedy) from None
+        except OSError:  # a network file system without locks: SQLite's own still guard the rows
+            pass
+
+
+@contextmanager
+def _refusing(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        received = f"{path}: {error.strerror or error}"
+        remedy = "check permissions and free space, or pass --out with another folder"
+        raise PruneproofError("results", required="a writable folder", received=received, remedy=remedy) from None
+
+
+RECORD = "run.json"
+
+
+class Record:
+    """Begins when it is made; `finish` writes it beside the results.
+
+    Arguments:
+        folder: the output folder.
+        resume: whether the run continues an earlier one, whose time is then not in the duration.
+    """
+
+    def __init__(self, folder: Path, *, resume: bool) -> None:
+        self._folder, self._resume = folder, resume
+        self._start = time.monotonic()
+        self._started = datetime.now(UTC)
+
+    def finish(self, failures: list[Failure]) -> None:
+        """Write the record, whole or not at all."""
+        seconds = time.monotonic() - self._start
+        record = {
+            "started": self._started.strftime("%Y-%m-%d %H:%M UTC"),
+            "duration": f"{int(seconds // 60)} min {seconds % 60:.0f} s{' after resuming' if self._resume else ''}",
+            "seconds": round(seconds, 1),
+            "command": shlex.join(["pruneproof", *sys.argv[1:]]),
+            "environment": environment(),
+            "failed": [_failure(failure) for failure in failures],
+        }
+        replace_file(self._folder / RECORD, json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a run left in `run.json`; empty if it was interrupted before it wrote one."""
+    try:
+        found = json.loads((folder / RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _failure(failure: Failure) -> dict[str, str]:
+    return {"measure": failure.task.measure, "cell": failure.task.cell, "error": failure.error, "trace": failure.trace}

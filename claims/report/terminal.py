@@ -1,0 +1,73 @@
+"""The results for a terminal and for programs."""
+
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from pruneproof.claims.claim import Verdict
+from pruneproof.claims.engine.cell import plain
+from pruneproof.claims.estimates import shown
+from pruneproof.claims.verification import Result
+
+FIGURES = 4  # measured values per claim on a terminal
+
+
+COLOURS = {
+    Verdict.HOLDS: "green",
+    Verdict.VIOLATED: "bold red",
+    Verdict.NOT_REPRODUCED: "yellow",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.VACUOUS: "dim",
+    Verdict.NOT_APPLICABLE: "dim",
+}
+
+
+def result_fields(result: Result) -> dict[str, Any]:
+    """A result as a JSON object."""
+    claim, outcome = result.claim, result.outcome
+    fields = {
+        "id": claim.id,
+        "paper": claim.paper,
+        "source": claim.source,
+        "statement": claim.statement,
+        "criterion": claim.criterion,
+        "theorem": claim.theorem,
+        "verdict": str(outcome.verdict),
+        "measured": outcome.measured,
+        "seeds": outcome.seeds,
+        "scope": outcome.scope,
+        "says_not": claim.says_not,
+        "scale": str(result.scale),
+        "cells": result.cells,
+        "missing": result.missing,
+    }
+    return plain(fields)
+
+
+def print_verdicts(results: Iterable[Result]) -> None:
+    """The table of verdicts on standard output."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("claim", "verdict", "measured", box=box.SIMPLE_HEAD, pad_edge=False)
+    for result in results:
+        verdict = result.outcome.verdict
+        table.add_row(Text(result.claim.id), Text(str(verdict), COLOURS[verdict]), Text(_digest(result)))
+    Console().print(table)
+
+
+def _digest(result: Result) -> str:
+    measured = [f"{name} {shown(value)}" for name, value in result.outcome.measured.items()]
+    rest = [f"… {len(measured) - FIGURES} more in the report"] if len(measured) > FIGURES else []
+    return "; ".join(measured[:FIGURES] + rest) or result.outcome.scope
+
+
+def print_failures(results: Iterable[Result], stream: TextIO) -> None:
+    """What raised, once, with the parameters that reproduce it."""
+    failures = {failure.task.key: failure for result in results for failure in result.failures}
+    for failure in failures.values():
+        print(f"failed: {failure.task.measure} {failure.task.cell}\n{failure.trace or failure.error}", file=stream)
+    for result in results:
+        if result.broken:
+            print(f"failed: the criterion of {result.claim.id}\n{result.broken}", file=stream)

@@ -1,0 +1,3 @@
+"""Training: many perceptrons as one program, one network, iterative pruning."""
+
+__all__: list[str] = []

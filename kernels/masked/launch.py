@@ -1,0 +1,160 @@
+"""The non-empty blocks of a packed mask, listed row of blocks by row of blocks.
+
+A list is worth its indirection only if enough blocks are empty; an unstructured mask of density 0.05 has none in 64×64.
+It is computed once per `BitMask` and remembered beside it.
+
+Launches of the masked linear map's Triton bodies: tile sizes, strides, and where the library product takes over.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from pruneproof.kernels.backend import interpreting
+from pruneproof.kernels.bits import BitMask, block_list, live_blocks
+from pruneproof.kernels.measured import thresholds
+
+from .triton_kernels import apply_mask_kernel, masked_forward_kernel, weight_gradient_kernel
+
+ROWS, COLUMNS = 64, 64  # the block of the kernel that uses the list
+_remembered: WeakKeyDictionary[BitMask, tuple[Tensor, Tensor] | None] = WeakKeyDictionary()
+
+
+def skip_list(mask: BitMask) -> tuple[Tensor, Tensor] | None:
+    """(block columns int32 (live blocks,), starts int32 (rows of blocks + 1,)), or None if too few blocks are empty."""
+    if torch.compiler.is_compiling() or mask.words.device.type == "meta" or len(mask.shape) != 2:
+        return None  # counting the blocks would break the graph
+    if mask not in _remembered:
+        live = live_blocks(mask.words, ROWS, COLUMNS)
+        if type(live) is not Tensor:  # a FakeTensor, say, which has a shape and no values to count
+            return None
+        worth = (
+            live.numel() > 0 and live.float().mean().item() <= thresholds(mask.words.device)[0]["skip_live_fraction"]
+        )
+        _remembered[mask] = block_list(live) if worth else None
+    return _remembered[mask]
+
+
+WAVES = 2  # programs wanted per multiprocessor before the columns are no longer split
+PROCESSORS = 132  # assumed where no device can be asked
+
+
+def fused_forward(
+    x: Tensor,
+    weight: Tensor,
+    words: Tensor,
+    bias: Tensor | None,
+    tiles: Tensor | None,
+    starts: Tensor | None,
+    precision: str,
+) -> Tensor:
+    """One kernel that reads W and its bits once per 64 tokens; few output rows split the columns, summed in order."""
+    x, weight, words = unit_rows(x), unit_rows(weight), words.contiguous()
+    (tokens, columns), out = x.shape, weight.shape[0]
+    if tokens * out == 0:
+        return x.new_empty(tokens, out)
+    skip = tiles is not None
+    pairs = _pairable(weight)
+    bm, bn, bk = _tokens(tokens), ROWS, COLUMNS if skip else 128 if pairs else 32  # wider, single weights would spill
+    split = 1 if skip else _split(-(-out // bn) * -(-tokens // bm), -(-columns // bk), x.device)
+    whole = columns % bk == 0 and out % bn == 0
+    y = x.new_empty(split, tokens, out, dtype=x.dtype if split == 1 else torch.float32)
+    masked_forward_kernel[(-(-out // bn), -(-tokens // bm), split)](
+        x, weight.view(torch.int32) if pairs else weight, words, bias, y, tiles, starts, tokens, out, columns,
+        x.stride(0), weight.stride(0) // (2 if pairs else 1), words.stride(0), y.stride(1), y.stride(0),
+        BM=bm, BN=bn, BK=bk, SPLIT=split, BIAS=bias is not None and split == 1, SKIP=skip, PAIRS=pairs, WHOLE=whole,
+        UPCAST=interpreting(), PRECISION=resolve(precision), num_warps=4, num_stages=3,
+    )  # fmt: skip
+    if split == 1:
+        return y[0]
+    total = y.sum(0)  # a fixed order: bitwise repeatable
+    return (total if bias is None else total + bias.float()).to(x.dtype)
+
+
+def premasked_forward(x: Tensor, weight: Tensor, words: Tensor, bias: Tensor | None, precision: str) -> Tensor:
+    """Mask once, multiply by the library; right for many tokens, where W's bytes are few beside the arithmetic."""
+    with library_precision(precision):
+        return torch.nn.functional.linear(x, apply_mask(weight, words), bias)
+
+
+def premasked_input_gradient(dy: Tensor, weight: Tensor, words: Tensor, precision: str) -> Tensor:
+    """dY (W∘M)."""
+    with library_precision(precision):
+        return dy @ apply_mask(weight, words)
+
+
+def apply_mask(weight: Tensor, words: Tensor) -> Tensor:
+    """W∘M from the packed bits in one pass."""
+    weight, words = unit_rows(weight), words.contiguous()
+    out, columns = weight.shape
+    masked = weight.new_empty(out, columns)
+    if masked.numel():
+        bn, bk = 16, 128
+        apply_mask_kernel[(-(-out // bn), -(-columns // bk))](
+            weight, words, masked, out, columns, weight.stride(0), words.stride(0), masked.stride(0), BN=bn, BK=bk
+        )
+    return masked
+
+
+def weight_gradient(dy: Tensor, x: Tensor, words: Tensor, precision: str) -> Tensor:
+    """(dYᵀX)∘M with the mask applied to the accumulator."""
+    dy, x, words = unit_rows(dy), unit_rows(x), words.contiguous()
+    (tokens, out), columns = dy.shape, x.shape[1]
+    dw = x.new_empty(out, columns)
+    if dw.numel():
+        bn, bk, bm = (128, 128, 64) if x.element_size() == 2 else (64, 64, 32)
+        weight_gradient_kernel[(-(-out // bn), -(-columns // bk))](
+            dy, x, words, dw, tokens, out, columns, dy.stride(0), x.stride(0), words.stride(0), dw.stride(0),
+            BM=bm, BN=bn, BK=bk, UPCAST=interpreting(), PRECISION=resolve(precision), num_warps=8, num_stages=3,
+        )  # fmt: skip
+    return dw
+
+
+def resolve(precision: str) -> str:
+    """The float32 precision of a Triton product; "default" follows torch's setting."""
+    if precision == "default":
+        return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    return "ieee" if precision == "tf32x3" and torch.version.hip else precision  # AMD has no tf32x3; ieee is no worse
+
+
+@contextmanager
+def library_precision(precision: str) -> Generator[None, None, None]:
+    """The library's float32 products at `precision` or better ("tf32x3" becomes ieee); a process-wide setting."""
+    before = torch.get_float32_matmul_precision()
+    wanted = {"default": before, "tf32": "high"}.get(precision, "highest")
+    if wanted == before:
+        yield
+        return
+    torch.set_float32_matmul_precision(wanted)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def unit_rows(tensor: Tensor) -> Tensor:
+    """The tensor with unit stride along its last dimension, copied only if it has another."""
+    return tensor if tensor.stride(-1) == 1 or tensor.numel() == 0 else tensor.contiguous()
+
+
+def _pairable(weight: Tensor) -> bool:
+    """Whether rows can be read as aligned int32 pairs of 16-bit weights."""
+    even = weight.shape[1] % 2 == 0 and weight.stride(0) % 2 == 0
+    return weight.element_size() == 2 and even and weight.data_ptr() % 4 == 0 and weight.numel() > 0
+
+
+def _tokens(tokens: int) -> int:
+    return 16 if tokens <= 16 else 64
+
+
+def _split(programs: int, steps: int, device: torch.device) -> int:
+    """Into how many parts to split the columns: a power of two that fills the device but leaves four steps a part."""
+    on_gpu = device.type == "cuda"
+    processors = torch.cuda.get_device_properties(device).multi_processor_count if on_gpu else PROCESSORS
+    split = 1
+    while programs * split < WAVES * processors and steps // (2 * split) >= 4:
+        split *= 2
+    return split

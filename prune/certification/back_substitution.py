@@ -1,0 +1,233 @@
+"""Back-substitution through the pair: a lower bound, over the ball, of any linear functional of (z, δ) at a step.
+
+The functional P·z + Q·δ + c is carried from its step to the input. A linear map replaces it by
+(WᵀP + (Ŵ−W)ᵀQ)·a + (ŴᵀQ)·α; a rectifier by one of two relaxations, unit by unit: *joint*, which bounds the difference
+of the two rectifiers by lines in δ, or *apart*, which bounds P·a + Q·α = (P−Q)·a + Q·â by lines in z and ẑ (what
+CROWN does on the explicit difference network). The one with the larger minimum over the unit's box is kept. In the
+manner of differential verification (ReluDiff, NeuroDiff: Paulsen, Wang, Wang, 2020) and CROWN (Zhang et al., 2018).
+
+All rounding is collected in `slack`; magnitudes come from the enclosures, so the bound holds in exact arithmetic.
+Cost per row: one transposed pass through the pair.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .graph import Add, Lipschitz, MaxPool, Rectifier, Step
+from .interval_bounds import Enclosure, Interval
+from .linear_maps import PairMap
+from .relaxations import DifferenceLines, Lines, difference_lines, pool_terms, rectifier_lines
+from .rounding import TINY, UNIT, gamma
+
+ORIGINAL, PRUNED, DIFFERENCE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Ball:
+    """Inputs (batch, *item) and the radius of the closed ball around each, in the norm `inf` or `2`."""
+
+    inputs: Tensor
+    radius: float
+    norm: str
+
+
+@dataclass
+class Functional:
+    """Rows of P·z + Q·δ + constant, each P and Q (batch, rows, *item) by step; Q is None on one network alone."""
+
+    network: int
+    terms: dict[int, tuple[Tensor, Tensor | None]]
+    constant: Tensor
+    slack: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.slack = torch.zeros_like(self.constant)
+
+    def add(self, step: int, value: Tensor, change: Tensor | None) -> None:
+        """Add a term at a step that may have one already."""
+        if step in self.terms:
+            old, moved = self.terms[step]
+            value = value + old
+            change = change if moved is None else moved if change is None else change + moved
+        self.terms[step] = value, change
+
+
+def dot(rows: Tensor, vector: Tensor) -> Tensor:
+    """(batch, rows, *item) · (batch or 1, *item) → (batch, rows)."""
+    return torch.matmul(rows.flatten(2), vector.flatten(1).unsqueeze(2)).squeeze(2)
+
+
+def lower_bounds(steps: list[Step], boxes: list[Enclosure], rows: Functional, ball: Ball) -> Tensor:
+    """The lower bound of each row over the ball, (batch, rows)."""
+    for index in range(max(rows.terms), 0, -1):
+        if index not in rows.terms:
+            continue
+        value, change = rows.terms.pop(index)
+        _account(rows, boxes[index], value, change)
+        match (step := steps[index]).operation:
+            case PairMap():
+                _through_map(rows, step, boxes, value, change)
+            case Rectifier():
+                _through_rectifier(rows, step, boxes, value, change)
+            case Lipschitz():
+                _stop(rows, boxes[index], value, change)
+            case MaxPool():
+                _through_max_pool(rows, step, boxes, index, value, change)
+            case Add():
+                for parent in step.parents:
+                    rows.add(parent, value, change)
+            case None:
+                raise AssertionError("only step 0 is the input")
+    return _over_ball(rows, ball)
+
+
+def _side(rows: Functional, box: Enclosure) -> Interval:
+    return box.pruned if rows.network == PRUNED else box.original
+
+
+def _account(rows: Functional, box: Enclosure, value: Tensor, change: Tensor | None) -> None:
+    """Coefficients summed or multiplied a few times are relatively exact: charge 32 roundings of their reach."""
+    size = dot(value.abs(), _side(rows, box).magnitude())
+    if change is not None:
+        size = size + dot(change.abs(), box.difference.magnitude() + 2 * box.original.magnitude())
+    rows.slack += 32 * UNIT * (size + rows.constant.abs()) + _underflow(rows, box, change)
+
+
+def _underflow(rows: Functional, box: Enclosure, change: Tensor | None) -> Tensor:
+    """A coefficient that underflows errs by less than 2^-1074 before it meets the box; TINY is 2^53 times that."""
+    reach = _side(rows, box).magnitude().flatten(1).sum(1, keepdim=True)
+    if change is not None:
+        reach = reach + (box.difference.magnitude() + box.original.magnitude()).flatten(1).sum(1, keepdim=True)
+    return TINY * (1 + reach)
+
+
+def _through_map(rows: Functional, step: Step, boxes: list[Enclosure], value: Tensor, change: Tensor | None) -> None:
+    layer, (parent,) = step.operation, step.parents
+    assert isinstance(layer, PairMap)
+    shape = boxes[parent].original.low.shape[1:]
+
+    def back(which: int, y: Tensor) -> Tensor:
+        weight = None if layer.weights is None else layer.weights[which]
+        return layer.transpose(weight, y.flatten(0, 1), shape).unflatten(0, y.shape[:2])
+
+    new = back(rows.network, value)
+    moved = None
+    if change is not None:
+        moved = back(PRUNED, change)
+        new = new if layer.weights is None else new + back(DIFFERENCE, change)
+    _charge_map(rows, layer, boxes[parent], value, change)
+    rows.add(parent, new, moved)
+
+
+def _charge_map(rows: Functional, layer: PairMap, box: Enclosure, value: Tensor, change: Tensor | None) -> None:
+    """The map's biases, and γ|P|(|W| max|a| + |b|) for the roundings of its transpose."""
+    sizes = layer.slack or (None, None, None)
+    offsets = layer.offset or (0.0, 0.0, 0.0)
+    reach = layer.apply(sizes[rows.network], _side(rows, box).magnitude()) + offsets[rows.network]
+    error = dot(value.abs(), reach)
+    if layer.biases is not None:
+        rows.constant = rows.constant + dot(value, layer.biases[rows.network].expand_as(reach))
+    if change is not None:
+        moved = layer.apply(sizes[PRUNED], box.difference.magnitude())
+        if layer.biases is not None:
+            moved = moved + layer.apply(sizes[DIFFERENCE], box.original.magnitude()) + offsets[DIFFERENCE]
+            rows.constant = rows.constant + dot(change, layer.biases[DIFFERENCE].expand_as(moved))
+        error = error + dot(change.abs(), moved)
+    rows.slack += gamma(layer.terms + reach[0].numel()) * error + layer.terms * _underflow(rows, box, change)
+
+
+def _through_rectifier(
+    rows: Functional, step: Step, boxes: list[Enclosure], value: Tensor, change: Tensor | None
+) -> None:
+    assert isinstance(step.operation, Rectifier)
+    slope, (parent,) = step.operation.slope, step.parents
+    box = boxes[parent]
+    if change is None:
+        new, constant = _one(value, rectifier_lines(_side(rows, box)))
+        moved = None
+    else:
+        new, moved, constant = _both(value, change, box)
+    rows.constant = rows.constant + (1 - slope) * constant.flatten(2).sum(2)
+    rows.slack += gamma(constant[0, 0].numel()) * constant.abs().flatten(2).sum(2) + TINY * constant[0, 0].numel()
+    if slope:
+        new = slope * value + (1 - slope) * new
+        moved = None if moved is None or change is None else slope * change + (1 - slope) * moved
+    rows.add(parent, new, moved)
+
+
+def _one(value: Tensor, lines: Lines) -> tuple[Tensor, Tensor]:
+    positive, negative = value.clamp(min=0), value.clamp(max=0)
+    return positive * lines.lower + negative * lines.upper, negative * lines.intercept
+
+
+def _both(value: Tensor, change: Tensor, box: Enclosure) -> tuple[Tensor, Tensor, Tensor]:
+    """P·a + Q·α ≥ P′·z + Q′·δ + c, joint or apart, whichever has the larger minimum over the unit's box."""
+    first = rectifier_lines(box.original)
+    joint_z, joint_c = _one(value, first)
+    joint_d, extra = _difference(change, difference_lines(box))
+    joint_c = joint_c + extra
+    apart_z, apart_c = _one(value - change, first)
+    apart_d, extra = _one(change, rectifier_lines(box.pruned))
+    apart_z, apart_c = apart_z + apart_d, apart_c + extra
+    take = _minimum(apart_z, apart_d, apart_c, box) > _minimum(joint_z, joint_d, joint_c, box)
+    return (
+        torch.where(take, apart_z, joint_z),
+        torch.where(take, apart_d, joint_d),
+        torch.where(take, apart_c, joint_c),
+    )
+
+
+def _difference(change: Tensor, lines: DifferenceLines) -> tuple[Tensor, Tensor]:
+    positive, negative = change.clamp(min=0), change.clamp(max=0)
+    return positive * lines.lower + negative * lines.upper, positive * lines.below + negative * lines.above
+
+
+def _minimum(value: Tensor, change: Tensor, constant: Tensor, box: Enclosure) -> Tensor:
+    total = constant
+    for rows, side in ((value, box.original), (change, box.difference)):
+        middle, radius = 0.5 * (side.low + side.high).unsqueeze(1), 0.5 * (side.high - side.low).unsqueeze(1)
+        total = total + rows * middle - rows.abs() * radius
+    return total
+
+
+def _through_max_pool(
+    rows: Functional, step: Step, boxes: list[Enclosure], index: int, value: Tensor, change: Tensor | None
+) -> None:
+    assert isinstance(step.operation, MaxPool)
+    (parent,) = step.parents
+    pair = boxes[parent], boxes[index]
+    sides = _side(rows, pair[0]), _side(rows, pair[1])
+    new, moved, constant = pool_terms(step.operation.settings, sides, pair, value, change)
+    rows.constant = rows.constant + constant.flatten(2).sum(2)
+    rows.slack += gamma(constant[0, 0].numel()) * constant.abs().flatten(2).sum(2)
+    rows.add(parent, new, moved)
+
+
+def _stop(rows: Functional, box: Enclosure, value: Tensor, change: Tensor | None) -> None:
+    """Replace a term by its minimum over the step's box."""
+    for term, side in ((value, _side(rows, box)), (change, box.difference)):
+        if term is not None:
+            rows.constant = rows.constant + dot(term.clamp(min=0), side.low) + dot(term.clamp(max=0), side.high)
+            rows.slack += gamma(side.low[0].numel()) * dot(term.abs(), side.magnitude())
+
+
+def _over_ball(rows: Functional, ball: Ball) -> Tensor:
+    value, _ = rows.terms.get(0, (None, None))
+    slack = rows.slack + 32 * UNIT * rows.constant.abs() + TINY
+    if value is None:
+        return rows.constant - slack * (1 + 64 * UNIT)
+    size = value.abs().flatten(2)
+    reach = ball.radius * size.sum(2) if ball.norm == "inf" else _euclidean(size, ball.radius)
+    scale = dot(value.abs(), ball.inputs.abs() + ball.radius)
+    points = (ball.inputs.abs() + ball.radius).flatten(1).sum(1, keepdim=True)
+    slack = slack + gamma(size.shape[2]) * scale + size.shape[2] * TINY * (1 + points)
+    return dot(value, ball.inputs) + rows.constant - reach - slack * (1 + 64 * UNIT)
+
+
+def _euclidean(size: Tensor, radius: float) -> Tensor:
+    """Radius times length of magnitudes (batch, rows, entries), scaled so that their squares do not underflow."""
+    top = size.amax(2, keepdim=True)
+    relative = (size / top).nan_to_num(0.0, torch.inf, torch.inf)  # 0/0 where all of them are zero
+    return radius * top.squeeze(2) * torch.linalg.vector_norm(relative, dim=2)

@@ -1,0 +1,142 @@
+"""N2: carry errors of layers to the output at known points, to *predict* what a budget does before anything is pruned.
+
+e⁰ = 0, e^l = |W|e^{l−1} + r^l. With r from the half-rows' ε this predicts (|W| stands for E|Ŵ|: a prediction, not a
+bound); with both networks at hand r = |(Ŵ−W)a| gives a bound, loose where running both and subtracting is exact: it is
+there to measure that looseness. Cost: three forward passes.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pruneproof.errors import PruneproofError
+from pruneproof.prune.models.evaluation import trial
+
+from .graph import Add, Lipschitz, MaxPool, Rectifier, Step, evaluable, is_layer, trace_pair
+from .interval_bounds import at_inputs, check_reading
+from .linear_maps import PairMap, double
+
+
+def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Tensor]) -> Tensor:
+    """The error (batch, outputs) that half-rows' relative errors ε predict at the output.
+
+    Arguments:
+        model: the original, of the layers that `certify` supports.
+        inputs: (batch, *item).
+        epsilons: weight name → (2, outputs), ε of W⁺ and W⁻ (`bounds[name].epsilon` of `sipp`); others are exact.
+
+    Raises PruneproofError for unsupported layers or a name that is no weight of the model. Source: N2 and S6.
+
+    Example:
+        >>> layer = nn.Linear(2, 1, bias=False)
+        >>> _ = layer.weight.data.copy_(torch.tensor([[2.0, -1.0]]))
+        >>> predicted_error(layer, torch.tensor([[1.0, 3.0]]), {"weight": torch.tensor([[0.1], [0.2]])})
+        tensor([[0.8000]], dtype=torch.float64)
+    """
+    copy = evaluable(model)
+    steps = trace_pair(copy, copy, {})
+    known = dict(model.named_parameters(remove_duplicate=False))
+    for name in epsilons:
+        if name not in known:
+            raise PruneproofError(
+                "predicted_error", required="weights of the model", received=name, remedy="use the bounds of this model"
+            )
+    shared = {id(known[name]): epsilon for name, epsilon in epsilons.items()}  # a tied weight errs wherever it is used
+    everywhere = {name: epsilons.get(name, shared[id(p)]) for name, p in known.items() if id(p) in shared}
+    with _accepting():
+        return _walk(steps, double(inputs), everywhere, bare=is_layer(model))
+
+
+def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> Tensor:
+    """N2 with r = |(Ŵ−W)a|: a bound (batch, outputs) on |f̂−f| at known points, up to float64 rounding.
+
+    Arguments:
+        original, pruned: networks of one architecture, of the layers that `certify` supports.
+        inputs: (batch, *item).
+
+    Raises PruneproofError as `certify` does for networks it does not understand. Source: N2 in theory/theorems/network/proof.md. At
+    known points `certify(…, radius=0)` is exact; this one shows what absolute values cost.
+
+    Example:
+        >>> layer, silent = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)
+        >>> _ = layer.weight.data.fill_(1.0), silent.weight.data.zero_()
+        >>> propagated_error(layer, silent, torch.tensor([[1.0, 3.0]]))
+        tensor([[4.]], dtype=torch.float64)
+    """
+    networks = evaluable(original), evaluable(pruned)
+    steps = trace_pair(*networks, {})
+    points = double(inputs)
+    with _accepting():
+        error = _walk(steps, points, None, bare=False)
+        there = at_inputs(steps, points)
+    smooth = any(isinstance(step.operation, Lipschitz) for step in steps)
+    for network, side in zip(networks, (there.original, there.pruned), strict=True):
+        check_reading(network, points, side, smooth=smooth)
+    return error
+
+
+@contextmanager
+def _accepting() -> Generator[None]:
+    required = "inputs and epsilons of the shapes that the network has"
+    remedy = "pass inputs (batch, *item), and epsilons (2, outputs)"
+    with torch.no_grad(), trial("certify", required=required, remedy=remedy):
+        yield
+
+
+def _walk(steps: list[Step], points: Tensor, epsilons: Mapping[str, Tensor] | None, *, bare: bool) -> Tensor:
+    """Values of the original and errors, step by step."""
+    states = [(points, torch.zeros_like(points))]
+    for step in steps[1:]:
+        name = "weight" if bare else f"{step.name}.weight"
+        states.append(_after(step, [states[parent] for parent in step.parents], name, epsilons))
+    return states[-1][1]
+
+
+def _after(
+    step: Step, parents: list[tuple[Tensor, Tensor]], name: str, epsilons: Mapping[str, Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    (value, error), operation = parents[0], step.operation
+    match operation:
+        case PairMap():
+            relative = None if epsilons is None else epsilons.get(name)
+            return _through_map(operation, value, error, relative, epsilons is None)
+        case Rectifier():
+            return torch.where(value >= 0, value, operation.slope * value), error
+        case Lipschitz():
+            return operation.function(value), operation.constant * error
+        case MaxPool():
+            settings = operation.settings
+            return functional.max_pool2d(value, *settings), functional.max_pool2d(error, *settings)
+        case Add():
+            return value + parents[1][0], error + parents[1][1]
+        case None:
+            raise AssertionError("the input has no operation")
+
+
+def _through_map(
+    layer: PairMap, value: Tensor, error: Tensor, epsilon: Tensor | None, known: bool
+) -> tuple[Tensor, Tensor]:
+    if layer.weights is None:
+        return layer.apply(None, value), layer.apply(None, error)
+    original, pruned, difference = layer.weights
+    after = layer.apply(original, value)
+    carried = layer.apply(pruned.abs(), error)
+    if known:
+        fresh = layer.apply(difference, value)
+        carried = carried + (fresh if layer.biases is None else fresh + layer.biases[2]).abs()
+    elif epsilon is not None:
+        carried = carried + _relative(layer, original, value, epsilon)
+    return after if layer.biases is None else after + layer.biases[0], carried
+
+
+def _relative(layer: PairMap, weight: Tensor, value: Tensor, epsilon: Tensor) -> Tensor:
+    """Σ over the halves of ε·(half met by a⁺ + half met by a⁻): S6 with each half-row's own ε."""
+    assert layer.biases is not None
+    total, outputs = torch.zeros(()), layer.biases[0].shape  # which broadcasts: over positions of images and sequences
+    for half, relative in zip((weight.clamp(min=0), (-weight).clamp(min=0)), epsilon.double(), strict=True):
+        met = layer.apply(half, value.abs())
+        total = total + relative.reshape(outputs) * met
+    return total

@@ -1,0 +1,243 @@
+"""Enclose the original z, the pruned ẑ and the difference δ = ẑ − z at every step, by cases (N2′).
+
+Boxes travel forward through the pair: three intervals a step, intersected with what ẑ = z + δ says of each from the
+other two. Cost: three passes of the network with |W| beside W.
+
+Hold a traced reading of a network against the network itself, run at the points in question.
+
+Tracing refuses what it knows that it does not see. This is the second line: a reading that computes something else at
+the inputs, for whatever reason, is refused before a bound is drawn from it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pruneproof.errors import PruneproofError
+from pruneproof.prune.models.evaluation import trial
+
+from .graph import Add, Lipschitz, MaxPool, Rectifier, Step
+from .linear_maps import PairMap, require_dimensions
+from .rounding import TINY, UNIT, centre, down, gamma, up
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Two tensors (batch, *item) with low ≤ value ≤ high in exact arithmetic."""
+
+    low: Tensor
+    high: Tensor
+
+    def __and__(self, other: "Interval") -> "Interval":
+        return Interval(torch.fmax(self.low, other.low), torch.fmin(self.high, other.high))
+
+    def __add__(self, other: "Interval") -> "Interval":
+        return Interval(down(self.low + other.low), up(self.high + other.high))
+
+    def __sub__(self, other: "Interval") -> "Interval":
+        return Interval(down(self.low - other.high), up(self.high - other.low))
+
+    def magnitude(self) -> Tensor:
+        """The largest absolute value inside."""
+        return torch.maximum(self.high, -self.low)
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """Intervals of the original's value, the pruned network's, and their difference at one step."""
+
+    original: Interval
+    pruned: Interval
+    difference: Interval
+
+    def tightened(self) -> "Enclosure":
+        """Intersect each interval with what the other two imply."""
+        original = self.original & (self.pruned - self.difference)
+        pruned = self.pruned & (self.original + self.difference)
+        return Enclosure(original, pruned, self.difference & (self.pruned - self.original))
+
+
+def rectified_difference(z: Tensor, change: Tensor) -> Tensor:
+    """max(z + change, 0) − max(z, 0) without cancellation."""
+    return torch.where(z >= 0, torch.maximum(change, -z), (z + change).clamp(min=0))
+
+
+def input_enclosure(inputs: Tensor, radius: float) -> Enclosure:
+    """The box around each input; both networks read the same point of it."""
+    box = Interval(down(inputs - radius), up(inputs + radius)) if radius else Interval(inputs, inputs)
+    zero = torch.zeros_like(inputs)
+    return Enclosure(box, box, Interval(zero, zero))
+
+
+def at_inputs(steps: list[Step], inputs: Tensor) -> Enclosure:
+    """The outputs at the inputs themselves, rounding included."""
+    boxes = [input_enclosure(inputs, 0.0)]
+    for step in steps[1:]:
+        boxes.append(propagate(step, boxes))
+    return boxes[-1]
+
+
+def propagate(step: Step, enclosures: list[Enclosure]) -> Enclosure:
+    """The enclosure after one step from those of the steps it reads."""
+    parents = [enclosures[parent] for parent in step.parents]
+    match step.operation:
+        case PairMap():
+            return _through_map(step.operation, parents[0]).tightened()
+        case Rectifier():
+            return _through_rectifier(step.operation.slope, parents[0]).tightened()
+        case Lipschitz():
+            return _through_lipschitz(step.operation, parents[0]).tightened()
+        case MaxPool():
+            return _through_max_pool(step.operation, parents[0]).tightened()
+        case Add():
+            one, two = parents
+            if one.original.low.shape != two.original.low.shape:
+                shapes = (tuple(part.original.low.shape[1:]) for part in parents)
+                raise ValueError(f"added items have shapes {' and '.join(map(str, shapes))}")
+            return Enclosure(one.original + two.original, one.pruned + two.pruned, one.difference + two.difference)
+        case None:
+            raise AssertionError("the input has no operation")
+
+
+def _through_map(layer: PairMap, box: Enclosure) -> Enclosure:
+    middle, radius = centre(box.original.low, box.original.high)
+    other, spread = centre(box.pruned.low, box.pruned.high)
+    shift, width = centre(box.difference.low, box.difference.high)
+    value = _affine(layer, 0, middle, radius)
+    pruned = _affine(layer, 1, other, spread)
+    if layer.weights is None:
+        return Enclosure(_interval(*value), _interval(*pruned), _interval(*_affine(layer, 1, shift, width, bias=False)))
+    carried, fresh = _affine(layer, 1, shift, width, bias=False), _affine(layer, 2, middle, radius)
+    return Enclosure(_interval(*value), _interval(*pruned), _interval(carried[0] + fresh[0], carried[1] + fresh[1]))
+
+
+def _affine(layer: PairMap, which: int, middle: Tensor, radius: Tensor, *, bias: bool = True) -> tuple[Tensor, Tensor]:
+    """Middle and outward radius of the image of a box under the weight numbered `which`."""
+    weight = None if layer.weights is None else layer.weights[which]
+    size = None if layer.slack is None else layer.slack[which]
+    image = layer.apply(weight, middle)
+    reach = layer.apply(size, radius)
+    extent = middle.abs() + radius
+    scale = layer.apply(size, extent)
+    touched = _touched(layer, size, extent, scale)
+    if bias and layer.biases is not None and layer.offset is not None:
+        image, scale = image + layer.biases[which], scale + layer.offset[which]
+    slack = gamma(layer.terms) * scale + layer.terms * TINY * (touched | (scale > 0)).to(scale.dtype)
+    return image, reach + slack
+
+
+_UNDERFLOW = 2.0**-1000  # products of at least this size are no nearer to 0 than a float is, averages included
+
+
+def _touched(layer: PairMap, size: Tensor | None, extent: Tensor, scale: Tensor) -> Tensor:
+    """Where products of numbers other than zero are summed, also if all of them underflow: only there is it charged."""
+    touched = scale > 0
+    if bool(touched.all()) or (least := _smallest(extent)) == math.inf:
+        return touched
+    if least * (1 / _AVERAGED if size is None else _smallest(size)) >= _UNDERFLOW:
+        return touched
+    return layer.apply(None if size is None else (size > 0).to(size.dtype), (extent > 0).to(extent.dtype)) > 0
+
+
+_AVERAGED = 2.0**64  # more than any window has entries, or torch takes for a divisor
+
+
+def _smallest(magnitudes: Tensor) -> float:
+    """The smallest magnitude other than zero; inf if there is none."""
+    return float(torch.where(magnitudes > 0, magnitudes, torch.inf).amin())
+
+
+def _interval(middle: Tensor, radius: Tensor) -> Interval:
+    """Overflow (inf − inf) means that nothing is known, not that a comparison may fail silently."""
+    slack = radius + (middle.abs() + radius) * (4 * UNIT)
+    low, high = middle - slack, middle + slack
+    return Interval(torch.where(low.isnan(), -torch.inf, low), torch.where(high.isnan(), torch.inf, high))
+
+
+def _through_rectifier(slope: float, box: Enclosure) -> Enclosure:
+    def image(interval: Interval) -> Interval:
+        return Interval(*(torch.where(x >= 0, x, slope * x) for x in (interval.low, interval.high)))
+
+    z, change = box.original, box.difference
+    highest = rectified_difference(torch.where(change.high >= 0, z.high, z.low), change.high)
+    lowest = rectified_difference(torch.where(change.low >= 0, z.low, z.high), change.low)
+    if slope:
+        highest = up(slope * change.high + (1 - slope) * highest)
+        lowest = down(slope * change.low + (1 - slope) * lowest)
+        original, pruned = (Interval(down(i.low), up(i.high)) for i in (image(z), image(box.pruned)))
+        return Enclosure(original, pruned, Interval(lowest, highest))
+    exact = (lowest == change.low) & (highest == change.high)  # nothing was rounded
+    lowest, highest = (
+        torch.where(exact | (lowest == 0), lowest, down(lowest)),
+        torch.where(exact | (highest == 0), highest, up(highest)),
+    )
+    return Enclosure(image(z), image(box.pruned), Interval(lowest, highest))
+
+
+def _through_lipschitz(activation: Lipschitz, box: Enclosure) -> Enclosure:
+    """Monotone: the ends map to the ends. Otherwise only |σ(z) − σ(c)| ≤ L|z − c| is used."""
+    change = box.difference
+    fall, rise = (torch.where(x > 0, up(activation.constant * x), 0.0) for x in (-change.low, change.high))
+    if activation.monotone:
+        return Enclosure(_monotone(activation, box.original), _monotone(activation, box.pruned), Interval(-fall, rise))
+    reach = torch.maximum(fall, rise)
+    return Enclosure(_around(activation, box.original), _around(activation, box.pruned), Interval(-reach, reach))
+
+
+LIBRARY_ERROR = 2.0**-40  # of exp, tanh …: thousands of units in the last place, where the libraries promise a few
+
+
+def _monotone(activation: Lipschitz, interval: Interval) -> Interval:
+    low, high = activation.function(interval.low), activation.function(interval.high)
+    return Interval(low - LIBRARY_ERROR * (1 + low.abs()), high + LIBRARY_ERROR * (1 + high.abs()))
+
+
+def _around(activation: Lipschitz, interval: Interval) -> Interval:
+    middle, radius = centre(interval.low, interval.high)
+    image = activation.function(middle)
+    reach = up(activation.constant * radius) + LIBRARY_ERROR * (1 + image.abs())
+    return Interval(image - reach, image + reach)
+
+
+def _through_max_pool(pool: MaxPool, box: Enclosure) -> Enclosure:
+    require_dimensions(box.original.low, 4, "MaxPool2d")
+
+    def largest(x: Tensor) -> Tensor:
+        return functional.max_pool2d(x, *pool.settings)
+
+    original, pruned = (Interval(largest(i.low), largest(i.high)) for i in (box.original, box.pruned))
+    change = box.difference
+    return Enclosure(original, pruned, Interval(-largest(-change.low), largest(change.high)))
+
+
+def check_reading(model: nn.Module, inputs: Tensor, outputs: Interval, *, smooth: bool) -> None:
+    """Refuse a reading whose outputs are not those of the network.
+
+    Arguments:
+        model: as `evaluable` returns it.
+        inputs: (batch, *item) float64.
+        outputs: (batch, outputs), what the reading says of them, rounding included.
+        smooth: whether activations of the C library are among the steps.
+
+    The network rounds too, by at most what the interval's width allows for and what activations of the C library may
+    err: the distance from the interval's middle may be its whole width and, where there are such, `LIBRARY_ERROR` of
+    the size. Where overflow leaves nothing known, nothing is compared.
+
+    Raises PruneproofError if it is more, or if the network does not run on the inputs.
+    """
+    required = "a network that computes what its trace says"
+    with torch.no_grad(), trial("certify", required=required, remedy="call the network on these inputs in float64"):
+        actual = model(inputs.clone())
+    if not isinstance(actual, Tensor) or actual.shape != outputs.low.shape:
+        received = f"an output of type {type(actual).__name__} and shape {tuple(getattr(actual, 'shape', ()))}"
+        remedy = f"return a tensor of shape {tuple(outputs.low.shape)}"
+        raise PruneproofError("certify", required=required, received=received, remedy=remedy)
+    middle, width = 0.5 * (outputs.low + outputs.high), outputs.high - outputs.low
+    apart = (actual - middle).abs() - width - (LIBRARY_ERROR * (1 + middle.abs()) if smooth else 0.0)
+    if bool(((apart > 0) | (actual.isnan() & width.isfinite())).any()):
+        received = f"an output {float(apart.max()):.3g} away from it"
+        remedy = "look for values overwritten, own versions of known layers, too small a Lipschitz constant"
+        raise PruneproofError("certify", required=required, received=received, remedy=remedy)

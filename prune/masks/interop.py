@@ -1,0 +1,76 @@
+"""Masks to and from `torch.nn.utils.prune`, which keeps them as buffers `weight_mask` beside `weight_orig`."""
+
+from torch import Tensor, nn
+from torch.nn.utils import prune as torch_prune
+
+from pruneproof.errors import PruneproofError
+from pruneproof.prune.models.parameters import parameters_named, unwrapped
+
+from .masks import Masks
+
+_SUFFIX, _ORIGINAL = "_mask", "_orig"
+
+
+def to_torch_prune(model: nn.Module, masks: Masks) -> nn.Module:
+    """Install masks as `torch.nn.utils.prune` would, in place; `prune.remove` and its other functions then apply.
+
+    **Arguments:**
+
+    - `model`: the network; its masked parameters become `weight_orig` and its weights are computed from them.
+    - `masks`: masks of its parameters.
+
+    **Returns:** the same model.
+
+    **Raises:** `PruneproofError` if a name or shape does not fit, or a weight is tied; the model is then unchanged.
+
+    Example:
+        >>> import torch
+        >>> layer = to_torch_prune(nn.Linear(2, 1), Masks({"weight": torch.tensor([[True, False]])}))
+        >>> torch_prune.is_pruned(layer), bool(layer.weight[0, 1] == 0)
+        (True, True)
+    """
+    model = unwrapped(model)
+    parameters = parameters_named(model, {n: m.shape for n, m in masks.items()}, where="to_torch_prune")
+    every = [id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False)]
+    for name, parameter in parameters.items():
+        if every.count(id(parameter)) > 1:
+            remedy = "use masks.enforce(model), which follows tied weights"
+            raise PruneproofError("to_torch_prune", required="untied weights", received=name, remedy=remedy)
+    for name, mask in masks.items():
+        owner, _, parameter = name.rpartition(".")
+        torch_prune.custom_from_mask(model.get_submodule(owner), parameter, mask.to(parameters[name].device))
+    return model
+
+
+def from_torch_prune(model: nn.Module) -> Masks:
+    """Read the masks that `torch.nn.utils.prune` left in a model.
+
+    **Arguments:**
+
+    - `model`: a network pruned by any of that module's functions; unchanged.
+
+    **Returns:** `Masks` under the names of the unpruned parameters (`layer.weight`, not `layer.weight_orig`).
+
+    **Raises:** `PruneproofError` if nothing in the model is pruned by it.
+
+    Example:
+        >>> layer = torch_prune.l1_unstructured(nn.Linear(4, 2), "weight", amount=6)
+        >>> from_torch_prune(layer).count
+        2
+    """
+    masks = dict[str, Tensor]()
+    for name, buffer in unwrapped(model).named_buffers():
+        owner, original = name.removesuffix(_SUFFIX), name.removesuffix(_SUFFIX) + _ORIGINAL
+        if name.endswith(_SUFFIX) and original in dict(unwrapped(model).named_parameters()):
+            masks[owner] = buffer != 0
+    if not masks:
+        remedy = "read the zeros instead, e.g. with Masks({name: weight != 0 …})"
+        raise PruneproofError("from_torch_prune", required="weight_mask buffers", received="none", remedy=remedy)
+    return Masks(masks)
+
+
+def remove_torch_prune(model: nn.Module) -> None:
+    """Make pruning by `torch.nn.utils.prune` permanent, in place, everywhere in a model."""
+    for module in model.modules():
+        for name in [name for name, _ in module.named_parameters(recurse=False) if name.endswith(_ORIGINAL)]:
+            torch_prune.remove(module, name.removesuffix(_ORIGINAL))

@@ -1,0 +1,203 @@
+"""Masks: which weights of a model are kept.
+
+An immutable mapping from parameter name to a bool tensor, `True` where the weight is kept. The masks are apart from the
+model: `apply_` zeroes once, `enforce` keeps zero, and a file of packed bits holds them (`mask_file`).
+"""
+
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pruneproof.errors import PruneproofError, require_type
+from pruneproof.prune.models.parameters import parameters_named
+
+from .enforcement import Enforcement, enforce
+from .file import read_masks, write_masks
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+class Masks(Mapping[str, Tensor]):
+    """Parameter name → bool tensor, `True` where the weight is kept; immutable, as it copies what goes in and out.
+
+    **Arguments:**
+
+    - `tensors`: name → bool tensor of the parameter's shape.
+
+    **Raises:** `PruneproofError` if a value is not a bool tensor, or if there is no weight at all.
+
+    Example:
+        >>> masks = Masks({"weight": torch.tensor([[True, False, False, True]])})
+        >>> masks.count, masks.total, masks.density
+        (2, 4, 0.5)
+        >>> layer = masks.apply_(nn.Linear(4, 1))
+        >>> layer.weight == 0
+        tensor([[False,  True,  True, False]])
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        remedy = "pass a dict of bool tensors"
+        require_type("Masks", tensors, Mapping, required="bool tensors by parameter name", remedy=remedy)
+        for name, tensor in tensors.items():
+            if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.dtype != torch.bool:
+                received = f"{name!r}: {getattr(tensor, 'dtype', type(tensor).__name__)}"
+                raise PruneproofError(
+                    "Masks",
+                    required="bool tensors by parameter name",
+                    received=received,
+                    remedy="compare or convert first",
+                )
+        if not any(tensor.numel() for tensor in tensors.values()):
+            raise PruneproofError("Masks", required="at least one weight", received="none", remedy="name a parameter")
+        self._kept = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._kept[name].clone()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __repr__(self) -> str:
+        return f"Masks({self.count} of {self.total} weights kept in {len(self)} tensors)"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Parameter name → number of kept weights: a layerwise budget for `select`."""
+        return {name: int(kept.count_nonzero()) for name, kept in self._kept.items()}
+
+    @property
+    def count(self) -> int:
+        """The number of kept weights."""
+        return sum(self.counts.values())
+
+    @property
+    def total(self) -> int:
+        """The number of weights, kept or pruned."""
+        return sum(kept.numel() for kept in self._kept.values())
+
+    @property
+    def density(self) -> float:
+        """The kept fraction, `count / total`."""
+        return self.count / self.total
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Masks):
+            return NotImplemented
+        return self._kept.keys() == other._kept.keys() and all(
+            torch.equal(kept, other._kept[name].to(kept.device)) for name, kept in self._kept.items()
+        )
+
+    def __and__(self, other: "Masks") -> "Masks":
+        """Keep what both keep."""
+        self._same_layout(other, "&")
+        return Masks({name: kept & other._kept[name].to(kept.device) for name, kept in self._kept.items()})
+
+    def __or__(self, other: "Masks") -> "Masks":
+        """Keep what either keeps."""
+        self._same_layout(other, "|")
+        return Masks({name: kept | other._kept[name].to(kept.device) for name, kept in self._kept.items()})
+
+    def _same_layout(self, other: "Masks", operator: str) -> None:
+        require_type(f"Masks {operator}", other, Masks, required="masks", remedy="combine masks of one model")
+        mine, theirs = ({name: tuple(kept.shape) for name, kept in masks._kept.items()} for masks in (self, other))
+        if mine != theirs:
+            raise PruneproofError(
+                f"Masks {operator}",
+                required=f"masks of the same parameters, {mine}",
+                received=theirs,
+                remedy="combine masks of one model",
+            )
+
+    def apply_(self, model: _Module) -> _Module:
+        """Set the pruned weights of a model to zero, once, in place; exact even where a weight is infinite or NaN.
+
+        **Arguments:**
+
+        - `model`: a module with these parameters, possibly wrapped by `torch.compile` or `DistributedDataParallel`.
+
+        **Returns:** the same model.
+
+        **Raises:** `PruneproofError` if a name or shape does not fit; the model is then unchanged.
+        """
+        require_type("Masks.apply_", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module")
+        parameters = parameters_named(model, self._shapes(), where="Masks.apply_")
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.masked_fill_(~self._kept[name].to(parameter.device), 0)
+        return model
+
+    def enforce(self, model: nn.Module) -> Enforcement:
+        """Set the pruned weights to zero and keep them there while the model is trained.
+
+        After every `step()` of every `torch.optim.Optimizer`, and after `load_state_dict`, pruned weights are exactly
+        0.0; their gradients are zero before the optimiser sees them, so that they enter neither momentum nor gradient
+        norms. Copies (`deepcopy`) are enforced too; `state_dict` does not change. How and why: `prune/enforcement.md`.
+
+        **Arguments:**
+
+        - `model`: a module with these parameters, possibly wrapped by `torch.compile` or `DistributedDataParallel`.
+
+        **Returns:** a handle with `remove()`, also a context manager. Without either, enforcement lasts as long as the
+        model. Enforcing again replaces the masks until the newer handle is removed.
+
+        **Raises:** `PruneproofError` if a name or shape does not fit; the model is then unchanged.
+
+        Example:
+            >>> layer = nn.Linear(2, 1)
+            >>> optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1)
+            >>> with Masks({"weight": torch.tensor([[True, False]])}).enforce(layer):
+            ...     layer(torch.ones(1, 2)).sum().backward()
+            ...     optimizer.step()
+            >>> layer.weight == 0
+            tensor([[False,  True]])
+        """
+        require_type("Masks.enforce", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module")
+        return enforce(model, self._kept)
+
+    def _shapes(self) -> dict[str, torch.Size]:
+        return {name: kept.shape for name, kept in self._kept.items()}
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the masks to one file of packed bits (safetensors), all of it or nothing.
+
+        **Raises:** `PruneproofError` if the file cannot be written, or a parameter is named `__metadata__`, as the
+        header of the file is; what was there before is still there.
+        """
+        write_masks(path, self._kept)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Masks":
+        """Read masks that `save` wrote; nothing is executed or unpickled.
+
+        **Raises:** `PruneproofError` if the file is missing, truncated, too long, or not what `save` writes.
+        """
+        return cls(read_masks(path))
+
+    def summary(self) -> str:
+        """A table, one line per parameter and one for all: shape, kept, total, density.
+
+        Example:
+            >>> print(Masks({"weight": torch.tensor([[True, False], [False, False]])}).summary())
+            parameter   shape  kept  total  density
+            weight     (2, 2)     1      4   25.00%
+            all                   1      4   25.00%
+        """
+        counts = self.counts
+        rows = [("parameter", "shape", "kept", "total", "density")]
+        for name, kept in self._kept.items():
+            share = f"{counts[name] / kept.numel():.2%}" if kept.numel() else "-"
+            rows.append((name, str(tuple(kept.shape)), str(counts[name]), str(kept.numel()), share))
+        rows.append(("all", "", str(self.count), str(self.total), f"{self.density:.2%}"))
+        first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+        return "\n".join(
+            "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
+            for row in rows
+        )

@@ -1,0 +1,188 @@
+"""Prune whole hidden units by greedy forward selection and return the smaller dense network.
+
+Each hidden layer is pruned by itself (local imitation, Ye et al. 2020): with h(x) the hidden units and W the weights
+that leave them, the next pre-activation Wh is the average (1/N)ΣΦ_i of the features Φ_i = N·h_i(x)·W[:, i], one vector
+of examples × outputs per unit. `greedy_select` chooses units whose average imitates it on the data; a unit chosen c
+times of k keeps its incoming weights, and its outgoing weights become (N c/k)·W[:, i]. So the smaller network *is* the
+selected average, layer by layer. Bounds G1, G2 apply to each layer with its dense output as the target. Cost: per layer
+one Gram matrix, units² · examples, then units per choice.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pruneproof.errors import PruneproofError, described, require_type
+from pruneproof.kernels.greedy.op import greedy_select
+from pruneproof.kernels.greedy.problem import Gram
+from pruneproof.prune.masks.enforcement import release
+from pruneproof.prune.models.evaluation import trial
+
+_WHERE = "greedy_subnetwork"
+
+
+_ELEMENTWISE = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign),
+    *(nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Identity, nn.Dropout),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Subnetwork:
+    """What `greedy_subnetwork` returns.
+
+    **Arguments**
+
+    - `model`: the smaller dense network, an `nn.Sequential` with the layers of the original.
+    - `units`: for each hidden layer the indices of the units kept, (kept,) int64, ascending.
+    - `weights`: for each hidden layer the weight of every original unit in the combination, (units,) float64; for the
+      rule `average` a multiple of 1/steps, and their sum is one.
+    - `losses`: for each hidden layer ½·mean over examples of ‖imitation − dense‖² after each choice, (steps,) float64.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(3, 50), nn.Tanh(), nn.Linear(50, 2))
+        >>> small = greedy_subnetwork(net, torch.randn(20, 3), steps=10)
+        >>> round(small.weights[0].sum().item(), 9), len(small.losses[0])
+        (1.0, 10)
+    """
+
+    model: nn.Sequential
+    units: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...]
+    losses: tuple[Tensor, ...]
+
+
+@torch.no_grad()
+def greedy_subnetwork(
+    model: nn.Sequential, inputs: Tensor, steps: int | Sequence[int], *, rule: str = "average"
+) -> Subnetwork:
+    """Prune the hidden units of a multilayer perceptron to a smaller dense one that imitates it on the inputs.
+
+    Every hidden layer imitates its own dense output on the dense network's activations, independently of the others.
+
+    **Arguments:**
+
+    - `model`: `nn.Sequential` of `nn.Linear` and element-wise activations, with at least one hidden layer; anything
+      without a linear layer may stand before the first (`nn.Flatten`) and after the last. Not changed; evaluated in
+      evaluation mode.
+    - `inputs`: (examples, …) what the model takes; finite.
+    - `steps`: how many choices per hidden layer, at least 1: one number, or one per hidden layer. At most so many units
+      are kept, fewer if some are chosen repeatedly.
+    - `rule`: as in `kernels.greedy_select`.
+
+    **Returns:** a `Subnetwork`; in exact arithmetic its `model` computes Wh with the weights of the selection in place
+    of every dense layer output.
+
+    **Raises:** `PruneproofError` for other models, weights that are shared or computed (by `torch.nn.utils.prune`),
+    empty or non-finite data, steps below 1.
+
+    Source: Ye et al. 2020 (arXiv 2003.01794); G1, G2 in theory/theorems/greedy/proof.md.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> net = nn.Sequential(nn.Linear(3, 50), nn.Tanh(), nn.Linear(50, 2))
+        >>> small = greedy_subnetwork(net, torch.randn(20, 3), steps=10)
+        >>> small.model[0].out_features == len(small.units[0]) <= 10
+        True
+    """
+    positions = _linear_positions(model)
+    counts = _steps_per_layer(steps, len(positions) - 1)
+    require_type(_WHERE, inputs, Tensor, required="inputs as a tensor", remedy="convert them")
+    if inputs.ndim == 0 or len(inputs) == 0:
+        raise PruneproofError(
+            _WHERE, required="at least one example", received=tuple(inputs.shape), remedy="pass inputs"
+        )
+    smaller = copy.deepcopy(model).eval()
+    release(smaller)  # masks of the original do not fit the smaller weights
+    dense = copy.deepcopy(smaller)
+    with trial(_WHERE, required="inputs that the model takes", remedy="pass inputs of the model's shape and dtype"):
+        activations = dense[: positions[1]](inputs)
+    if activations.ndim != 2:
+        received = tuple(activations.shape)
+        raise PruneproofError(_WHERE, required="hidden units (examples, units)", received=received, remedy="flatten")
+    units: list[Tensor] = []
+    weights: list[Tensor] = []
+    losses: list[Tensor] = []
+    for layer, (before, position) in enumerate(pairwise(positions)):
+        outgoing = _linear(dense, position).weight
+        selection = greedy_select(_problem(activations, outgoing), counts[layer], rule=rule)
+        units.append(selection.weights.nonzero()[:, 0])
+        weights.append(selection.weights)
+        losses.append(selection.losses)
+        _shrink(_linear(smaller, before), _linear(smaller, position), units[-1], selection.weights)
+        after = positions[layer + 2] if layer + 2 < len(positions) else len(dense)
+        activations = dense[position:after](activations)
+    for small, original in zip(smaller.modules(), model.modules(), strict=True):
+        small.training = original.training
+    return Subnetwork(smaller, tuple(units), tuple(weights), tuple(losses))
+
+
+def _problem(hidden: Tensor, outgoing: Tensor) -> Gram:
+    """Units as rank-one features whose mean is the layer's output, scaled so that losses are means over examples."""
+    scale = len(hidden) ** -0.5
+    target = scale * (hidden.double() @ outgoing.double().T)
+    return Gram.from_rank_one(scale * hidden.double().T, hidden.shape[1] * outgoing.double().T, target)
+
+
+def _shrink(into: nn.Linear, out_of: nn.Linear, kept: Tensor, weights: Tensor) -> None:
+    """Keep some units between two linear maps; what leaves a unit carries its weight in the combination."""
+    factor = (len(weights) * weights[kept]).to(out_of.weight.device)
+    folded = (out_of.weight[:, kept].double() * factor).to(out_of.weight.dtype)
+    into.weight, into.out_features = nn.Parameter(into.weight[kept].clone(), into.weight.requires_grad), len(kept)
+    if into.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]: torch leaves None out of its type
+        into.bias = nn.Parameter(into.bias[kept].clone(), into.bias.requires_grad)
+    out_of.weight, out_of.in_features = nn.Parameter(folded, out_of.weight.requires_grad), len(kept)
+
+
+def _linear(model: nn.Sequential, position: int) -> nn.Linear:
+    return cast(nn.Linear, model[position])
+
+
+def _linear_positions(model: nn.Sequential) -> list[int]:
+    """Where the linear layers stand; refuses whatever would mix hidden units."""
+    modules = list(model) if isinstance(model, nn.Sequential) else []
+    positions = [position for position, module in enumerate(modules) if type(module) is nn.Linear]
+    if len(positions) < 2:
+        raise PruneproofError(
+            _WHERE,
+            required="nn.Sequential with at least two nn.Linear layers",
+            received=f"{type(model).__name__} with {len(positions)}",
+            remedy="pass the multilayer perceptron inside your model",
+        )
+    for module in modules[positions[0] : positions[-1]]:
+        if type(module) is not nn.Linear and not isinstance(module, _ELEMENTWISE):
+            raise PruneproofError(
+                _WHERE,
+                required="element-wise activations between linear layers",
+                received=type(module).__name__,
+                remedy="fold normalisation into the linear layers first",
+            )
+    _require_own_weights([cast(nn.Linear, modules[position]) for position in positions])
+    return positions
+
+
+def _require_own_weights(layers: list[nn.Linear]) -> None:
+    """Refuse weights that cannot be shrunk alone: computed ones, and those of two layers."""
+    for layer in layers:
+        if "weight" not in dict(layer.named_parameters(recurse=False)):
+            required, remedy = "weights that are parameters", "make them permanent first, e.g. by make_permanent"
+            raise PruneproofError(_WHERE, required=required, received="a computed one", remedy=remedy)
+    if len({id(layer.weight) for layer in layers}) < len(layers):
+        required, remedy = "a weight of its own for each linear layer", "copy the layer that is used twice"
+        raise PruneproofError(_WHERE, required=required, received="a shared one", remedy=remedy)
+
+
+def _steps_per_layer(steps: int | Sequence[int], layers: int) -> list[int]:
+    counts = list(steps) if isinstance(steps, Sequence) else [steps] * layers
+    if len(counts) != layers:
+        required, received = f"one number of steps, or {layers}: one per hidden layer", f"{len(counts)} numbers"
+        raise PruneproofError(_WHERE, required=required, received=received, remedy="match the hidden layers")
+    if any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in counts):
+        required, remedy = "a whole number of steps >= 1 for each hidden layer", "raise the steps"
+        raise PruneproofError(_WHERE, required=required, received=described(steps), remedy=remedy)
+    return counts

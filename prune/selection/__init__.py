@@ -1,0 +1,3 @@
+"""From scores to masks: budgets, patterns, schedules, iterative pruning."""
+
+__all__: list[str] = []

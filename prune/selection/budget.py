@@ -1,0 +1,142 @@
+"""How many weights each layer keeps, as whole numbers that add up exactly to the count asked for.
+
+A rule (uniform or ERK) gives every layer a share. A layer keeps the nearest whole number to λ·share, or all its weights
+if that is fewer, with one λ for all layers that makes the sum right: Webster's divisor method with capacities. Unlike
+largest remainders it is monotone (a larger count takes from no layer), so that masks of falling density are nested.
+It is the same as giving the weights out one at a time, each to the layer of largest share / (2·kept + 1) that is not
+full, ties to the earlier layer. Arithmetic is exact (rational numbers).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from heapq import heapify, heappop, heappush
+
+from pruneproof.errors import PruneproofError, described
+
+
+def kept_count(density: float | None, total: int, *, where: str, argument: str = "density=0.1") -> int:
+    """How many of `total` weights a density keeps: the nearest whole number to density × total, halves rounded up.
+
+    **Arguments:**
+
+    - `density`: the kept fraction, in (0, 1].
+    - `total`: the number of weights.
+    - `where`: the public function that asks, for the error message.
+    - `argument`: a right use of the argument, for the error message.
+
+    **Raises:** `PruneproofError` for a density outside (0, 1], or so small that not one weight is left.
+
+    Example:
+        >>> kept_count(0.1, 25, where="select")
+        3
+    """
+    if isinstance(density, bool) or not isinstance(density, int | float) or not 0 < density <= 1:
+        raise PruneproofError(
+            where,
+            required="a density (kept fraction) in (0, 1]",
+            received=described(density),
+            remedy=f"pass e.g. {argument}",
+        )
+    count = math.floor(Fraction(density) * total + Fraction(1, 2))
+    if count == 0:
+        raise PruneproofError(
+            where,
+            required=f"a density that keeps at least one of {total} weights",
+            received=density,
+            remedy=f"pass at least {1 / total:.3g}, the density of one weight",
+        )
+    return count
+
+
+def uniform(sizes: Sequence[int], count: int) -> list[int]:
+    """Give every layer the same density, as nearly as whole numbers allow.
+
+    Example:
+        >>> uniform([10, 30], 8)
+        [2, 6]
+    """
+    return _apportioned(sizes, sizes, count)
+
+
+def erk(shapes: Sequence[Sequence[int]], count: int) -> list[int]:
+    """Erdős–Rényi-kernel budgets: weights in proportion to the sum of a layer's dimensions, at most all of them.
+
+    A layer of shape (n_out, n_in, height, width) has density ∝ (n_out + n_in + height + width) / (n_out n_in height
+    width); a single number counts as one by one. Where that exceeds one the layer is dense and the others share what is
+    left, until none exceeds its size.
+
+    Source: Mocanu et al. 2018 (Erdős–Rényi), Evci et al. 2020 (the kernel form).
+
+    Example:
+        >>> erk([(2, 2), (10, 10)], 30)  # the small layer would be due 5 and is full
+        [4, 26]
+    """
+    return _apportioned([max(1, sum(shape)) for shape in shapes], [math.prod(shape) for shape in shapes], count)
+
+
+def _apportioned(shares: Sequence[int], sizes: Sequence[int], count: int) -> list[int]:
+    scale = _scale(shares, sizes, count)
+    half = Fraction(1, 2)
+    kept = [min(size, math.floor(scale * share + half)) for share, size in zip(shares, sizes, strict=True)]
+    if sum(kept) < count:
+        _give(kept, shares, sizes, count - sum(kept))
+    else:
+        _take(kept, shares, sum(kept) - count)
+    return kept
+
+
+def _give(kept: list[int], shares: Sequence[int], sizes: Sequence[int], number: int) -> None:
+    """Weights to the layers of largest share / (2·kept + 1) that are not full, ties to the earlier."""
+    heap = [(-Fraction(shares[i], 2 * kept[i] + 1), i) for i in range(len(kept)) if kept[i] < sizes[i]]
+    heapify(heap)
+    for _ in range(number):
+        layer = heappop(heap)[1]
+        kept[layer] += 1
+        if kept[layer] < sizes[layer]:
+            heappush(heap, (-Fraction(shares[layer], 2 * kept[layer] + 1), layer))
+
+
+def _take(kept: list[int], shares: Sequence[int], number: int) -> None:
+    """The weights given last: those of smallest share / (2·kept − 1), ties from the later layer."""
+    heap = [(Fraction(shares[i], 2 * kept[i] - 1), -i) for i in range(len(kept)) if kept[i]]
+    heapify(heap)
+    for _ in range(number):
+        layer = -heappop(heap)[1]
+        kept[layer] -= 1
+        if kept[layer]:
+            heappush(heap, (Fraction(shares[layer], 2 * kept[layer] - 1), -layer))
+
+
+def _scale(shares: Sequence[int], sizes: Sequence[int], count: int) -> Fraction:
+    """The λ with Σ min(size, λ·share) = count: whoever overflows is full, and the others share the rest."""
+    free, rest = list(range(len(sizes))), count
+    while True:
+        scale = Fraction(rest, sum(shares[layer] for layer in free))
+        full = [layer for layer in free if scale * shares[layer] > sizes[layer]]
+        if not full:
+            return scale
+        rest -= sum(sizes[layer] for layer in full)
+        free = [layer for layer in free if layer not in full]
+
+
+def layer_counts(wanted: Mapping[str, int], sizes: Mapping[str, int], *, where: str) -> dict[str, int]:
+    """Check counts given layer by layer, for example copied from another mask by `Masks.counts`."""
+    if wanted.keys() != sizes.keys():
+        raise PruneproofError(
+            where,
+            required=f"one count for each of {list(sizes)}",
+            received=list(wanted),
+            remedy="name every layer once",
+        )
+    for name, size in sizes.items():
+        if isinstance(wanted[name], bool) or not isinstance(wanted[name], int) or not 0 <= wanted[name] <= size:
+            raise PruneproofError(
+                where,
+                required=f"a whole number between 0 and {size} for {name}",
+                received=described(wanted[name]),
+                remedy="keep no more weights than there are",
+            )
+    if not any(wanted.values()):
+        raise PruneproofError(where, required="at least one weight kept", received=0, remedy="raise a count")
+    return {name: wanted[name] for name in sizes}

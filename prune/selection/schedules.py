@@ -1,0 +1,79 @@
+"""Schedules: the densities through which iterative pruning passes on its way to the last one.
+
+With n steps and final density d, after step k = 1 … n:
+
+* `one_shot`: d at once (n = 1);
+* `linear`: 1 − (1 − d)·k/n;
+* `exponential`: d^(k/n), the same factor at every step (SynFlow's);
+* `cubic`: d + (1 − d)·(1 − k/n)³, much at first and little at the end (Zhu & Gupta 2018).
+"""
+
+from numbers import Real
+
+from pruneproof.errors import PruneproofError, described
+
+
+def one_shot(density: float) -> tuple[float, ...]:
+    """Prune to the final density in one step.
+
+    **Arguments:**
+
+    - `density`: the final kept fraction, in (0, 1].
+
+    Example:
+        >>> one_shot(0.1)
+        (0.1,)
+    """
+    _check("one_shot", density, 1)
+    return (density,)
+
+
+def linear(density: float, steps: int) -> tuple[float, ...]:
+    """Remove the same number of weights at every step.
+
+    **Arguments:**
+
+    - `density`: the final kept fraction, in (0, 1].
+    - `steps`: the number of densities, at least 1; the last is `density`.
+
+    Example:
+        >>> linear(0.5, 2)
+        (0.75, 0.5)
+    """
+    _check("linear", density, steps)
+    return (*(1 - (1 - density) * k / steps for k in range(1, steps)), density)
+
+
+def exponential(density: float, steps: int) -> tuple[float, ...]:
+    """Keep the same fraction of what is left at every step; SynFlow's schedule, with 100 steps.
+
+    **Arguments:** those of `linear`.
+
+    Example:
+        >>> exponential(0.25, 2)
+        (0.5, 0.25)
+    """
+    _check("exponential", density, steps)
+    return (*(density ** (k / steps) for k in range(1, steps)), density)
+
+
+def cubic(density: float, steps: int) -> tuple[float, ...]:
+    """Remove many weights at first and few at the end (Zhu & Gupta 2018).
+
+    **Arguments:** those of `linear`.
+
+    Example:
+        >>> cubic(0.2, 2)
+        (0.30000000000000004, 0.2)
+    """
+    _check("cubic", density, steps)
+    return (*(density + (1 - density) * (1 - k / steps) ** 3 for k in range(1, steps)), density)
+
+
+def _check(where: str, density: float, steps: int) -> None:
+    if isinstance(density, bool) or not isinstance(density, Real) or not 0 < density <= 1:
+        remedy, received = "pass the kept fraction", described(density)
+        raise PruneproofError(where, required="a density in (0, 1]", received=received, remedy=remedy)
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        remedy, received = "pass e.g. 100", described(steps)
+        raise PruneproofError(where, required="steps, a whole number >= 1", received=received, remedy=remedy)

@@ -1,0 +1,171 @@
+"""The report is one well-formed page that loads nothing, runs nothing and shows hostile text as text."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
+from itertools import pairwise
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="needs pruneproof[verify]")
+
+from pruneproof.claims import Claim, Figure, Outcome, Paper, Scale, Store, Verdict, run
+from pruneproof.claims.papers import KEYS, Chapter, chapters
+from pruneproof.claims.report.claim_section import MEANINGS, SIGNS, badge, claim_section
+from pruneproof.claims.report.document import page
+from pruneproof.claims.report.markup import prose
+from pruneproof.claims.report.picture import INK, picture
+
+HOSTILE = """<script>alert("1")</script> & 'quotes' </style> $x<y$ ]]> <img src=x onerror=alert(1)>"""
+RECORD = {"started": "2026-01-01", "command": HOSTILE, "environment": {"source": HOSTILE, "python": "3"}}
+
+
+def measure(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    if cell.get("fails"):
+        raise ValueError(HOSTILE)
+    return [{"x": x, "y": x * x, "note": HOSTILE} for x in range(4)]
+
+
+def judge(rows: list[dict[str, Any]]) -> Outcome:
+    measured = {HOSTILE: HOSTILE, "slope": [1.0, 0.5, 1.5], "none": None}
+    return Outcome(Verdict.HOLDS, measured, (0, 1), HOSTILE, [{HOSTILE: HOSTILE, "y": 1.5, "ci": [1, 0, 2]}])
+
+
+def figures(rows: list[dict[str, Any]]) -> list[Figure]:
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        axes.plot([row["x"] for row in rows], [row["y"] for row in rows], label="values")
+        axes.fill_between([0, 1], [0, 1], alpha=0.3)
+        axes.set_title("a $b^2$ & <c>")
+        axes.legend()
+
+    return [Figure(HOSTILE, HOSTILE, draw), Figure("second", "caption", draw)]
+
+
+def undrawable(rows: list[dict[str, Any]]) -> list[Figure]:
+    raise KeyError("no column of that name")
+
+
+def claim(name: str, **others: Any) -> Claim:
+    given: dict[str, Any] = {"grid": lambda scale, seeds: [{}], "judge": judge, "says_not": HOSTILE, **others}
+    return Claim(name, HOSTILE, HOSTILE, HOSTILE, measure, paper="p", **given)
+
+
+@pytest.fixture(scope="module")
+def html() -> Iterator[str]:
+    claims = (
+        claim("ONE", figures=figures, theorem=True),
+        claim("TWO", figures=figures),
+        claim("THREE", grid=lambda scale, seeds: [{"fails": True}]),
+        claim("FOUR", figures=undrawable),
+    )
+    chapter = Chapter(Paper("p", HOSTILE, HOSTILE, 2026, "1234.5678"), claims)
+    with Store(":memory:") as store, ThreadPoolExecutor(1) as pool:
+        yield page((chapter,), run(claims, Scale.QUICK, store, pool), store, RECORD)
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+def tags(html: str) -> list[tuple[str, dict[str, str | None]]]:
+    reader = Tags()
+    reader.feed(html)
+    return reader.seen
+
+
+def test_the_page_is_well_formed(html: str) -> None:
+    ElementTree.fromstring(html.partition("\n")[2])  # every element closed, every ampersand escaped
+    with pytest.raises(ElementTree.ParseError):
+        ElementTree.fromstring(html.partition("\n")[2].replace("</article>", "", 1))
+
+
+def test_the_page_loads_and_runs_nothing(html: str) -> None:
+    found = tags(html)
+    assert {tag for tag, _ in found} & {"script", "link", "iframe", "object", "embed", "img", "base", "form"} == set()
+    for _, attributes in found:
+        assert not [name for name in attributes if name.startswith("on") or name == "src"]
+        target = attributes.get("href")
+        assert target is None or target.startswith(("#", "data:image/png;base64,"))
+    assert not re.search(r"@import|url\((?!#)", html)
+    assert "http:" not in html and "https:" not in html
+
+
+def test_hostile_text_is_shown_as_text(html: str) -> None:
+    assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;" in html
+    assert html.count("</style>") == 1
+
+
+def test_every_id_is_unique_and_every_reference_has_one(html: str) -> None:
+    found = tags(html)
+    ids = [attributes["id"] for _, attributes in found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    wanted = {str(attributes["href"])[1:] for _, attributes in found if str(attributes.get("href")).startswith("#")}
+    wanted |= set(re.findall(r"url\(#([^)]*)\)", html))
+    assert wanted <= set(ids)
+
+
+def test_a_picture_has_a_name_and_follows_the_colour_scheme(html: str) -> None:
+    pictures = [attributes for tag, attributes in tags(html) if tag == "svg"]
+    assert len([one for one in pictures if one.get("class") == "picture"]) == 4
+    assert all(one.get("role") == "img" and one.get("aria-label") for one in pictures)
+    drawn = picture(figures([{"x": 0, "y": 0}, {"x": 1, "y": 2}])[1], "name")
+    assert INK not in drawn and "#000000" not in drawn and "currentColor" in drawn and "var(--c0)" in drawn
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_headings_go_down_one_step_at_a_time(html: str) -> None:
+    levels = [int(tag[1]) for tag, _ in tags(html) if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_what_failed_is_on_the_page(html: str) -> None:
+    assert "1 cells failed" in html or "1 cell failed" in html
+    assert "The pictures could not be drawn" in html and "no column of that name" in html
+
+
+@pytest.mark.parametrize(("rows", "folded"), [(12, False), (13, True)])
+def test_only_a_long_table_waits_to_be_asked(rows: int, folded: bool) -> None:
+    outcome = Outcome(Verdict.HOLDS, {}, (0,), "scope", [{"x": x} for x in range(rows)])
+    asked = claim("LONG", judge=lambda rows: outcome)
+    with Store(":memory:") as store, ThreadPoolExecutor(1) as executor:
+        section = claim_section(run([asked], Scale.QUICK, store, executor)[0], [])
+    assert ("<summary>Figures in detail" in section) is folded
+
+
+def test_every_verdict_has_a_badge_and_a_meaning() -> None:
+    assert set(SIGNS) == set(MEANINGS) == set(Verdict)
+    assert len({sign for sign, _ in SIGNS.values()}) == len(Verdict)
+    assert all(str(verdict) in badge(verdict) for verdict in Verdict)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [r"\ell(u_k) \le \frac{2V}{k}", r"\lVert x\rVert_2", r"\hat\varepsilon(\rho) \ge \tfrac12", r"A \implies B", "x<y"],
+)
+def test_a_formula_is_drawn_and_keeps_its_tex(formula: str) -> None:
+    drawn = prose(f"so ${formula}$.")
+    element = ElementTree.fromstring(f"<p>{drawn}</p>").find("svg")
+    assert element is not None and element.get("aria-label") == formula
+    assert len(str(element[0].get("d"))) > 50
+
+
+def test_what_cannot_be_drawn_is_shown_as_tex() -> None:
+    assert prose(r"so $\nosuch<$.") == 'so <code class="tex">\\nosuch&lt;</code>.'
+    assert prose("a $ alone") == "a $ alone"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_formula_of_the_shipped_claims_is_drawn(key: str) -> None:
+    for one in chapters((key,))[0].claims:
+        for text in (one.statement, one.criterion, one.source, one.says_not):
+            assert 'class="tex">' not in prose(text).replace('<svg class="tex"', ""), f"{one.id}: {text}"

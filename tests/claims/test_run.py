@@ -1,0 +1,127 @@
+"""A run of claims: shared cells once, failures told and left out, verdicts only from stored rows."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pruneproof.claims import Claim, Outcome, Scale, Store, Verdict, processes, run
+from pruneproof.environment import cores
+from pruneproof.errors import PruneproofError
+
+
+def square(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"square": cell["x"] ** 2, "where": [cell["x"]]}]
+
+
+def once(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    Path(cell["file"]).open("x").close()  # raises when the same cell is computed again
+    return [{"done": True}]
+
+
+def odd(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    if cell["x"] % 2 == 0:
+        raise RuntimeError(f"{cell['x']} is even")
+    return [{"odd": cell["x"]}]
+
+
+def count(rows: list[dict[str, Any]]) -> Outcome:
+    return Outcome(Verdict.HOLDS, {"rows": len(rows)}, (0,), "everything", rows)
+
+
+def claim(name: str, measure: Any, cells: list[dict[str, Any]], **others: Any) -> Claim:
+    others = {"judge": count, **others}
+    return Claim(name, "s", "nobody", "c", measure, paper="p", grid=lambda scale, seeds: cells, **others)
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with Store(":memory:") as opened:
+        yield opened
+
+
+@pytest.fixture
+def threads() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+def test_rows_come_in_grid_order_with_their_parameters(store: Store, threads: Executor) -> None:
+    (result,) = run([claim("A", square, [{"x": x} for x in (5, -1, 2)])], Scale.QUICK, store, threads)
+    assert [row["square"] for row in result.outcome.table] == [25, 1, 4]
+    assert [row["x"] for row in result.outcome.table] == [5, -1, 2]
+    assert (result.cells, result.missing, result.outcome.verdict) == (3, 0, Verdict.HOLDS)
+
+
+def test_shared_cells_are_computed_once(store: Store, threads: Executor, tmp_path: Path) -> None:
+    cells = [{"file": str(tmp_path / str(x))} for x in range(3)]
+    first, second = run([claim("A", once, cells), claim("B", once, cells[1:])], Scale.QUICK, store, threads)
+    assert (first.missing, second.missing) == (0, 0)
+    again = run([claim("C", once, cells)], Scale.QUICK, store, threads)
+    assert again[0].outcome.measured == {"rows": 3}
+
+
+def test_another_revision_is_another_question(store: Store, threads: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    run([claim("A", square, [{"x": 2}])], Scale.QUICK, store, threads)
+    monkeypatch.setattr(square, "revision", 1, raising=False)
+    run([claim("A", square, [{"x": 2}])], Scale.QUICK, store, threads)
+    assert len(store) == 2
+
+
+def test_a_cell_that_raises_is_told_and_the_rest_goes_on(store: Store, threads: Executor) -> None:
+    (result,) = run([claim("A", odd, [{"x": x} for x in range(5)])], Scale.QUICK, store, threads)
+    assert {failure.task.cell for failure in result.failures} == {'{"x":0}', '{"x":2}', '{"x":4}'}
+    assert {failure.error for failure in result.failures} >= {"RuntimeError: 2 is even"}
+    assert result.outcome.verdict is Verdict.INCONCLUSIVE
+    assert result.outcome.scope.startswith("3 of 5 cells failed")
+    assert result.outcome.measured == {"rows": 2}
+
+
+def test_a_counterexample_needs_no_completeness(store: Store, threads: Executor) -> None:
+    def violated(rows: list[dict[str, Any]]) -> Outcome:
+        return Outcome(Verdict.VIOLATED, {}, (), "here")
+
+    cells = [{"x": 0}, {"x": 1}]
+    theorem, observation = run(
+        [claim("T", odd, cells, judge=violated, theorem=True), claim("O", odd, cells, judge=violated)],
+        Scale.QUICK,
+        store,
+        threads,
+    )
+    assert theorem.outcome.verdict is Verdict.VIOLATED
+    assert observation.outcome.verdict is Verdict.INCONCLUSIVE
+    assert "only a theorem can be violated" in observation.broken
+
+
+def test_processes_are_serial_and_leave_the_environment_alone(store: Store) -> None:
+    before = dict(os.environ)
+    with processes(1) as pool:
+        assert pool.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
+    assert dict(os.environ) == before
+    assert cores() >= 1
+
+
+def test_rows_that_are_no_json_are_a_failure_of_their_cell(store: Store, threads: Executor) -> None:
+    (result,) = run([claim("A", set_of, [{"x": 1}])], Scale.QUICK, store, threads)
+    assert "not JSON serializable" in result.failures[0].error
+
+
+def set_of(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"set": {1}}]
+
+
+def test_a_lambda_cannot_be_a_measure_and_a_cell_must_be_finite(store: Store, threads: Executor) -> None:
+    with pytest.raises(PruneproofError, match="top level"):
+        claim("A", lambda cell: [], [])
+    with pytest.raises(PruneproofError, match="finite"):
+        run([claim("A", square, [{"x": float("nan")}])], Scale.QUICK, store, threads)
+
+
+def test_rows_gathered_under_another_criterion_are_not_judged(store: Store, threads: Executor) -> None:
+    run([claim("A", square, [{"x": 1}])], Scale.QUICK, store, threads)
+    other = Claim("A", "s", "n", "softer", square, paper="p", grid=lambda scale, seeds: [{"x": 1}], judge=count)
+    with pytest.raises(PruneproofError, match="fixed before the run"):
+        run([other], Scale.QUICK, store, threads)

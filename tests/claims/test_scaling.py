@@ -1,0 +1,131 @@
+"""The scaling claims judge by their criteria: errors made by the law hold, the false twins do not."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pruneproof.claims.claim import Claim, Scale, Verdict
+from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.scaling import CLAIMS, PAPER
+from pruneproof.claims.scaling.algebra import measure_algebra
+from pruneproof.claims.scaling.choice import measured_density, targets
+from pruneproof.claims.scaling.path import measure_path
+from pruneproof.claims.scaling.points import task_points
+from pruneproof.theory.scaling.models import CLIPPED, LAW, Model
+from pruneproof.theory.scaling.points import points_from_rows
+
+BY_ID = {claim.id: claim for claim in CLAIMS}
+TRUTH = {"p": 0.9, "gamma": 1.4, "upper_error": 0.8, "phi": 0.6, "psi": 1.1}
+
+
+def _rows(cell: dict[str, Any], model: Model = LAW, noise: float = 0.0, **changes: float) -> list[Row]:
+    """The errors that a model gives a network, with noise."""
+    dense = 0.25 * cell["width"] ** -0.4
+    densities = [0.8**level for level in range(cell["levels"] + 1)]
+    base = {"network": "a", "width": cell["width"], "depth": cell["depth"], "dense_error": dense, "error": 0.5}
+    points = points_from_rows([base | {"density": density} for density in densities])
+    error = np.exp(model.log_error(TRUTH | changes, points))
+    error[0] = dense
+    generator = np.random.default_rng(cell["width"] + 1000 * cell["depth"])
+    error *= 1 + noise * generator.standard_normal(len(error))
+    total = 16 * cell["width"] + cell["width"] ** 2 * (cell["depth"] - 1) + 10 * cell["width"]
+    return [
+        cell | {"seed": seed, "density": density, "kept": round(density * total), "error": float(value)}
+        for seed in cell["seeds"]
+        for density, value in zip(densities, error, strict=True)
+    ]
+
+
+def _judged(claim: Claim, model: Model = LAW, noise: float = 0.02, **changes: float) -> Verdict:
+    rows = [row for cell in claim.grid(Scale.QUICK, None) for row in _rows(cell, model, noise, **changes)]
+    outcome = claim.judge(rows)
+    assert all(isinstance(value, float | int | str | list) for value in outcome.measured.values())
+    return outcome.verdict
+
+
+def test_every_claim_belongs_to_the_paper_and_only_the_algebra_is_a_theorem() -> None:
+    assert list(BY_ID) == ["SL1", "SL2", "SL3", "SL4", "SL5"]
+    assert all(claim.paper == PAPER.key and claim.criterion for claim in CLAIMS)
+    assert [claim.id for claim in CLAIMS if claim.theorem] == ["SL1"]
+
+
+@pytest.mark.parametrize("scale", list(Scale))
+def test_grids_are_data(scale: Scale) -> None:
+    for claim in CLAIMS:
+        cells = claim.grid(scale, 2)
+        assert json.loads(json.dumps(cells)) == cells
+
+
+def test_the_algebra_holds_and_a_broken_identity_violates_it() -> None:
+    cells = [{"check": "identities"}, {"check": "inverse", "seed": 0, "repeats": 50}]
+    rows = [cell | row for cell in cells for row in measure_algebra(cell)]
+    rows += [{"check": "recovery", "p": 0.02, "gamma": 0.02, "upper_error": 0.005}] * 3
+    assert BY_ID["SL1"].judge(rows).verdict is Verdict.HOLDS
+    broken = [row | {"true": False} if row.get("name") == "d → 0 gives ε↑" else row for row in rows]
+    assert BY_ID["SL1"].judge(broken).verdict is Verdict.VIOLATED
+    imprecise = [row | {"p": 0.2} if row["check"] == "recovery" else row for row in rows]
+    assert BY_ID["SL1"].judge(imprecise).verdict is Verdict.NOT_REPRODUCED
+
+
+def test_the_fit_holds_for_the_law_and_not_for_noise() -> None:
+    assert _judged(BY_ID["SL2"]) is Verdict.HOLDS
+    assert _judged(BY_ID["SL2"], noise=0.15) is Verdict.NOT_REPRODUCED
+
+
+def test_extrapolation_fails_when_wider_networks_follow_another_law() -> None:
+    claim = BY_ID["SL3"]
+    cells = claim.grid(Scale.QUICK, None)
+    assert _judged(claim) is Verdict.HOLDS
+    rows = [row for cell in cells for row in _rows(cell, LAW, 0.02, p=0.9 if cell["width"] <= 32 else 1.8)]
+    assert claim.judge(rows).verdict is Verdict.NOT_REPRODUCED
+
+
+def test_the_smallest_network_is_found_when_the_law_holds() -> None:
+    assert _judged(BY_ID["SL4"]) is Verdict.HOLDS
+
+
+def test_the_smallest_network_is_wrong_when_one_network_is_far_better_than_the_law_says() -> None:
+    claim = BY_ID["SL4"]
+    cells = claim.grid(Scale.QUICK, None)
+    rows = [row for cell in cells for row in _rows(cell, LAW, 0.0, p=0.1 if cell["width"] == 32 else 0.9)]
+    assert claim.judge(rows).verdict is Verdict.NOT_REPRODUCED
+
+
+def test_the_curve_that_made_the_errors_decides_the_comparison() -> None:
+    assert _judged(BY_ID["SL5"]) is Verdict.HOLDS
+    assert _judged(BY_ID["SL5"], CLIPPED) is Verdict.NOT_REPRODUCED
+
+
+def test_measured_densities_are_interpolated_before_the_first_crossing() -> None:
+    cell = BY_ID["SL2"].grid(Scale.QUICK, None)[0]
+    rows = _rows(cell, noise=0.0)
+    points = task_points(rows, "teacher")
+    (name,) = points.networks()
+    for target in targets(points):
+        density = measured_density(points, name, target)
+        below = points.error[points.density >= density]
+        assert below.max() <= target <= points.error[points.density < density].min()
+
+
+def test_figures_can_be_drawn() -> None:
+    matplotlib = pytest.importorskip("matplotlib.figure")
+    for claim in CLAIMS[1:4]:
+        rows = [row for cell in claim.grid(Scale.QUICK, None) for row in _rows(cell, noise=0.02)]
+        assert claim.figures is not None
+        for figure in claim.figures(rows):
+            figure.draw(canvas := matplotlib.Figure(layout="constrained"))
+            assert canvas.axes
+
+
+@pytest.mark.parametrize("task", ["teacher", "digits"])
+def test_a_cell_is_deterministic(task: str) -> None:
+    cell = {
+        "task": task, "width": 8, "depth": 2, "seeds": [0, 4], "examples": 100, "epochs": 4, "batch": 64, "rate": 0.1,
+        "momentum": 0.9, "rewind_epochs": 1, "share": 0.5, "levels": 3,
+    }  # fmt: skip
+    rows = measure_path(cell)
+    assert rows == measure_path(cell)
+    assert json.loads(json.dumps(rows)) == rows
+    assert [row["density"] for row in rows] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]

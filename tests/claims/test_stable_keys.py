@@ -1,0 +1,92 @@
+"""Stored rows survive a move of the code: the key of a cell depends on the stable id of its measure.
+
+The keys were written down before the first move; a key that changes here makes every stored row be computed anew.
+"""
+
+import pytest
+
+from pruneproof.claims.claim import Scale
+from pruneproof.claims.engine.cell import task
+from pruneproof.claims.papers import KEYS, chapters
+
+CLAIMS = [claim for chapter in chapters(KEYS) for claim in chapter.claims]
+KNOWN = {
+    "pruneproof.claims.pretraining.selection_bounds:measure": (
+        '{"images":"few","iterations":0,"scaling":"ntk","seed":0}',
+        "26629978c6be1e38e657de48f1d7912b",
+    ),
+    "pruneproof.claims.pretraining.descent_rate:measure": (
+        '{"d":60,"m":8,"seed":0,"width":60000}',
+        "73650e21ef89840459b519075e6eb31b",
+    ),
+    "pruneproof.claims.pretraining.threshold_bounds:measure": (
+        '{"labels":"random","m":8,"scaling":"ntk","seed":0,"width":512}',
+        "96b9d7792de7123ade54686f4bac1d33",
+    ),
+    "pruneproof.claims.pretraining.dataset_size:measure": (
+        '{"family":"generic","iterations":500,"labels":"random","m":320,"scaling":"ntk","seed":100}',
+        "f00e3ecaefc62d02a0de6c5465a3e067",
+    ),
+    "pruneproof.claims.pretraining.digits_curves:measure": (
+        '{"iterations":3000,"kind":"binarised","m":1437,"seed":100}',
+        "27135621b7417d692723df9023d797ea",
+    ),
+    "pruneproof.claims.pretraining.direct_training:measure": (
+        '{"iterations":5000,"seed":100,"subject":"selected"}',
+        "cff6edb82dcb33376d524d422d1c4534",
+    ),
+    "pruneproof.claims.initialization.grid:pruned": (
+        '{"ablation":"none","at":0,"density":0.05,"kind":"early","method":"snip","network":"cnn","seed":0}',
+        "a3ade7854d82a75c62063e4b7e70451d",
+    ),
+    "pruneproof.claims.sensitivity.rows:measure": (
+        '{"delta":0.2,"draws":4000,"fraction":0.5,"instance":"block","layer":0,"seed":0}',
+        "116c7234a2978012bfa2b7930743c0d9",
+    ),
+    "pruneproof.claims.sensitivity.population:measure": (
+        '{"kind":"conformal","network":"mlp","repeats":250,"seed":0}',
+        "28c3ceeb6d96870a8d376282efd0adb6",
+    ),
+    "pruneproof.claims.sensitivity.guarantee:measure": (
+        '{"density":0.2,"images":24,"kind":"pair","method":"sipp det","network":"mlp","seed":0}',
+        "413899904dfa9dc40c8ce1033d24ce36",
+    ),
+    "pruneproof.claims.sensitivity.mixture:measure": (
+        '{"density":0.3,"network":"mlp","seed":0}',
+        "4aa78d4917020a0764e3b5de80bd465d",
+    ),
+    "pruneproof.claims.sensitivity.data_free:measure": (
+        '{"density":0.5,"network":"mlp","seed":0}',
+        "7e8fbf9d5a9105aaeeb95cb1b7cefbff",
+    ),
+    "pruneproof.claims.sensitivity.size:measure": (
+        '{"epsilon":2.0,"network":"mlp","seed":0}',
+        "9f3dfa28c70c717157ecdc8a133b7294",
+    ),
+    "pruneproof.claims.sensitivity.isolation:measure": (
+        '{"density":0.05,"method":"sipp","network":"mlp","seed":0}',
+        "d7e1e29f9680b5a961f10f7bbd716b77",
+    ),
+    "pruneproof.claims.scaling.algebra:measure_algebra": ('{"check":"identities"}', "b06f7ba80b4427ad044aa65e9903b27a"),
+    "pruneproof.claims.scaling.path:measure_path": (
+        '{"batch":128,"depth":2,"epochs":30,"examples":2000,"levels":24,"momentum":0.9,"rate":0.1,"rewind_epochs":2,"seeds":[0,1,2],"share":0.2,"task":"teacher","width":64}',
+        "f85b07199da84e1a529015f92a217e8b",
+    ),
+    "pruneproof.claims.label_noise.path:measure_path": (
+        '{"batch":128,"bias":true,"drops":[50,75],"epochs":100,"hidden":[100,50],"kind":"flipped","lowest":0.003,"momentum":0.9,"noise":0.4,"rate":0.1,"seeds":[0,1,2,3,4],"share":0.2,"task":"digits"}',
+        "84166fff64036a4ed4b503aae59e6b5f",
+    ),
+}
+
+
+@pytest.mark.parametrize("measure", KNOWN)
+def test_keys_of_stored_cells_stay(measure: str) -> None:
+    cell, key = KNOWN[measure]
+    asked = [task(claim.measure, claim.grid(Scale.QUICK, None)[0]) for claim in CLAIMS]
+    assert (cell, key) in {(one.cell, one.key) for one in asked if one.measure == measure}
+
+
+def test_stable_ids_are_unique() -> None:
+    ids = {(claim.measure, getattr(claim.measure, "stable_id", None)) for claim in CLAIMS}
+    assert None not in {identity for _, identity in ids}
+    assert len({identity for _, identity in ids}) == len(ids)

@@ -1,0 +1,61 @@
+"""The README is true: its Python runs, its commands and options exist, its links lead somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def _blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _commands() -> list[str]:
+    lines = "\n".join(_blocks("console")).splitlines()
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize("block", _blocks("python"))
+def test_python_blocks_run(block: str, tmp_path: Path) -> None:
+    ran = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    promised = re.findall(r"#> (.*)", block)  # `print(x)  #> what it prints`
+    assert ran.stdout.splitlines()[: len(promised)] == promised
+
+
+@pytest.mark.parametrize("command", [line for line in _commands() if line.startswith("pruneproof ")])
+def test_commands_and_their_options_exist(command: str) -> None:
+    _, name, *arguments = command.split()
+    ran = subprocess.run([sys.executable, "-m", "pruneproof.cli", name, "--help"], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    missing = [word for word in arguments if word.startswith("--") and word.split("=")[0] not in ran.stdout]
+    assert missing == []
+
+
+@pytest.mark.parametrize("command", [line for line in _commands() if line.startswith("pruneproof bound ")])
+def test_bounds_evaluate(command: str) -> None:
+    arguments = command.split()[1:]
+    ran = subprocess.run([sys.executable, "-m", "pruneproof.cli", *arguments], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = [word for line in _commands() if line.startswith("make ") for word in line.split()[1:2]]
+    assert targets
+    assert [name for name in targets if not re.search(rf"^{name}:", makefile, flags=re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")) + re.findall(
+        r'src="([^"]+)"', page.read_text("utf-8")
+    )
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (ROOT / link).exists()] == []

@@ -1,0 +1,113 @@
+"""Back-substitution where rounding decides: what was charged before is kept, and a cancellation is never believed."""
+
+import copy
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pruneproof.errors import PruneproofError
+from pruneproof.prune.certification import certify
+from pruneproof.prune.certification.back_substitution import ORIGINAL, Ball, Functional, lower_bounds
+from pruneproof.prune.certification.graph import Lipschitz, Step, trace_pair
+from pruneproof.prune.certification.interval_bounds import LIBRARY_ERROR, Enclosure, input_enclosure, propagate
+
+CANCELLING = (1e16, -1.0, -1e16)  # in floats, from the left: 1e16 − 1 rounds to 1e16, so the sum is 0 instead of −1
+
+
+def _exact(value: tuple[float, ...], point: float, radius: float) -> Fraction:
+    return sum((Fraction(v) * Fraction(point) - abs(Fraction(v)) * Fraction(radius) for v in value), Fraction())
+
+
+def _at_input(value: tuple[float, ...], constant: float, slack: float) -> float:
+    rows = Functional(ORIGINAL, {0: (torch.tensor([[value]], dtype=torch.float64), None)}, torch.tensor([[constant]]))
+    rows.constant = rows.constant.double()
+    rows.slack = torch.tensor([[slack]], dtype=torch.float64)
+    ball = Ball(torch.ones(1, len(value), dtype=torch.float64), 0.0, "inf")
+    return float(lower_bounds([], [], rows, ball))
+
+
+def _boxes(steps: list[Step], inputs: Tensor) -> list[Enclosure]:
+    boxes = [input_enclosure(inputs, 0.0)]
+    for step in steps[1:]:
+        boxes.append(propagate(step, boxes))
+    return boxes
+
+
+def test_what_was_charged_on_the_way_is_charged_at_the_end() -> None:
+    assert Fraction(_at_input((0.5, -2.0), 3.0, 1.0)) <= _exact((0.5, -2.0), 1.0, 0.0) + 3 - 1
+    assert Fraction(_at_input((0.5, -2.0), 3.0, 1.0)) >= _exact((0.5, -2.0), 1.0, 0.0) + 3 - 1 - Fraction(1, 10**12)
+
+
+def test_a_cancellation_over_the_ball_is_not_believed() -> None:
+    assert Fraction(_at_input(CANCELLING, 0.0, 0.0)) <= _exact(CANCELLING, 1.0, 0.0)
+
+
+def test_a_functional_that_stops_before_the_input_is_its_constant_less_what_was_charged() -> None:
+    network = nn.Sequential(nn.Tanh())
+    steps, ball = trace_pair(network, network, {}), Ball(torch.ones(1, 2, dtype=torch.float64), 0.0, "inf")
+    zero, five = torch.zeros(1, 1, 2, dtype=torch.float64), torch.full((1, 1), 5.0, dtype=torch.float64)
+    rows = Functional(ORIGINAL, {1: (zero, None)}, five)
+    rows.slack = torch.ones(1, 1, dtype=torch.float64)
+    assert 4 - 1e-12 <= float(lower_bounds(steps, _boxes(steps, ball.inputs), rows, ball)) <= 4
+
+
+def test_a_cancellation_in_a_layers_transpose_is_not_believed() -> None:
+    """Each −1 that meets 1e16 is lost: in whatever lanes the sum runs, more of them than a few roundings pay for."""
+    many = 100_000
+    column = torch.tensor([1e16, *[-1.0] * many, -1e16], dtype=torch.float64)
+    layer = nn.Linear(1, many + 2, bias=False).double()
+    layer.weight.data.copy_(column.unsqueeze(1))
+    steps, ball = trace_pair(layer, layer, {}), Ball(torch.ones(1, 1, dtype=torch.float64), 0.0, "inf")
+    ones, zero = torch.ones(1, 1, many + 2, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
+    rows = Functional(ORIGINAL, {1: (ones, None)}, zero)
+    assert float(lower_bounds(steps, _boxes(steps, ball.inputs), rows, ball)) <= -many
+
+
+@pytest.mark.parametrize("value", [-100.0, -0.5, 0.0, 3.0, 100.0])
+def test_an_activation_of_the_library_may_err_in_proportion_to_its_value(value: float) -> None:
+    unit = Step("f", Lipschitz(lambda x: x, 1.0, monotone=True), (0,))
+    found = propagate(unit, [input_enclosure(torch.tensor([[value]], dtype=torch.float64), 0.0)]).original
+    charge = LIBRARY_ERROR * (1 + abs(value))
+    for end in (value - float(found.low), float(found.high) - value):
+        assert charge * (1 - 1e-3) <= end <= charge * (1 + 1e-3)  # 1e-3: the ends are floats, 2⁻⁵² of 100 apart
+
+
+def test_equal_normalised_networks_differ_by_exactly_zero() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten()).eval()
+    record = certify(network, copy.deepcopy(network), torch.randn(2, 1, 4, 4), radius=0.3)
+    assert not record.error_bound.any()
+
+
+def test_the_first_layer_is_bounded_over_the_euclidean_ball_not_its_cube() -> None:
+    """Where the ball keeps every unit active and the cube around it does not, the network is linear on the ball."""
+    network = nn.Sequential(nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 1)).double()
+    pruned = copy.deepcopy(network)
+    for model, last in ((network, 1.0), (pruned, 3.0)):
+        for parameter, values in zip(model.parameters(), ([[1.0, 1.0]], [0.0], [[last]], [0.0]), strict=True):
+            parameter.data.copy_(torch.tensor(values))
+    centre = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    bound = certify(network, pruned, centre, radius=0.6, norm="2").error_bound  # x₁ + x₂ in 1 ± 0.6·√2, above 0
+    assert float(bound) == pytest.approx(2 * (1 + 0.6 * 2**0.5), rel=1e-9)
+
+
+class _Overwriting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.relu = nn.Linear(2, 2), nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.a(x)
+        rectified = self.relu(hidden)
+        return rectified + hidden
+
+
+def test_a_value_overwritten_by_itself_at_the_centre_is_refused_all_the_same() -> None:
+    """At the centre nothing is rectified, so running the network there shows nothing."""
+    network = _Overwriting()
+    network.a.weight.data.fill_(1.0)
+    network.a.bias.data.fill_(5.0)
+    with pytest.raises(PruneproofError, match="overwritten"):
+        certify(network, copy.deepcopy(network), torch.ones(1, 2), radius=9.0)

@@ -1,0 +1,3 @@
+"""Exact evaluation of formulas: balls, intervals, power series, inversion."""
+
+__all__: list[str] = []

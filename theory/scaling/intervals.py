@@ -1,0 +1,156 @@
+"""How well the data determine a fitted parameter: profile-likelihood intervals and a residual bootstrap.
+
+A value belongs to the profile interval at a level if refitting all other parameters raises the sum of squares by no
+more than the factor 1 + F/(n − k), F the quantile of F(1, n − k) (Bates & Watts, Nonlinear Regression Analysis, 1988,
+section 6.1). A side on which that still holds at the limit of the search has no end: not identified. Cost: about twenty
+warm refits per side.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import f as f_distribution
+
+from .fitting import FittedLaw, descend, relative_to
+from .models import bounds, from_search, to_search
+from .points import Floats, Points
+
+Flags = NDArray[np.bool_]
+_FIRST_STEP = 0.02
+_HALVINGS = 8
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A profile interval of one parameter; an open side is infinite (zero below, for positive parameters).
+
+    Arguments:
+        low, high: the ends.
+        identified: whether both ends lie inside the search limits.
+
+    Example:
+        >>> str(Interval(0.5, float("inf"), identified=False))
+        'not identified (≥ 0.5)'
+    """
+
+    low: float
+    high: float
+    identified: bool
+
+    def __str__(self) -> str:
+        if self.identified:
+            return f"{self.low:.4g} … {self.high:.4g}"
+        if np.isinf(self.high) and self.low > 0:
+            return f"not identified (≥ {self.low:.3g})"
+        return f"not identified (≤ {self.high:.3g})" if np.isfinite(self.high) else "not identified"
+
+
+def profile_intervals(fitted: FittedLaw, level: float = 0.95) -> dict[str, Interval]:
+    """The interval of every parameter at a confidence level.
+
+    Arguments:
+        fitted: a fit; its points give the likelihood.
+        level: confidence, e.g. 0.95.
+
+    Example:
+        >>> from pruneproof.theory.scaling.fitting import fit
+        >>> from pruneproof.theory.scaling.points import points_from_rows
+        >>> errors = zip([1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01], [0.05, 0.051, 0.056, 0.07, 0.1, 0.15, 0.17])
+        >>> rows = [{"network": "a", "width": 1, "depth": 1, "density": d, "error": e} for d, e in errors]
+        >>> sorted(profile_intervals(fit(points_from_rows(rows))))
+        ['gamma', 'p', 'upper_error']
+    """
+    names = fitted.model.parameters
+    freedom = max(1, len(fitted.points) - len(names))
+    factor = 1 + float(f_distribution.ppf(level, 1, freedom)) / freedom
+    limit = max(float((fitted.deviation**2).sum()), 1e-24) * factor
+    return {name: _interval(fitted, index, limit) for index, name in enumerate(names)}
+
+
+def _interval(fitted: FittedLaw, index: int, limit: float) -> Interval:
+    ends = [_end(fitted, index, limit, side) for side in (-1, +1)]
+    additive = fitted.model.parameters[index] in ("phi", "psi")
+    missing = (-np.inf if additive else 0.0, np.inf)
+    values = [
+        none if end is None else (end if additive else np.exp(end)) for end, none in zip(ends, missing, strict=True)
+    ]
+    return Interval(float(values[0]), float(values[1]), identified=None not in ends)
+
+
+def _end(fitted: FittedLaw, index: int, limit: float, side: int) -> float | None:
+    """Where the profile crosses the limit on one side, in search coordinates; None if it does not."""
+    scaled = relative_to(fitted.points, fitted.reference)
+    place = to_search(fitted.model, dict(fitted.parameters))
+    stop = bounds(fitted.model, scaled)[0 if side < 0 else 1][index]
+    inside, step = float(place[index]), _FIRST_STEP
+    while True:
+        tried = stop if side * (inside + side * step - stop) >= 0 else inside + side * step
+        candidate, squares = descend(fitted.model, scaled, place, {index: tried})
+        if squares > limit:
+            break
+        if tried == stop:
+            return None
+        inside, place, step = tried, candidate, 2 * step
+    for _ in range(_HALVINGS):
+        middle = (inside + tried) / 2
+        candidate, squares = descend(fitted.model, scaled, place, {index: middle})
+        if squares > limit:
+            tried = middle
+        else:
+            inside, place = middle, candidate
+    return (inside + tried) / 2
+
+
+@dataclass(frozen=True)
+class Resample:
+    """One refit to resampled errors.
+
+    Arguments:
+        parameters: name → value.
+        dense_error: (n,) ε_np of every point, redrawn where it was measured at density 1.
+    """
+
+    parameters: Mapping[str, float]
+    dense_error: Floats
+
+
+def bootstrap(fitted: FittedLaw, repeats: int, generator: np.random.Generator) -> list[Resample]:
+    """Parameters refitted to the fitted curve with resampled residuals (Efron & Tibshirani 1993, ch. 9).
+
+    Residuals are ln(ε̂/ε), centred and scaled by √(n/(n − k)), since k fitted constants have shrunk them. Where a dense
+    error is the mean of its rows at density 1, it is measured as badly as every other point and drawn with them.
+
+    Arguments:
+        fitted: a fit.
+        repeats: number of resamples.
+        generator: the source of randomness.
+    """
+    logged = np.log1p(fitted.deviation)
+    count = len(logged)
+    residual = (logged - logged.mean()) * np.sqrt(count / max(1, count - len(fitted.model.parameters)))
+    return [_resampled(fitted, residual[generator.integers(count, size=count)]) for _ in range(repeats)]
+
+
+def _resampled(fitted: FittedLaw, drawn: Floats) -> Resample:
+    points = fitted.points
+    dense = points.dense_error.copy()
+    for rows, measured in _measured_dense(points):
+        dense[rows] *= np.mean(np.exp(-drawn[measured]))
+    scaled = relative_to(points, fitted.reference)
+    curve = np.exp(fitted.model.log_error(dict(fitted.parameters), scaled))
+    noisy = scaled.replaced(error=np.clip(curve * np.exp(-drawn), 1e-9, 1.0), dense_error=dense)
+    start = to_search(fitted.model, dict(fitted.parameters))
+    return Resample(from_search(fitted.model, descend(fitted.model, noisy, start)[0]), dense)
+
+
+def _measured_dense(points: Points) -> list[tuple[Flags, Flags]]:
+    """Networks whose dense error is the mean of their rows at density 1: all their rows, and those at density 1."""
+    networks = [points.network == name for name in points.networks()]
+    pairs = [(mine, mine & (points.density == 1)) for mine in networks]
+    return [
+        (mine, dense)
+        for mine, dense in pairs
+        if dense.any() and np.isclose(points.error[dense].mean(), points.dense_error[mine][0], rtol=1e-12, atol=0)
+    ]

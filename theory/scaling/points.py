@@ -1,0 +1,272 @@
+"""What a table of measured errors must not say: bad columns, ranges and repeats, contradictory dense errors.
+
+Measured errors of pruned networks as columns, checked for contradictions: the input of every scaling-law fit.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pruneproof.errors import PruneproofError
+
+Floats = NDArray[np.float64]
+REQUIRED = ("network", "width", "depth", "density", "error")
+OPTIONAL = ("dense_error", "seed", "samples")
+_WHOLE = 2.0**53  # doubles tell whole numbers apart up to here
+_APART = 20 * 0.034  # in ln ε: twenty times the seed-to-seed deviation of Rosenfeld et al., a factor of about 2
+
+
+def refuse(number: int, required: str, received: object, remedy: str) -> NoReturn:
+    """Raise the refusal of a row, counted from 0."""
+    raise PruneproofError(f"row {number + 1}", required=required, received=received, remedy=remedy)
+
+
+def check_columns(columns: Sequence[str]) -> None:
+    """Refuse a header that lacks a required column or names one twice."""
+    missing = [name for name in REQUIRED if name not in columns]
+    twice = [name for name in (*REQUIRED, *OPTIONAL) if list(columns).count(name) > 1]
+    if missing or twice:
+        required = f"the columns {', '.join(REQUIRED)} (optionally {', '.join(OPTIONAL)}), each once"
+        faults = [f"{what}: {', '.join(names)}" for what, names in (("missing", missing), ("twice", twice)) if names]
+        received = f"{', '.join(columns) or 'none'} ({'; '.join(faults)})"
+        raise PruneproofError("points", required=required, received=received, remedy="rename or add the columns")
+
+
+def check_lengths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Refuse rows with more or fewer cells than the header."""
+    for number, row in enumerate(rows):
+        if len(row) != len(columns):
+            required = f"{len(columns)} cells, a number in every column but network"
+            refuse(number, required, f"{len(row)} cells", "fill the row; write decimals with a point")
+
+
+def check_ranges(names: Sequence[str], table: Mapping[str, Floats]) -> None:
+    """Refuse networks without a name and numbers outside their range."""
+    if "" in names:
+        refuse(names.index(""), "the name of a network", "an empty cell", "name it")
+    rules = {
+        "density": ("a density in (0, 1]", lambda x: (x > 0) & (x <= 1), "use the kept share of the weights"),
+        "error": ("an error in (0, 1)", lambda x: (x > 0) & (x < 1), "measure on more examples, or drop the row"),
+        "dense_error": (
+            "a dense error in (0, 1)", lambda x: np.isnan(x) | ((x > 0) & (x < 1)), "measure it on more examples",
+        ),
+        "width": ("a positive width", lambda x: (x > 0) & np.isfinite(x), "use units or a ratio"),
+        "depth": ("a positive depth", lambda x: (x > 0) & np.isfinite(x), "count the layers"),
+        "seed": (
+            "a whole number below 2^53 as seed", lambda x: (np.abs(x) < _WHOLE) & (x == np.floor(x)),
+            "number the repeats",
+        ),
+        "samples": ("a positive number of samples", lambda x: (x > 0) & np.isfinite(x), "count the examples"),
+    }  # fmt: skip
+    for name, (required, valid, remedy) in rules.items():
+        bad = np.flatnonzero(~valid(table[name])) if name in table else []
+        if len(bad):
+            refuse(int(bad[0]), required, float(table[name][bad[0]]), remedy)
+
+
+def check_repeats(network: NDArray[np.str_], table: Mapping[str, Floats], seed: NDArray[np.int64]) -> None:
+    """Refuse a network of two shapes, and two rows for one network, density and seed."""
+    shapes: dict[str, tuple[float, float]] = {}
+    seen: dict[tuple[str, float, int], int] = {}
+    for number, name in enumerate(map(str, network)):
+        shape = float(table["width"][number]), float(table["depth"][number])
+        if shapes.setdefault(name, shape) != shape:
+            received = f"{shape} after {shapes[name]}"
+            refuse(number, f"one width and depth for network {name}", received, "give each network its own name")
+        key = name, float(table["density"][number]), int(seed[number])
+        if key in seen:
+            same = table["error"][seen[key]] == table["error"][number]
+            received = f"{'a duplicate' if same else 'a contradiction'} of row {seen[key] + 1}"
+            refuse(number, "one row per network, density and seed", received, "delete it, or number repeats as seed")
+        seen[key] = number
+
+
+def dense_errors(network: NDArray[np.str_], table: Mapping[str, Floats], seed: NDArray[np.int64]) -> Floats:
+    """ε_np of every row (n,): the mean over seeds of what is given, or of the rows at density 1.
+
+    Raises:
+        PruneproofError: if a network has neither, or two given values for one seed.
+    """
+    given = table.get("dense_error", np.full(len(network), np.nan))
+    result = np.empty(len(network))
+    members: dict[str, list[int]] = {}
+    for number, name in enumerate(map(str, network)):
+        members.setdefault(name, []).append(number)
+    for name, numbers in members.items():
+        rows = np.array(numbers)
+        dense, told = rows[table["density"][rows] == 1], _given(name, rows, given, seed)
+        if not len(dense) and told is None:
+            required, remedy = f"the error of the dense network {name}", "add its row at density 1 or a dense_error"
+            raise PruneproofError("points", required=required, received="neither", remedy=remedy)
+        result[rows] = table["error"][dense].mean() if told is None else told
+    return result
+
+
+def check_dense_rows(network: NDArray[np.str_], density: Floats, error: Floats, dense_error: Floats) -> None:
+    """Refuse a network whose dense error and rows at density 1 are further apart than seeds explain."""
+    for name in np.unique(network[density == 1]):
+        rows = np.flatnonzero((network == name) & (density == 1))
+        told, measured = float(dense_error[rows[0]]), float(error[rows].mean())
+        if abs(np.log(told / measured)) > _APART:
+            required = f"one dense error of network {name}"
+            received = f"dense_error {told:.4g}, error {measured:.4g} at density 1"
+            refuse(int(rows[0]), required, received, "drop the wrong one")
+
+
+def _given(name: str, rows: NDArray[np.int64], given: Floats, seed: NDArray[np.int64]) -> float | None:
+    """Mean over seeds of the column dense_error, each seed once; None if no cell is filled."""
+    values: dict[int, float] = {}
+    for number in map(int, rows[~np.isnan(given[rows])]):
+        first = values.setdefault(int(seed[number]), float(given[number]))
+        if first != given[number]:
+            received = f"{float(given[number])!r} after {first!r}"
+            refuse(number, f"one dense_error for network {name} and seed", received, "correct the column")
+    return float(np.mean(list(values.values()))) if values else None
+
+
+@dataclass(frozen=True)
+class Points:
+    """One row per trained network, pruned or not.
+
+    Arguments:
+        network: (n,) names; all rows of a name share width, depth and samples.
+        width, depth: (n,) positive, in any unit.
+        density: (n,) in (0, 1].
+        error: (n,) in (0, 1).
+        dense_error: (n,) error ε_np of the dense network, equal within a network (the mean over its seeds).
+        seed: (n,) int; rows that differ in nothing else are repeats.
+
+    Example:
+        >>> network = {"network": "a", "width": 16, "depth": 1}
+        >>> rows = [network | {"density": 1, "error": 0.1}, network | {"density": 0.1, "error": 0.2}]
+        >>> points_from_rows(rows).dense_error.tolist()
+        [0.1, 0.1]
+    """
+
+    network: NDArray[np.str_]
+    width: Floats
+    depth: Floats
+    density: Floats
+    error: Floats
+    dense_error: Floats
+    seed: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.error)
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Points":
+        """The rows marked by a bool array (n,)."""
+        return Points(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+    def replaced(self, **columns: Floats) -> "Points":
+        """The same rows with some columns exchanged."""
+        return replace(self, **columns)
+
+    @property
+    def places(self) -> int:
+        """How many pairs of network and density there are: repeats with other seeds do not carry more constants."""
+        return len(set(zip(self.network.tolist(), self.density.tolist(), strict=True)))
+
+    @property
+    def densities(self) -> int:
+        """How many different densities there are."""
+        return len(set(self.density.tolist()))
+
+    def networks(self) -> list[str]:
+        """The names, smallest network first."""
+        names, sizes = map(str, self.network), self.depth * self.width**2
+        size = dict(zip(names, sizes.tolist(), strict=True))
+        return sorted(size, key=lambda name: (size[name], name))
+
+
+def read_points(path: Path) -> Points:
+    """Read a CSV with the columns network, width, depth, density, error and optionally dense_error, seed, samples.
+
+    Raises:
+        PruneproofError: for a missing file or column, rows that are too long or too short, a dense error that differs
+            from the error at density 1 by a factor of two, and for everything that `points_from_rows` refuses.
+
+    Example:
+        >>> _ = Path("results.csv").write_text("network,width,depth,density,error\\na,16,1,1,0.1\\na,16,1,0.1,0.2\\n")
+        >>> len(read_points(Path("results.csv")))
+        2
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            columns = [name.strip() for name in next(reader, ())]
+            cells = [row for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        remedy = "check the path and that it is a UTF-8 text file"
+        raise PruneproofError(
+            "read_points", required="a readable CSV", received=f"{path}: {error}", remedy=remedy
+        ) from error
+    check_columns(columns)
+    check_lengths(columns, cells)
+    points = points_from_rows([dict(zip(columns, row, strict=True)) for row in cells])
+    # only here: rows made by a program may hold a dense error and no measured one yet
+    check_dense_rows(points.network, points.density, points.error, points.dense_error)
+    return points
+
+
+def points_from_rows(rows: Sequence[Mapping[str, object]]) -> Points:
+    """Columns from rows with the same names as the CSV; a network with several `samples` becomes several networks.
+
+    The dense error of a network is the mean over its seeds of `dense_error`; where no row of the network has one (cells
+    may be empty), of its rows at density 1. Densities that agree to twelve digits are one density.
+
+    Raises:
+        PruneproofError: naming the row, for missing columns, densities outside (0, 1], errors outside (0, 1), widths or
+            depths that are not positive or not the same within a network, seeds that are not whole, repeated or
+            contradictory rows, networks without a name, and networks whose dense error is unknown or contradicted.
+
+    Example:
+        >>> points_from_rows([{"network": "a", "width": 8, "depth": 1, "density": 1.5, "error": 0.1}])
+        Traceback (most recent call last):
+        pruneproof.errors.PruneproofError: row 1: needs a density in (0, 1]; received 1.5; ...
+    """
+    if not rows:
+        raise PruneproofError("points_from_rows", required="at least one row", received="none", remedy="add results")
+    check_columns(list(rows[0]))
+    optional = [name for name in OPTIONAL if any(name in row for row in rows)]
+    table = {name: _column(rows, name) for name in (*REQUIRED[1:], *optional)}
+    names = [str(row["network"]).strip() for row in rows]
+    check_ranges(names, table)
+    if "samples" in table and len(set(table["samples"])) > 1:
+        names = [f"{name}/{_shortest(samples)}" for name, samples in zip(names, table["samples"], strict=True)]
+    network = np.array(names)
+    table["density"] = _merged(table["density"])
+    seed = table.get("seed", np.zeros(len(rows))).astype(np.int64)
+    check_repeats(network, table, seed)
+    dense = dense_errors(network, table, seed)
+    return Points(network, table["width"], table["depth"], table["density"], table["error"], dense, seed)
+
+
+def _column(rows: Sequence[Mapping[str, object]], name: str) -> Floats:
+    """Numbers of one column; an empty cell of `dense_error` is NaN."""
+    values = np.empty(len(rows))
+    for number, row in enumerate(rows):
+        cell = row.get(name)
+        empty = name == "dense_error" and (cell is None or not str(cell).strip())
+        try:
+            values[number] = np.nan if empty else float(str(cell))
+        except ValueError:
+            received = f"{name} = {cell!r}"
+            refuse(number, "a number in every column but network", received, "fill or delete the row")
+    return values
+
+
+def _shortest(value: float) -> str:
+    """The shortest decimal that is this number and no other."""
+    return np.format_float_positional(value, trim="-")
+
+
+def _merged(density: Floats) -> Floats:
+    """Densities that agree to twelve digits, such as 0.8**3 and 0.512, made equal to the first of them, or to 1."""
+    first = {"1": 1.0}
+    return np.array([first.setdefault(f"{value:.12g}", float(value)) for value in density])

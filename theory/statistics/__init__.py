@@ -1,0 +1,3 @@
+"""Exact tests, calibration of predictions, phases of sparse double descent."""
+
+__all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Every Triton body compiled ahead of time for real targets: its machine code, and a budget of instructions per element.
+"""Every Triton body compiled ahead of time for real targets: its machine code and a budget of instructions.
 
 One row per body and configuration, as it is launched for large shapes. `unit` says how many elements (or non-zeros)
 one turn of the body's longest loop handles, so that instructions per element can be held against a stored budget

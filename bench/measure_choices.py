@@ -1,8 +1,9 @@
 """Measure on the GPU at hand where each sparse format beats the dense product, and rewrite `kernels/measured.json`.
 
-`python -m bench.measure_choices` times every format against cuBLAS on large weights with rotated buffers, over densities and
-token counts, and keeps for each format the largest token count and density at which it was at least 5 % faster on every
-smaller one too. `SparseWeight.from_dense(format="auto")` reads the result; a device without rows gets "dense".
+`python -m bench.measure_choices` times every format against cuBLAS on large weights with rotated buffers, over
+densities and token counts, and keeps for each format the largest token count and density at which it was at least 5 %
+faster on every smaller one too. `SparseWeight.from_dense(format="auto")` reads the result; a device without rows gets
+"dense".
 """
 
 import json

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.conv import _ConvTransposeNd
+from torch.nn.modules.conv import _ConvTransposeNd  # pyright: ignore[reportPrivateUsage]
 
 from pruneproof.errors import PruneproofError
 from pruneproof.kernels import BitMask

@@ -7,11 +7,15 @@ measurements), `statistics` (exact tests, calibration, double descent).
 
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 if __name__ == "theory":  # the checkout root is on sys.path
     raise ImportError(
         "this is pruneproof.theory; `import theory` from the checkout means another package (try `python -P`)"
     )
+
+if TYPE_CHECKING:
+    from . import arithmetic, prover, scaling, statistics, theorems
 
 from .theorems.bound import Assumption, Bound
 from .theorems.catalogue import bounds

@@ -86,7 +86,8 @@ PT4 = Claim(
     "PT4",
     r"The number of pre-training iterations beyond which the pruned network is good is logarithmic in the size of the "
     r"dataset: $t^*(m) = a + b \log m$.",
-    "published: abstract of arXiv 2108.00259; the sense in which it is proved is T3 in theory/theorems/pretraining/proof.md",
+    "published: abstract of arXiv 2108.00259; the sense in which it is proved is T3 in "
+    "theory/theorems/pretraining/proof.md",
     dataset_size_verdict.CRITERION,
     dataset_size.measure,
     paper=PAPER.key,

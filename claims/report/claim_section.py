@@ -57,7 +57,7 @@ def table(rows: list[Row], caption: str) -> str:
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
     figures = {name for name in columns if all(_is_figure(row.get(name)) for row in rows)}
-    head = "".join(f'<th scope="col"{_kind(name in figures)}>{label(name)}</th>' for name in columns)
+    head = "".join(f'<th scope="col"{_type_of(name in figures)}>{label(name)}</th>' for name in columns)
     lines = ("".join(_cell(row.get(name), name in figures) for name in columns) for row in rows)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return _framed(f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>", caption)
@@ -87,7 +87,7 @@ def _wide(head: str, value: Any) -> str:
 
 
 def _cell(value: Any, figure: bool) -> str:
-    return f"<td{_kind(figure)}>{_text(value)}</td>"
+    return f"<td{_type_of(figure)}>{_text(value)}</td>"
 
 
 def _type_of(figure: bool) -> str:

@@ -15,6 +15,7 @@ from pruneproof.claims.estimates import shown
 from pruneproof.claims.papers import KEYS, Chapter
 from pruneproof.claims.verification import Result
 from pruneproof.environment import require
+from pruneproof.errors import PruneproofError
 
 from .claim_section import MEANINGS, badge, claim_section, label, table
 from .markup import prose
@@ -25,14 +26,15 @@ def obligations_section() -> str:
     """The section; it says so if the steps could not be checked here."""
     try:
         require("report", "z3")
-    except ValueError as error:
+    except PruneproofError as error:
         return _section(f"<p>Not checked here. {error}</p>")
-    from pruneproof.theory.theorems.catalogue import table as discharged
+    from pruneproof.theory.prover.verdicts import table as checked_steps
+    from pruneproof.theory.theorems.catalogue import obligations
 
-    rows = discharged()
+    rows = checked_steps(obligations())
     shown_rows = [_shown(row) for row in rows]
     return _section(
-        f"<p>{_summary(rows)}</p><details><summary>All steps</summary>{table(shown_rows, 'Steps')}</details>"
+        f"<p>{_proof_summary(rows)}</p><details><summary>All steps</summary>{table(shown_rows, 'Steps')}</details>"
     )
 
 

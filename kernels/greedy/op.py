@@ -292,7 +292,7 @@ def greedy_select_many(
         required, remedy = "a list of problems", "pass [problem, …], or call greedy_select"
         raise PruneproofError(_WHERE_MANY, required=required, received=type(problems).__name__, remedy=remedy)
     for place, problem in enumerate(problems):
-        require_selectable(f"{_WHERE}, problem {place}", problem, steps, rule, replacement)
+        require_selectable(f"{_WHERE_MANY}, problem {place}", problem, steps, rule, replacement)
     selections: dict[int, Selection] = {}
     alike: dict[tuple[object, ...], dict[int, Gram]] = {}
     for place, problem in enumerate(problems):

@@ -1,3 +1,4 @@
+# pyright: basic
 """Triton bodies of greedy selection: all steps on a Gram matrix in one launch; screening scores; exact re-scoring.
 
 Scores are float64 and compared through an order-preserving map to int64, so a minimum over programs is one integer

@@ -1,3 +1,4 @@
+# pyright: basic
 """Triton bodies of the sparse products: csr16 over non-zeros, block rows, 2:4 decoded to dense tiles. See sparse.md.
 
 `UPCAST` turns 16-bit tiles to float32 before arithmetic, which the interpreter gets wrong for bfloat16. Offsets that

@@ -57,8 +57,9 @@ def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> 
         original, pruned: networks of one architecture, of the layers that `certify` supports.
         inputs: (batch, *item).
 
-    Raises PruneproofError as `certify` does for networks it does not understand. Source: N2 in theory/theorems/network/proof.md. At
-    known points `certify(…, radius=0)` is exact; this one shows what absolute values cost.
+    Raises PruneproofError as `certify` does for networks it does not understand. Source: N2 in
+    theory/theorems/network/proof.md. At known points `certify(…, radius=0)` is exact; this one shows what absolute
+    values cost.
 
     Example:
         >>> layer, silent = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)

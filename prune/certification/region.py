@@ -3,9 +3,10 @@
 Certify, for every point of a ball around each input, how far pruned and original outputs can differ.
 
 At one known point nobody needs a bound: run both networks and subtract (that is what radius 0 does, plus rounding).
-Over a region the *difference* is propagated through the pair (N2′ in theory/theorems/network/proof.md): by cases, then by linear
-relaxation with back-substitution. Statements are about exact arithmetic on the stored weights; all rounding is charged.
-Cost: `cases` three forward passes; `linear` one transposed pass per unit of every layer before a nonlinearity.
+Over a region the *difference* is propagated through the pair (N2′ in theory/theorems/network/proof.md): by cases,
+then by linear relaxation with back-substitution. Statements are about exact arithmetic on the stored weights; all
+rounding is charged. Cost: `cases` three forward passes; `linear` one transposed pass per unit of every layer before a
+nonlinearity.
 """
 
 import sys
@@ -130,7 +131,8 @@ def certify(
 
     Raises PruneproofError for different architectures, unsupported layers (named), hooks, networks that do not compute
     what their trace says, non-finite inputs or weights, or a radius that is not a non-negative number. Statements are
-    about evaluation mode; a parametrised weight is the one that float64 computes. Source: N2′ in theory/theorems/network/proof.md.
+    about evaluation mode; a parametrised weight is the one that float64 computes. Source: N2′ in
+    theory/theorems/network/proof.md.
 
     Example:
         >>> net, copy = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)

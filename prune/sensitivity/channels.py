@@ -52,7 +52,8 @@ def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
         inputs: (batch, *item), the sample S.
         density: kept fraction of channels in each layer, in (0, 1]; at least one stays.
 
-    Raises PruneproofError for another kind of model or a density out of range. Source: S2 in theory/theorems/sensitivity/proof.md.
+    Raises PruneproofError for another kind of model or a density out of range. Source: S2 in
+    theory/theorems/sensitivity/proof.md.
 
     Example:
         >>> _ = torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""The bound ε of each variant at given budgets: S1 … S4 of theory/theorems/sensitivity/proof.md in closed form, row by row.
+"""The bound ε of each variant at given budgets: S1 … S4 (theory/theorems/sensitivity/proof.md), row by row.
 
 A budget is the number of weights kept (Det), expected (Poisson) or drawn (Rand, and what the prefix hybrid does not
 keep). `log` is ln(2/δ') of one half-row at one point; `stretch` is C. A budget that keeps everything has ε = 0.

@@ -1,14 +1,11 @@
 """Sparse formats: exact round trips, honest bytes, the choice of a format, and refusals."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from pruneproof.errors import PruneproofError
 from pruneproof.kernels import BitMask, SparseWeight
-from pruneproof.kernels.sparse import weight as break_even
+from pruneproof.kernels.sparse import weight as weight_module
 from pruneproof.kernels.sparse.formats import FORMATS
 
 SHAPES = [(1, 1), (7, 17), (33, 65), (129, 300), (3, 1030), (0, 4), (4, 0)]
@@ -67,28 +64,22 @@ def test_auto_says_that_nothing_was_measured() -> None:
     assert sparse.format == "dense" and "no break-even point was measured on cpu" in sparse.reason
 
 
-def test_auto_follows_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = tmp_path / "table.json"
+def test_auto_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         {"format": "2:4", "max_tokens": 64, "max_stored": 0.5, "min_weights": 1},
         {"format": "csr16", "max_tokens": 2, "max_stored": 0.3, "min_weights": 1},
         {"format": "bsr64", "max_tokens": None, "max_stored": 0.5, "min_weights": 1},
     ]
-    table.write_text(json.dumps({"cpu": rows}))
-    monkeypatch.setattr(break_even, "TABLE", table)
-    break_even.measured_rows.cache_clear()
-    try:
-        scattered = torch.rand(128, 128, generator=torch.Generator().manual_seed(0)) < 0.2
-        structured = torch.arange(128).expand(128, 128) % 4 < 2
-        corner = torch.zeros(128, 128, dtype=torch.bool)
-        corner[:64, :64] = True
-        weight = torch.ones(128, 128)
-        chosen = [
-            SparseWeight.from_dense(weight, mask, batch=batch).format
-            for mask, batch in ((structured, 8), (scattered, 1), (scattered, 3), (corner, None), (scattered, None))
-        ]
-    finally:
-        break_even.measured_rows.cache_clear()
+    monkeypatch.setattr(weight_module, "measured_rows", lambda: {"cpu": rows})
+    scattered = torch.rand(128, 128, generator=torch.Generator().manual_seed(0)) < 0.2
+    structured = torch.arange(128).expand(128, 128) % 4 < 2
+    corner = torch.zeros(128, 128, dtype=torch.bool)
+    corner[:64, :64] = True
+    weight = torch.ones(128, 128)
+    chosen = [
+        SparseWeight.from_dense(weight, mask, batch=batch).format
+        for mask, batch in ((structured, 8), (scattered, 1), (scattered, 3), (corner, None), (scattered, None))
+    ]
     assert chosen == ["2:4", "csr16", "dense", "bsr64", "dense"]
 
 

@@ -26,5 +26,5 @@ def test_a_symbol_may_be_written_without_its_underscore() -> None:
 
 
 def test_modules_are_reached_as_attributes() -> None:
-    assert theory.statistics.falsified(100, 100, 0.05) is True
+    assert theory.theorems.bounds is theory.bounds
     assert not hasattr(theory, "no_such_module")

@@ -1,6 +1,6 @@
 """The hull of the neurons around the dense output and the target: V, D, D_y, margins, as numbers for G1–G3 and T1–T3.
 
-Margins come from the smallest positive eigenvalue of the neurons' covariance (MARGIN in theory/theorems/greedy/proof.md), lowered by
+Margins come from the smallest positive eigenvalue of the neurons' covariance (MARGIN in proof.md), lowered by
 the rounding error of the eigenvalue, so that they stay lower bounds. Cost: O(N²P) time for the diameter, O(NP·min(N,P))
 for the spectrum, one block of distances in memory.
 """

@@ -1,4 +1,4 @@
-"""Greedy forward selection with replacement: how fast the loss of k selected neurons falls (proofs: theory/theorems/greedy/proof.md).
+"""Greedy forward selection with replacement: how fast the loss of k selected neurons falls (proofs: proof.md).
 
 Neuron i has the outputs Φ_i on the data, the dense network is their mean s̄ = (1/N)ΣΦ_i, ℓ(z) = ½‖z-y‖², and greedy
 selection picks q_k = argmin_q ℓ((z_{k-1}+Φ_q)/k), z_k = z_{k-1}+Φ_{q_k}, u_k = z_k/k. The rule is that of Ye et al.

@@ -1,4 +1,4 @@
-"""Steps of G1, G2, G3 and of the margin (theory/theorems/greedy/proof.md), one output coordinate or one scalar product at a time.
+"""Steps of G1, G2, G3 and of the margin (proof.md), one output coordinate or one scalar product at a time.
 
 Names: s the comparison point = the mean of φ, w = z_{k-1} - (k-1)y,
 rho = ρ_k = k√(2ℓ(u_k)), beta = ‖s-y‖, x = ‖w_{k-1}‖, E = ‖u-s‖.

@@ -1,4 +1,4 @@
-"""Steps of T3 and of the published shape of the threshold (theory/theorems/pretraining/proof.md): where the logarithms come from.
+"""Steps of T3 and of the published shape of the threshold (proof.md): where the logarithms come from.
 
 Names: a = q^t·√(2mL₀), root = √(mV/k), u = c·d/m², v = u/(1-u).
 """

@@ -1,4 +1,4 @@
-"""P1: full gradient descent of a wide two-layer network, with every constant explicit (proof: theory/theorems/pretraining/proof.md).
+"""P1: full gradient descent of a wide two-layer network, with every constant explicit (proof: proof.md).
 
 f(x; W) = N^(-1/2) Σ a_r σ(w_r·x), a_r = ±1 fixed, W trained on ½‖r‖² with r = f(X; W) - y. J₀ is the Jacobian of
 f(X; ·) at the start, λ₀ the smallest eigenvalue of J₀J₀ᵀ. The symbols of all statements on pre-training are here.

@@ -1,4 +1,4 @@
-"""How long to pre-train the dense network before greedy selection works: T1, T2, T3 (proofs: theory/theorems/pretraining/proof.md).
+"""How long to pre-train the dense network before greedy selection works: T1, T2, T3 (proofs: proof.md).
 
 The question and the published shape of the answer are those of Wolfe, Liao, Wang, Kim and Kyrillidis (arXiv
 2108.00259): the threshold is logarithmic in the size of the dataset. What is derived here says in which sense.

@@ -1,4 +1,4 @@
-"""Steps of the scaling law's algebra (theory/theorems/scaling_law/proof.md). Names: K = (ε↑/ε_np)^(1/γ), big = K², x = m², t = p²."""
+"""Steps of the scaling law's algebra (proof.md). Names: K = (ε↑/ε_np)^(1/γ), big = K², x = m², t = p²."""
 
 import sympy
 from sympy import Abs, Eq, Ge, Gt, Le, Lt, exp, log, sqrt

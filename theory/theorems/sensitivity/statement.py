@@ -1,4 +1,4 @@
-"""Sensitivity-informed pruning of one half-row: how wrong a sparse row can be (proofs: theory/theorems/sensitivity/proof.md).
+"""Sensitivity-informed pruning of one half-row: how wrong a sparse row can be (proofs: proof.md).
 
 A half-row is the positive or the negative part of a row: w ≥ 0, met by activations a ≥ 0, z = Σ w_k a_k. The share of
 weight j is g_j(x) = w_j a_j(x)/z(x), its sensitivity s_j = max over a sample S of g_j; Σ = Σ_j s_j; C is a number with

@@ -167,7 +167,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """What a run left in `run.json`; empty if it was interrupted before it wrote one."""
     try:
         found = json.loads((folder / RECORD).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, PruneproofError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -74,7 +74,7 @@ def read_grid(path: Path) -> Grid:
     """
     try:
         content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, PruneproofError, ValueError) as error:
         raise _refused(path, "a readable TOML file", str(error), "see pruneproof sweep --help") from None
     unknown = sorted(content.keys() - {"measure", "axes", "fixed"})
     if unknown:

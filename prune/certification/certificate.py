@@ -137,7 +137,7 @@ def read_certificate(path: Path) -> dict[str, Any]:
     """The content of a certificate file."""
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, PruneproofError, ValueError) as error:
         raise PruneproofError(
             "check", required="a JSON certificate", received=f"{path} ({error})", remedy="name the file certify wrote"
         ) from error

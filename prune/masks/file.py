@@ -86,7 +86,7 @@ def _shapes(metadata: Mapping[str, str]) -> dict[str, list[int]]:
         raise _refusal(f"format {_FORMAT!r} in version {_VERSION!r}", f"{marks[0]!r} in version {marks[1]!r}")
     try:
         shapes = json.loads(metadata.get("shapes", ""))
-    except (ValueError, RecursionError) as error:
+    except (PruneproofError, ValueError, RecursionError) as error:
         raise _refusal("shapes in JSON", type(error).__name__) from error
     if not isinstance(shapes, dict) or not all(map(_is_shape, shapes.values())):
         raise _refusal("a list of sizes per name", metadata["shapes"][:80])

@@ -107,12 +107,12 @@ def test_an_identity_that_needs_luck_is_not_refuted_without_a_witness() -> None:
 def test_the_proofs_name_their_steps_and_only_those() -> None:
     known = {step.id for step in obligations()}
     for name in ("greedy", "pretraining", "mixtures"):
-        text = (THEORY / f"{name}.md").read_text("utf-8")
+        text = (THEORY / f"theorems/{name}/proof.md").read_text("utf-8")
         cited = set(re.findall(r"`([A-Za-z0-9'-]+\.[a-z][a-z-]+)`", text)) - {"theory.pretraining.origins"}
         assert cited <= known
-    greedy = (THEORY / "greedy.md").read_text("utf-8")
+    greedy = (THEORY / "theorems/greedy/proof.md").read_text("utf-8")
     assert all(step.id in greedy for step in obligations() if step.theorem in ("G1", "G2", "G3", "MARGIN"))
-    pretraining = (THEORY / "pretraining.md").read_text("utf-8")
+    pretraining = (THEORY / "theorems/pretraining/proof.md").read_text("utf-8")
     of_pretraining = ("P1", "T1", "T2", "T3")
     assert all(step.id in pretraining for step in obligations() if step.theorem in of_pretraining)
 

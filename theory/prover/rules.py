@@ -20,6 +20,7 @@ from typing import cast
 import sympy
 from flint import arb, arb_series, ctx, fmpq, fmpq_series
 
+from pruneproof.errors import PruneproofError
 from pruneproof.theory.arithmetic.balls import Tape, tape
 from pruneproof.theory.arithmetic.elementary import UNDEFINED, Number, Series, constant_term, defined
 from pruneproof.theory.arithmetic.intervals import INFINITY, Interval, Undefined, at_infinity, evaluate, interval
@@ -126,7 +127,7 @@ def exact_jet(gap: Gap, point: fmpq) -> list[fmpq] | None:
     with series_length(MAX_ORDER + 1):
         try:
             jet = gap.tape(fmpq_series([point, 1], 1, MAX_ORDER + 1))
-        except (ValueError, ArithmeticError, TypeError, AttributeError):  # e.g. the log of a series from 2
+        except (PruneproofError, ValueError, ArithmeticError, TypeError, AttributeError):  # a log at 2, say
             return None
         return [jet[order] for order in range(MAX_ORDER + 1)] if isinstance(jet, fmpq_series) else None
 

@@ -23,7 +23,7 @@ def load_model(checkpoint: Path, factory: str) -> "nn.Module":
     model = build_network(factory, where="--factory")
     try:
         load(model, checkpoint)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, PruneproofError, ValueError) as error:
         remedy = "pass the factory of this checkpoint"
         raise PruneproofError(
             str(checkpoint), required="the factory's weights", received=brief(error), remedy=remedy

@@ -73,7 +73,7 @@ def _parsed(text: str) -> tuple[str, Fraction]:
     try:
         numerator, slash, denominator = number.partition("/")
         return name.strip(), _exact(numerator) / (_exact(denominator) if slash else 1)
-    except (InvalidOperation, ValueError, ArithmeticError):
+    except (InvalidOperation, PruneproofError, ValueError, ArithmeticError):
         remedy = "write e.g. k=100, V=2.5e-3 or q=1/3"
         raise PruneproofError("bound", required="name=number", received=text, remedy=remedy) from None
 

@@ -58,7 +58,7 @@ def _read(file: Path) -> dict[str, object]:
         if file.stat().st_size > MAX_BYTES:
             raise PruneproofError("check", required=f"at most {MAX_BYTES} bytes", received=str(file), remedy="split it")
         data = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, PruneproofError, ValueError, RecursionError) as error:
         received = f"{file}: {type(error).__name__}: {error}"
         raise PruneproofError("check", required="a readable JSON file", received=received, remedy="check it") from error
     if not isinstance(data, dict):

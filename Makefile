@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 SALTS ?= 1-100
 
-.PHONY: install verify test soak bench lint mutate clean
+.PHONY: install verify test test-slow soak bench lint docs docs-serve mutate clean
 
 install: $(READY)
 
@@ -21,8 +21,11 @@ verify: install
 	$(BIN)/pruneproof verify
 
 test: install
-	$(BIN)/python -m pytest -n $(JOBS) -m 'not interpreter'
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not interpreter and not slow'
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n $(JOBS) -m interpreter
+
+test-slow: install # what takes minutes, a browser, many processes or large files
+	$(BIN)/python -m pytest -m slow
 
 soak: install # the statistical tests under many salts: none may fail
 	PRUNEPROOF_SALT=$(SALTS) $(BIN)/python -m pytest -q -n $(JOBS) -m 'alpha and not interpreter'
@@ -31,6 +34,12 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+docs: install # build/docs/html; tutorials are executed, a warning is an error
+	PYTHONPATH=src $(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . build/docs/html
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs/html 8000
 
 bench: install
 	$(BIN)/python -m pytest bench --benchmark-only

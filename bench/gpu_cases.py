@@ -157,8 +157,8 @@ def graph_node(lab: Lab) -> Row:
 
 def grid_barrier(lab: Lab) -> Row:
     """Seconds that all programs of the persistent kernel need to wait for each other; each step of it has two."""
-    from pruneproof.kernels.greedy_persistent import BLOCK
-    from pruneproof.kernels.greedy_triton import greedy_gram_kernel
+    from pruneproof.kernels.greedy.launch import BLOCK
+    from pruneproof.kernels.greedy.triton_kernels import greedy_gram_kernel
 
     grid = 1 if lab.toy else torch.cuda.get_device_properties(0).multi_processor_count
     neurons, steps = grid * lab.size(BLOCK, 16), lab.size(256, 2)
@@ -447,8 +447,8 @@ def top_k(lab: Lab) -> Row:
 
 def replicates(lab: Lab) -> Row:
     """Sixteen perceptrons trained as one captured program, against the same steps of one program a perceptron."""
-    from pruneproof.claims.replicate_training import Recipe, Trainer
-    from pruneproof.claims.replicates import initial_replicates
+    from pruneproof.claims.training.replicates import initial_replicates
+    from pruneproof.claims.training.trainer import Recipe, Trainer
 
     generator = torch.Generator().manual_seed(0)
     count, examples = lab.size(16, 2), lab.size(1437, 64)

@@ -23,8 +23,8 @@ from pruneproof.kernels import (
     masked_linear,
     sparse_linear,
 )
-from pruneproof.kernels.formats import FORMATS
 from pruneproof.kernels.registry import Op, operations
+from pruneproof.kernels.sparse.formats import FORMATS
 
 if not backend.triton_installed():
     pytest.skip("there is no Triton for this platform", allow_module_level=True)
@@ -243,7 +243,7 @@ def test_what_does_not_fit_the_binary_is_noticed(kind: str, value: object) -> No
 
 
 def test_too_many_waiting_programs_and_too_much_shared_memory_are_noticed(driver: FakeDriver) -> None:
-    from pruneproof.kernels.greedy_triton import greedy_gram_kernel, screen_kernel
+    from pruneproof.kernels.greedy.triton_kernels import greedy_gram_kernel, screen_kernel
 
     zeros = torch.zeros(512, dtype=torch.float64)
     whole = [torch.zeros(2, dtype=torch.int64) for _ in range(2)]

@@ -1,0 +1,211 @@
+"""Prune a checkpoint into a new one: the same files, header byte for byte, with zeros where weights are pruned."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pruneproof.errors import InvalidValueError
+
+from .checkpoint import Checkpoint, open_checkpoint
+from .output import check_output, copy_entry, new_output
+from .roles import Roles, find_layers, require_outputs_first
+from .safetensors_file import SafetensorsFile
+from .selection import GivenMasks, MagnitudeScores, Method, RandomScores, Selection, select_streamed
+from .streaming import Piece, Progress, Reader, Writer, pieces
+
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+@dataclass(frozen=True)
+class PrunedLayer:
+    """What is left of one tensor.
+
+    Args:
+        name: Its name in the checkpoint.
+        shape: Its dimensions.
+        kept: How many weights are kept.
+        total: How many there are.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kept: int
+    total: int
+
+
+@dataclass(frozen=True)
+class PrunedCheckpoint:
+    """A pruned checkpoint that has been written.
+
+    Args:
+        path: The file or folder.
+        layers: The tensors that were pruned, each tied weight once.
+        roles: What was taken as what; `None` if masks were given.
+        copied: Side files and folders that were copied.
+        left: Entries of the folder that were not: hidden ones and other files of weights.
+    """
+
+    path: Path
+    layers: tuple[PrunedLayer, ...]
+    roles: Roles | None
+    copied: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> int:
+        """How many weights are kept."""
+        return sum(layer.kept for layer in self.layers)
+
+    @property
+    def total(self) -> int:
+        """How many weights could have been pruned."""
+        return sum(layer.total for layer in self.layers)
+
+    @property
+    def density(self) -> float:
+        """The kept fraction."""
+        return self.kept / self.total
+
+
+def prune_checkpoint(
+    path: Path,
+    out: Path,
+    *,
+    density: float | None = None,
+    method: Method = "magnitude",
+    scope: str = "global",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    generator: torch.Generator | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    where: str = "prune_checkpoint",
+) -> PrunedCheckpoint:
+    """Prune a checkpoint by its weights alone, without its model and in bounded memory.
+
+    Counts and ties are exact: with `scope="global"` the masks are those of `pruneproof.kernels.top_k_masks` on the
+    absolute values of all layers, in the order of the files. Files are read once per histogram (one for 16-bit
+    weights, two for float32) and once more while they are written; memory holds a few pieces of 8 MB, whatever the
+    size. Names, dtypes, metadata, shards and side files stay as they are.
+
+    Args:
+        path: A safetensors file or a folder, as in `open_checkpoint`.
+        out: The file or folder to write.
+        density: The kept fraction of all weights of layers, in (0, 1]; not needed with a pattern.
+        method: `"magnitude"` or `"random"`.
+        scope: `"global"`, `"layer"`, `"erk"`, `"row"` (one density for every output) or a pattern such as `"2:4"`.
+        include: Shell patterns of tensors or modules, as in `find_layers`.
+        exclude: The same, for what is left out.
+        generator: The source of randomness, for `"random"` alone.
+        force: Whether to replace an output that exists.
+        progress: Called with a number of bytes whenever so many have been read.
+        where: The function or command that the user called, for error messages.
+
+    Returns:
+        What was kept, tensor by tensor.
+
+    Raises:
+        InvalidValueError: An argument is out of range, the output exists, or a weight is NaN.
+        MissingFileError: Something does not exist.
+        FileFormatError: Something is malformed.
+        FileAccessError: Something cannot be read or written; no output is left then.
+
+    Example:
+        >>> import tempfile
+        >>> from safetensors.torch import load_file, save_file
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     dense, pruned = Path(folder) / "dense.safetensors", Path(folder) / "pruned.safetensors"
+        ...     save_file({"head.weight": torch.tensor([[1.0, -3.0], [2.0, 0.5]])}, dense)
+        ...     report = prune_checkpoint(dense, pruned, density=0.5)
+        ...     load_file(pruned)
+        {'head.weight': tensor([[ 0., -3.],
+                [ 2.,  0.]])}
+        >>> report.kept, report.total
+        (2, 4)
+    """
+    checkpoint = open_checkpoint(path, where=where)
+    check_output(out, path, folder=checkpoint.is_folder, force=force, nbytes=checkpoint.nbytes, where=where)
+    roles = find_layers(checkpoint, include=include, exclude=exclude, where=where)
+    if scope == "row" or ":" in scope:
+        require_outputs_first(checkpoint, roles.layers, scope=scope, where=where)
+    reader = Reader(where, progress)
+    if method == "random":
+        if generator is None:
+            raise InvalidValueError(f"{where}: the method random needs a generator. Pass torch.Generator().")
+        scores = RandomScores([layer.tensor for layer in roles.layers], generator)
+    else:
+        scores = MagnitudeScores(reader)
+    selection = select_streamed(roles.layers, scores, density=density, scope=scope, where=where)
+    return _written(checkpoint, out, selection, roles, reader, where)
+
+
+def write_masked(
+    checkpoint: Checkpoint, out: Path, masks: dict[str, Tensor], *, progress: Progress | None = None, where: str
+) -> PrunedCheckpoint:
+    """Write a copy of a checkpoint with given masks; `check_output` has been called.
+
+    Args:
+        checkpoint: The dense checkpoint.
+        out: The file or folder to write.
+        masks: Name of a tensor in the checkpoint → what to keep of it.
+        progress: Called with a number of bytes whenever so many have been read.
+        where: The function or command that the user called, for error messages.
+    """
+    return _written(checkpoint, out, GivenMasks(masks), None, Reader(where, progress), where)
+
+
+def _written(
+    checkpoint: Checkpoint,
+    out: Path,
+    selection: Selection,
+    roles: Roles | None,
+    reader: Reader,
+    where: str,
+) -> PrunedCheckpoint:
+    counts = dict[str, int]()
+    copied: list[Path] = []
+    left: list[Path] = []
+    with new_output(out, folder=checkpoint.is_folder, where=where) as partial:
+        for file in checkpoint.files:
+            target = partial / file.path.name if checkpoint.is_folder else partial
+            _write_file(file, target, selection, counts, reader)
+        if checkpoint.is_folder:
+            copied, left = checkpoint.side_files()
+            for entry in copied:
+                copy_entry(entry, partial / entry.name)
+    copies = set() if roles is None else {copy.name for layer in roles.layers for copy in layer.copies}
+    layers = [
+        PrunedLayer(tensor.name, tensor.shape, counts[tensor.name], tensor.numel)
+        for tensor in checkpoint.tensors
+        if tensor.name in counts and tensor.name not in copies
+    ]
+    names = [tuple(entry.name for entry in entries) for entries in (copied, left)]
+    return PrunedCheckpoint(out, tuple(layers), roles, *names)
+
+
+def _write_file(
+    file: SafetensorsFile, target: Path, selection: Selection, counts: dict[str, int], reader: Reader
+) -> None:
+    """Copy one file, with zeros where weights are pruned."""
+    units = {tensor.name: selection.unit(tensor) for tensor in file.tensors}
+    parts = (piece for tensor in file.tensors for piece in pieces(tensor, units[tensor.name] or 1))
+    keep: Callable[[Piece, Tensor], Tensor] | None = None
+    with Writer(target, file.header) as writer:
+        for piece, content in reader.read(parts):
+            tensor = piece.tensor
+            if units[tensor.name] is None:
+                writer.write(content)
+                continue
+            if piece.first == 0:
+                keep = selection.begin(tensor)
+                counts[tensor.name] = selection.kept(tensor) or 0
+            assert keep is not None
+            kept = keep(piece, content)
+            if selection.kept(tensor) is None:
+                counts[tensor.name] += int(kept.count_nonzero())
+            bits = content.view(_INTEGERS[tensor.nbytes // tensor.numel])
+            bits.mul_(kept)  # of the bits: a pruned weight is +0, whatever it was
+            writer.write(content)

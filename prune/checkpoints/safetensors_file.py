@@ -1,0 +1,155 @@
+"""One safetensors file as it lies on the disk: its header byte for byte, and where each tensor's data are."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from pruneproof.errors import FileAccessError, FileFormatError, MissingFileError
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "C64": torch.complex64,
+}
+_FOREIGN = {  # how files of other formats begin
+    b"PK\x03\x04": "an archive of torch.save",
+    b"\x80\x02": "a pickle of torch.save",
+    b"GGUF": "a GGUF file",
+    b"\x89HDF": "an HDF5 file",
+    b"version https://git-lfs": "a Git LFS pointer: the weights themselves were not downloaded (git lfs pull)",
+    b"<": "an HTML or XML page",
+}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a file.
+
+    Args:
+        name: As in the header.
+        kind: The dtype as the header writes it, such as `"BF16"`.
+        shape: Its dimensions.
+        file: The file that holds it.
+        start: Where its data begin in the file, in bytes.
+        nbytes: The length of its data.
+        content: Its bytes, where they are in memory already.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    file: Path
+    start: int
+    nbytes: int
+    content: Tensor | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The dtype in torch, `None` if torch has none for it."""
+        return _DTYPES.get(self.kind)
+
+    @property
+    def numel(self) -> int:
+        """The number of entries."""
+        return torch.Size(self.shape).numel()
+
+
+@dataclass(frozen=True)
+class SafetensorsFile:
+    """A safetensors file whose header has been checked against its length.
+
+    Args:
+        path: The file.
+        header: Everything before the data, as it is in the file.
+        metadata: The header's `__metadata__`.
+        tensors: The tensors in the order of their data.
+        nbytes: The length of the whole file.
+    """
+
+    path: Path
+    header: bytes
+    metadata: dict[str, str]
+    tensors: tuple[StoredTensor, ...]
+    nbytes: int
+
+
+def read_header(path: Path, *, where: str) -> SafetensorsFile:
+    """Read and check the header of a safetensors file; no data are read.
+
+    Args:
+        path: The file.
+        where: The function or command that the user called, for error messages.
+
+    Raises:
+        MissingFileError: There is no such file.
+        FileAccessError: It cannot be read.
+        FileFormatError: It is truncated, malformed or of another format.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"{where}: there is no file {path}. Check the name.")
+    try:
+        with safe_open(path, framework="pt") as file:  # checks offsets, lengths and shapes
+            metadata = dict(file.metadata() or {})
+        with path.open("rb") as file:
+            size = file.read(8)
+            header = size + file.read(int.from_bytes(size, "little"))
+    except SafetensorError as error:
+        raise FileFormatError(f"{where}: {path} is {foreign_format(path) or _malformed(error)}") from None
+    except OSError as error:
+        raise FileAccessError(f"{where}: {path} cannot be read ({error}). Check its permissions.") from None
+    entries = json.loads(header[8:])
+    tensors = [
+        StoredTensor(
+            name=name,
+            kind=entry["dtype"],
+            shape=tuple(entry["shape"]),
+            file=path,
+            start=len(header) + entry["data_offsets"][0],
+            nbytes=entry["data_offsets"][1] - entry["data_offsets"][0],
+        )
+        for name, entry in entries.items()
+        if name != "__metadata__"
+    ]
+    tensors.sort(key=lambda tensor: (tensor.start, tensor.nbytes))
+    return SafetensorsFile(path, header, metadata, tuple(tensors), path.stat().st_size)
+
+
+def foreign_format(path: Path) -> str | None:
+    """Say what a file is that begins like one of another format; `None` if it does not."""
+    with path.open("rb") as file:
+        beginning = file.read(32)
+    kinds = (kind for magic, kind in _FOREIGN.items() if beginning.startswith(magic))
+    kind = next(kinds, None)
+    return None if kind is None else f"{kind}, not a safetensors file."
+
+
+def is_torch_file(path: Path) -> bool:
+    """Whether a file begins as `torch.save` lets its files begin.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save({}, Path(folder) / "state.pt")
+        ...     is_torch_file(Path(folder) / "state.pt")
+        True
+    """
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80\x02"))
+
+
+def _malformed(error: SafetensorError) -> str:
+    return f"not a complete safetensors file ({error}). It may be truncated: download or save it again."

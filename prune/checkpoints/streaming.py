@@ -1,0 +1,177 @@
+"""Read files piece by piece ahead of the computation, write behind it, in a fixed amount of memory.
+
+One thread reads the next pieces while the caller works on the present one, and one writes the pieces before it. All
+pieces live in a ring of a few buffers, so that memory does not depend on the size of the files. Files are read by
+`readinto`, not mapped: mapped pages would count as the memory of the process.
+"""
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+from pruneproof.errors import FileAccessError
+
+from .safetensors_file import StoredTensor
+
+PIECE = 1 << 23  # bytes per piece: long enough for the disk, short enough for the memory
+_AHEAD = 2  # pieces being read while one is computed on
+_BEHIND = 2  # pieces waiting to be written
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive entries of a tensor.
+
+    Args:
+        tensor: Where they come from.
+        first: The index of the first one in the flattened tensor.
+        count: How many there are.
+    """
+
+    tensor: StoredTensor
+    first: int
+    count: int
+
+
+def pieces(tensor: StoredTensor, unit: int = 1) -> Iterator[Piece]:
+    """Cut a tensor into pieces of whole units, such as rows; the number of entries per piece is a multiple of 8 too.
+
+    Example:
+        >>> tensor = StoredTensor("weight", "F32", (3, 1 << 20), Path("model.safetensors"), 64, 12 << 20)
+        >>> [(piece.first, piece.count) for piece in pieces(tensor, 1 << 20)]
+        [(0, 2097152), (2097152, 1048576)]
+    """
+    if not tensor.numel:
+        return
+    size = tensor.nbytes // tensor.numel
+    step = math.lcm(unit, 8)
+    step *= max(1, PIECE // size // step)
+    for first in range(0, tensor.numel, step):
+        yield Piece(tensor, first, min(step, tensor.numel - first))
+
+
+class Reader:
+    """Reads pieces in a thread of its own, a few ahead of the caller.
+
+    Args:
+        where: The function or command that the user called, for error messages.
+        progress: Called with the number of bytes after each piece.
+    """
+
+    def __init__(self, where: str, progress: Progress | None = None) -> None:
+        self._where = where
+        self._progress = progress
+        self._ring: list[bytearray] = []
+
+    def read(self, parts: Iterable[Piece]) -> Iterator[tuple[Piece, Tensor]]:
+        """Yield each piece with its bytes as a uint8 tensor, which holds until `_BEHIND` more pieces were taken."""
+        waiting = deque[tuple[Piece, Future[Tensor]]]()
+        files = dict[Path, int]()
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                for position, piece in enumerate(parts):
+                    waiting.append((piece, pool.submit(self._read, piece, position, files)))
+                    if len(waiting) > _AHEAD:
+                        yield self._next(waiting)
+                while waiting:
+                    yield self._next(waiting)
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+                pool.shutdown()
+                for descriptor in files.values():
+                    os.close(descriptor)
+
+    def _next(self, waiting: deque[tuple[Piece, Future[Tensor]]]) -> tuple[Piece, Tensor]:
+        piece, future = waiting.popleft()
+        content = future.result()
+        if self._progress is not None:
+            self._progress(len(content))
+        return piece, content
+
+    def _read(self, piece: Piece, position: int, files: dict[Path, int]) -> Tensor:
+        tensor = piece.tensor
+        size = tensor.nbytes // tensor.numel
+        view = self._buffer(position, piece.count * size)
+        buffer = torch.frombuffer(view, dtype=torch.uint8)
+        if tensor.content is not None:
+            return buffer.copy_(tensor.content[piece.first * size :][: len(view)])
+        start, done = tensor.start + piece.first * size, 0
+        try:
+            if tensor.file not in files:
+                files[tensor.file] = os.open(tensor.file, os.O_RDONLY)
+            while done < len(view):
+                got = os.preadv(files[tensor.file], [view[done:]], start + done)
+                if not got:
+                    raise OSError("it ended early")
+                done += got
+        except OSError as error:
+            raise FileAccessError(
+                f"{self._where}: {tensor.file} cannot be read to its end ({error}). It was changed while it was being "
+                "read, or the disk has a fault."
+            ) from None
+        return buffer
+
+    def _buffer(self, position: int, length: int) -> memoryview:
+        """The buffer of a piece: the ring is longer than the number of pieces in use at a time."""
+        slots = _AHEAD + _BEHIND + 2
+        while len(self._ring) < slots:
+            self._ring.append(bytearray())
+        slot = position % slots
+        if len(self._ring[slot]) < length:
+            self._ring[slot] = bytearray(length)
+        return memoryview(self._ring[slot])[:length]
+
+
+class Writer:
+    """Writes pieces to one file in a thread of its own, a few behind the caller.
+
+    The file appears under its name at once: give it a temporary one. Leaving the `with` block waits until
+    everything lies on the disk (fsync).
+
+    Args:
+        path: The file, which must not exist.
+        header: What it begins with.
+    """
+
+    def __init__(self, path: Path, header: bytes) -> None:
+        self._file = path.open("xb", buffering=0)
+        self._pool = ThreadPoolExecutor(1)
+        self._waiting = deque[Future[None]]()
+        self._waiting.append(self._pool.submit(self._write, memoryview(header)))
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                while self._waiting:
+                    self._waiting.popleft().result()
+                os.fsync(self._file.fileno())
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+            self._file.close()
+
+    def write(self, content: Tensor) -> None:
+        """Append bytes; the tensor must not change until `_BEHIND` more calls."""
+        self._waiting.append(self._pool.submit(self._write, content.numpy().data))
+        while len(self._waiting) > _BEHIND:
+            self._waiting.popleft().result()
+
+    def _write(self, content: memoryview) -> None:
+        done = 0
+        while done < len(content):
+            done += self._file.write(content[done:])

@@ -121,8 +121,9 @@ class Claim:
         statement: the statement; TeX between `$…$` is allowed.
         source: paper and statement, e.g. `"Wolfe et al. 2022, and G1 in theory/theorems/greedy/proof.md"`.
         criterion: what will be called `holds`, fixed before the run.
-        measure: runs one cell from its parameters alone and returns its rows. A top-level function, so that a worker
-            process can import it; raise its attribute `revision` when its meaning changes, and old rows are not reused.
+        measure: runs one cell from its parameters alone and returns its rows, dictionaries or frozen dataclasses. A
+            top-level function, so that a worker process can import it; raise its attribute `revision` when its meaning
+            changes, and old rows are not reused.
         paper: key of the paper it belongs to.
         grid: `(scale, seeds)` → the cells; `seeds` overrides the number of seeds unless it is None.
         judge: applies the criterion to all rows, each merged with its cell's parameters.
@@ -146,7 +147,7 @@ class Claim:
     statement: str
     source: str
     criterion: str
-    measure: Callable[[Cell], Sequence[Row]]
+    measure: Callable[[Cell], Sequence[Any]]
     _: KW_ONLY
     paper: str
     grid: Callable[[Scale, int | None], list[Cell]]

@@ -15,8 +15,8 @@ The order in which cells are read: by their parameters, whatever the order in wh
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from sys import float_info
 from typing import Any, TypeVar
@@ -88,6 +88,32 @@ def stable_id(text: str) -> Callable[[Measure], Measure]:
         return measure
 
     return name
+
+
+RowType = TypeVar("RowType")
+
+
+def read_rows(kind: type[RowType], rows: Iterable[Row]) -> list[RowType]:
+    """Stored rows as instances of the dataclass that their measure returned.
+
+    Args:
+        kind: The dataclass. Its fields are found among the columns of a row and the parameters of
+            its cell; a field that is in neither takes its default.
+        rows: Rows merged with the parameters of their cells.
+
+    Returns:
+        One instance a row; columns that `kind` does not name are passed over.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Throw:
+        ...     seed: int
+        ...     eyes: int
+        >>> read_rows(Throw, [{"seed": 1, "eyes": 6, "die": "red"}])
+        [Throw(seed=1, eyes=6)]
+    """
+    names = [field.name for field in fields(kind)]  # pyright: ignore[reportArgumentType]
+    return [kind(**{name: row[name] for name in names if name in row}) for row in rows]
 
 
 def task(measure: Callable[..., Any], cell: dict[str, Any]) -> Task:

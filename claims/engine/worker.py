@@ -12,7 +12,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
 from typing import Any, cast
 
@@ -72,15 +72,18 @@ def find(name: str) -> Callable[[dict[str, Any]], Any]:
     return found
 
 
-def _rows(returned: Any) -> list[dict[str, Any]]:
-    rows: list[Any] = [returned] if isinstance(returned, dict | int | float | None) else list(returned)
-    if not all(isinstance(row, dict) for row in rows):
-        raise TypeError(f"a measure must return a dict or a list of dicts, not {returned!r:.80}")
+def _rows(returned: Any) -> list[Any]:
+    alone = isinstance(returned, dict | int | float | None) or is_dataclass(returned)
+    rows: list[Any] = [returned] if alone else list(cast("Sequence[Any]", returned))
+    if not all(isinstance(row, dict) or is_dataclass(row) for row in rows):
+        raise TypeError(f"a measure must return a dict, a dataclass instance or a list of them, not {returned!r:.80}")
     return rows
 
 
 def _plain(value: Any) -> Any:
-    """The same with Python's numbers for NumPy's and torch's, which have no JSON."""
+    """The same with dictionaries for dataclasses, and Python's numbers for NumPy's and torch's, which have no JSON."""
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in cast("dict[Any, Any]", value).items()}
     if isinstance(value, list | tuple):

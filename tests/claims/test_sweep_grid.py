@@ -1,5 +1,6 @@
 """A sweep file is data: every combination once, in order, none held; anything else is refused before any work."""
 
+import json
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -8,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from pruneproof.claims.engine.cell import read_rows
 from pruneproof.claims.engine.dispatch import execute
 from pruneproof.claims.engine.progress import Progress
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.engine.sweep import Grid, read_grid
-from pruneproof.claims.engine.worker import compute
+from pruneproof.claims.engine.worker import compute, find
 from pruneproof.cli import main
 from pruneproof.errors import PruneproofError
 
@@ -134,4 +136,19 @@ def test_resume_refuses_the_rows_of_another_measure(folder: Path, capsys: pytest
 @pytest.mark.parametrize("measure", ["builtins:len", "builtins:str", "builtins:list", "builtins:bool"])
 def test_what_is_no_row_is_named(measure: str) -> None:
     error = compute(measure, '{"a": 1}').error
-    assert error.startswith("TypeError: a measure must return a dict or a list of dicts, not ")
+    assert error.startswith("TypeError: a measure must return a dict, a dataclass instance or a list of them, not ")
+
+
+def test_a_dataclass_instance_is_a_row_and_is_read_back_as_one(folder: Path) -> None:
+    (folder / "dataclass_study.py").write_text(
+        "from dataclasses import dataclass\n\n"
+        "@dataclass(frozen=True)\nclass Fit:\n    a: int\n    error: float\n    sizes: tuple[int, ...]\n\n"
+        "def one(cell):\n    return Fit(cell['a'], 0.5, (1, 2))\n\n"
+        "def two(cell):\n    return [one(cell), one(cell)]\n"
+    )
+    expected = {"a": 3, "error": 0.5, "sizes": [1, 2]}
+    for function, rows in (("one", 1), ("two", 2)):
+        answer = compute(f"dataclass_study:{function}", '{"a": 3}')
+        assert json.loads(answer.rows) == [expected] * rows, answer.error
+    (fit,) = read_rows(find("dataclass_study:Fit"), [expected | {"unknown": 1}])
+    assert (fit.a, fit.error, fit.sizes) == (3, 0.5, [1, 2])

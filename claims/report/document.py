@@ -44,11 +44,11 @@ def _section(inner: str) -> str:
 
 def _proof_summary(rows: list[dict[str, Any]]) -> str:
     proved = sum(row["verdict"] == "proved" for row in rows)
-    refuted = sum(row["twin_verdict"] == "refuted" for row in rows)
+    refuted = sum(row["control_verdict"] == "refuted" for row in rows)
     levels = Counter(row["level"] for row in rows)
     by = ", ".join(f"{number} {_HOW[level]}" for level, number in levels.items())
     return (
-        f"{proved} of {len(rows)} steps are proved by machine ({by}). Of their {len(rows)} false twins, the same steps "
+        f"{proved} of {len(rows)} steps are proved by machine ({by}). Of their negative controls, the same steps "
         f"with a constant tightened or a condition dropped, {refuted} are refuted. The proofs are in theory/*.md."
     )
 
@@ -62,7 +62,7 @@ def _shown(row: dict[str, Any]) -> dict[str, str]:
         "says": row["statement"],
         "verdict": row["verdict"],
         "by": row["level"],
-        "false twin": f"{row['twin']}: {row['twin_verdict']}",
+        "negative control": f"{row['control']}: {row['control_verdict']}",
         "rests on": shown(row["trust"]) or "–",
     }
 

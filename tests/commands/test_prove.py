@@ -19,7 +19,7 @@ def test_json_lists_every_obligation(capsys: pytest.CaptureFixture[str]) -> None
     rows = json.loads(capsys.readouterr().out)
     assert [row["id"] for row in rows] == [step.id for step in obligations()]
     assert {row["verdict"] for row in rows} == {"proved"}
-    assert {row["twin_verdict"] for row in rows} == {"refuted"}
+    assert {row["control_verdict"] for row in rows} == {"refuted"}
 
 
 def test_the_table_counts_what_is_sound(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """The mutants of a module: cosmic-ray's operators applied one at a time to its source, in memory.
 
 Left out are mutants of annotations (nothing reads them when the code runs), mutants inside the construction of an error
-message or of a false twin (any falsehood that is refuted is as good a twin as another), and replacements that cannot
+message or of a negative control (any falsehood that is refuted is as good as another), and replacements that cannot
 differ for the values this library compares (`is None` by `== None`).
 """
 
@@ -14,7 +14,7 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
 Position = tuple[int, int]
-_FREE = {"Twin", "PruneproofError"}
+_FREE = {"NegativeControl", "PruneproofError"}
 _SAME = {f"core/ReplaceComparisonOperator_{pair}" for pair in ("Is_Eq", "IsNot_NotEq", "Eq_Is", "NotEq_IsNot")}
 _PARAMETRISED = {"core/VariableReplacer", "core/VariableInserter"}
 OPERATORS = sorted(set(operator_names()) - _SAME - _PARAMETRISED)
@@ -60,7 +60,7 @@ def mutant(source: str, place: Place) -> Mutant | None:
 
 
 def _ignored(tree: ast.AST) -> list[tuple[Position, Position]]:
-    """Where annotations and the arguments of raised errors and of false twins stand."""
+    """Where annotations and the arguments of raised errors and of negative controls stand."""
     found: list[tuple[Position, Position]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.arg | ast.AnnAssign):

@@ -306,7 +306,7 @@ def tight(instance: Mapping[str, float]) -> float:
     return 1 + math.log(instance["n"]) / 2
 
 
-def test_a_bound_holds_and_its_twin_does_not() -> None:
+def test_a_bound_holds_and_its_control_does_not() -> None:
     assert broken(bound_laws(LOG, harmonic, INSTANCES, tight)) == []
     assert broken(bound_laws(LOG, harmonic, iter(INSTANCES), tight)) == []  # instances may be read once only
 
@@ -327,8 +327,8 @@ def test_a_lower_bound_and_an_equality() -> None:
 
 
 def test_instances_that_could_refute_nothing_are_refused() -> None:
-    assert broken(bound_laws(LOG, harmonic, [{"n": 1}], lambda instance: 1.0)) == ["twin"]
-    assert broken(bound_laws(LOG, harmonic, [], tight)) == ["assumptions", "twin"]
+    assert broken(bound_laws(LOG, harmonic, [{"n": 1}], lambda instance: 1.0)) == ["control"]
+    assert broken(bound_laws(LOG, harmonic, [], tight)) == ["assumptions", "control"]
 
 
 def test_instances_outside_the_assumptions_are_refused() -> None:

@@ -96,7 +96,7 @@ def test_the_value_is_that_of_the_formula(bound: Bound) -> None:
     expected = formula(**values)
     # 1e-13: a few dozen double-precision operations of the plain formula, each off by at most 1.1e-16
     assert bound.bound(**values) == pytest.approx(expected, rel=1e-13)
-    for name in values:  # the false twin: each constant matters
+    for name in values:  # the negative control: each constant matters
         assert bound.bound(**{**values, name: values[name] * 0.75}) != pytest.approx(expected, rel=1e-3)
 
 
@@ -210,9 +210,9 @@ def test_bounds_have_unique_names_and_complete_symbols() -> None:
 
 
 def test_the_greedy_bounds_hold_on_a_plain_simulation() -> None:
-    """Twelve neurons, greedy selection written in six lines: no bound is broken, and each twin is by some instance."""
+    """Twelve neurons, greedy selection written in six lines: each bound holds, each control fails somewhere."""
     generator = np.random.default_rng(3)
-    slack, twin = inf, -inf
+    slack, control = inf, -inf
     for trial in range(30):
         neurons = generator.normal(size=(12, 4)) + (3 if trial % 2 else 0)
         goal = neurons.mean(0)
@@ -222,9 +222,9 @@ def test_the_greedy_bounds_hold_on_a_plain_simulation() -> None:
             losses = (((chosen + neurons) / k - goal) ** 2).sum(1) / 2
             chosen = chosen + neurons[losses.argmin()]
             slack = min(slack, G1.bound(k=k, loss=0, V=V) - float(losses.min()))
-            twin = max(twin, float(losses.min()) - G1.bound(k=k, loss=0, V=V / 4))
+            control = max(control, float(losses.min()) - G1.bound(k=k, loss=0, V=V / 4))
     assert slack >= 0
-    assert twin > 0  # V/4 for V is refuted
+    assert control > 0  # V/4 for V is refuted
 
 
 def test_a_closed_form_is_used_where_there_is_one() -> None:

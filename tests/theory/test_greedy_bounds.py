@@ -107,12 +107,12 @@ def test_g2_holds_for_targets_inside_the_hull(seed: int, points: int, extra: int
     assert _obeys(losses, _g2(features, target, gamma), features, target)
 
 
-@pytest.mark.parametrize("twin", [{"constant": 0.5}, {"power": 2}])
-def test_g2_with_half_the_constant_or_the_size_squared_is_refused(twin: dict[str, float]) -> None:
+@pytest.mark.parametrize("control", [{"constant": 0.5}, {"power": 2}])
+def test_g2_with_half_the_constant_or_the_size_squared_is_refused(control: dict[str, float]) -> None:
     target = torch.zeros(1, dtype=torch.float64)
     losses = greedy_select((LINE, target), STEPS).losses  # 1/(2k²) at every odd k: the bound itself
     assert _obeys(losses, _g2(LINE, target, 1.0), LINE, target)
-    assert not _obeys(losses, _g2(LINE, target, 1.0, **twin), LINE, target)  # pyright: ignore[reportArgumentType]
+    assert not _obeys(losses, _g2(LINE, target, 1.0, **control), LINE, target)  # pyright: ignore[reportArgumentType]
 
 
 def _g3(features: Tensor, target: Tensor, gamma: float, losses: Tensor, *, power: int = 1) -> list[float]:

@@ -28,7 +28,7 @@ def test_margins_are_lower_bounds_of_the_true_ones(seed: int, points: int, count
         assert found.gamma_y <= _true_margin(neurons, target)
 
 
-def test_the_margin_formula_has_a_false_twin() -> None:
+def test_the_margin_formula_has_a_negative_control() -> None:
     """Twice the bound is not one: two neurons touch it."""
     neurons = np.array([[1.0], [-1.0]])
     found = geometry(neurons, [0.0])

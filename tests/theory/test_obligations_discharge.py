@@ -1,4 +1,4 @@
-"""Every step of every proof is checked by machine, and the same check refuses the step's false twin with a witness."""
+"""Every step of every proof is checked by machine; the same check refutes its negative control with a witness."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ import pytest
 import sympy
 
 from pruneproof.theory import Bound, bounds
-from pruneproof.theory.prover.obligation import LEVELS, Identity, Obligation, Twin
+from pruneproof.theory.prover.obligation import LEVELS, Identity, NegativeControl, Obligation
 from pruneproof.theory.prover.verdicts import discharge, table
 from pruneproof.theory.theorems.catalogue import RESTS_ON, obligations, steps, trust
 from pruneproof.theory.theorems.proof_page import page
@@ -21,10 +21,10 @@ DERIVED = [bound for bound in bounds() if bound.status == "derived"]
 
 
 @pytest.mark.parametrize("step", obligations(), ids=lambda step: step.id)
-def test_the_step_is_proved_and_its_twin_refuted(step: Obligation) -> None:
+def test_the_step_is_proved_and_its_control_refuted(step: Obligation) -> None:
     result = discharge(step)
     assert result.verdict == "proved"
-    assert result.twin_verdict == "refuted"
+    assert result.control_verdict == "refuted"
     assert result.witness
 
 
@@ -72,35 +72,35 @@ def test_a_statement_rests_on_the_steps_that_its_proof_borrows() -> None:
     assert {"N2'.chord", "N2'.chord-active", "N2'.chord-inactive"} <= of_region
 
 
-def test_a_twin_says_what_it_changes() -> None:
+def test_a_control_says_what_it_changes() -> None:
     [base] = [step for step in obligations("N1") if step.id == "N1.base"]
-    assert base.twin.text == "A > 0 for A = 1"
-    assert base.twin.given is not None
-    assert any("A > 0" in str(condition) for condition in base.twin.given)
+    assert base.control.text == "A > 0 for A = 1"
+    assert base.control.given is not None
+    assert any("A > 0" in str(condition) for condition in base.control.given)
 
 
 def test_a_broken_step_is_not_proved() -> None:
-    """The twin put in the step's place comes out refuted, at each level."""
+    """The control put in the step's place comes out refuted, at each level."""
     for name in ("G2.expansion", "G1.step", "S1.bennett-bernstein"):
         [step] = [step for step in obligations() if step.id == name]
-        broken = dataclasses.replace(step, claim=step.twin.claim, twin=Twin("the truth", step.claim))
+        broken = dataclasses.replace(step, claim=step.control.claim, control=NegativeControl("the truth", step.claim))
         result = discharge(broken)
         assert result.verdict == "refuted"
-        assert result.twin_verdict == "proved"
+        assert result.control_verdict == "proved"
         assert not result.sound
 
 
 def test_a_step_whose_conditions_contradict_each_other_is_not_proved() -> None:
     a = sympy.Symbol("a")
-    vacuous = Obligation("X.vacuous", "", a > 1, Twin("", a > 1, given=()), (a > 2, a < 1))
+    vacuous = Obligation("X.vacuous", "", a > 1, NegativeControl("", a > 1, given=()), (a > 2, a < 1))
     assert discharge(vacuous).verdict == "undecided"
 
 
 def test_an_identity_that_needs_luck_is_not_refuted_without_a_witness() -> None:
     a = sympy.Symbol("a", positive=True)
-    true = Obligation("X.true", "", Identity((a + 1) ** 2, a**2 + 2 * a + 1), Twin("", Identity(a, a)))
+    true = Obligation("X.true", "", Identity((a + 1) ** 2, a**2 + 2 * a + 1), NegativeControl("", Identity(a, a)))
     assert discharge(true).verdict == "proved"
-    assert discharge(true).twin_verdict == "proved"  # a twin that is not false is noticed
+    assert discharge(true).control_verdict == "proved"  # a negative control that is not false is noticed
     assert not discharge(true).sound
 
 
@@ -128,8 +128,8 @@ def test_the_table_is_plain_data() -> None:
         "verdict",
         "boxes",
         "seconds",
-        "twin",
-        "twin_verdict",
+        "control",
+        "control_verdict",
         "witness",
         "trust",
     }
@@ -140,6 +140,6 @@ def test_a_theorem_page_shows_the_chain() -> None:
     text = page("T3", [discharge(step) for step in obligations("T3")])
     assert "labels are ±1" in text
     assert "T3.halves" in text
-    assert "false twin" in text
+    assert "negative control" in text
     assert ", ".join(RESTS_ON["T3"]) in text
     assert "Bennett" in page("S4", [discharge(step) for step in obligations("S4")])

@@ -37,7 +37,7 @@ def test_a_false_guarantee_is_certified_with_probability_at_most_alpha(trials: i
 
 
 def test_the_naive_rule_is_not_sound() -> None:
-    """The false twin of the test: `F/N > δ` raises a false alarm in about 44 % of runs at the boundary."""
+    """The negative control of the test: `F/N > δ` raises a false alarm in about 44 % of runs at the boundary."""
     outcomes = np.arange(401)
     assert binom.pmf(outcomes[outcomes / 400 > 0.05], 400, 0.05).sum() > 0.4
 

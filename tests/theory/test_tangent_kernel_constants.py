@@ -53,7 +53,7 @@ def test_the_derivative_bounds_are_reached_but_not_exceeded(activation: Activati
         slope, curvature = logistic, logistic * (1 - logistic)
     for bound, values in ((SLOPE[activation], slope), (CURVATURE[activation], curvature)):
         assert np.abs(values).max() <= bound * (1 + 1e-12)
-        assert np.abs(values).max() >= bound * 0.99  # the false twin: one per cent less would be exceeded
+        assert np.abs(values).max() >= bound * 0.99  # the negative control: one per cent less would be exceeded
 
 
 def test_p1_holds_where_it_applies_and_says_where_it_does_not() -> None:

@@ -1,13 +1,14 @@
-"""One step of a proof as data: what is claimed, under which conditions, on which range, and a false twin beside it.
+"""One step of a proof as data: a formula, its conditions, its range, and a negative control beside it.
 
-The kind of claim decides how it is discharged, at the strongest level that applies:
+The kind of formula decides how the step is checked, at the strongest level that applies:
 
-* `Identity`: sympy shows that the difference of two formulas is zero (level `symbolic`);
-* a relation between polynomials or rational functions, without a box: z3 shows that conditions and negation contradict
-  each other over the reals (level `smt`);
+* `Identity`: sympy shows that the difference of two expressions is zero (level `symbolic`);
+* a relation between polynomials or rational functions, without a box: z3 shows that the conditions
+  and the negation contradict each other over the reals (level `smt`);
 * a relation with a box: ball arithmetic shows it on the whole box (level `certified`).
 
-The twin is the same step with a constant tightened or a condition dropped. It must be refuted, with a witness.
+The negative control is the same step with a constant tightened or a condition dropped. It must be
+refuted, with a witness.
 """
 
 from collections.abc import Mapping
@@ -16,13 +17,13 @@ from typing import Literal
 
 import sympy
 
-Level = Literal["symbolic", "smt", "certified"]
-LEVELS: tuple[Level, ...] = ("symbolic", "smt", "certified")  # strongest first
+ProofLevel = Literal["symbolic", "smt", "certified"]
+LEVELS: tuple[ProofLevel, ...] = ("symbolic", "smt", "certified")  # strongest first
 
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """The claim that two formulas are equal for all values that their symbols declare."""
+    """The statement that two expressions are equal for all values that their symbols declare."""
 
     left: sympy.Expr
     right: sympy.Expr
@@ -32,15 +33,21 @@ class Identity:
         return f"{self.left} = {self.right}"
 
 
-Claim = Identity | sympy.Basic
+Formula = Identity | sympy.Basic
 
 
 @dataclass(frozen=True, eq=False)
-class Twin:
-    """A false version of a step: `text` says what was changed; `claim` or `given` replaces that of the step."""
+class NegativeControl:
+    """A false version of a step, which the check of the step must refuse.
+
+    Args:
+        text: What was changed, such as `"V/4 for V"`.
+        claim: The false formula; `None` keeps that of the step.
+        given: The conditions that are left; `None` keeps those of the step.
+    """
 
     text: str
-    claim: Claim | None = None
+    claim: Formula | None = None
     given: tuple[sympy.Basic, ...] | None = None
 
 
@@ -48,15 +55,22 @@ class Twin:
 class Obligation:
     """One inequality, identity or induction step that a theorem rests on.
 
-    **Arguments:** `id`, `"theorem.step"`; `statement`, the step in words; `claim`; `twin`; `given`, the conditions;
-    `box`, symbol → range, for a certified claim, with `tail` and `touch` as in `prove`; `trust`, what the theorem takes
-    from elsewhere at this step, by name.
+    Args:
+        id: `"theorem.step"`, such as `"G1.base"`.
+        statement: The step in words.
+        claim: The formula to be shown.
+        control: The false version that must be refuted.
+        given: Conditions under which the formula is claimed.
+        box: Symbol → range, for a formula to be shown by ball arithmetic.
+        tail: Where tails start, as in `prove`.
+        touch: Interior points where both sides touch, as in `prove`.
+        trust: What the theorem takes from elsewhere at this step, by name.
     """
 
     id: str
     statement: str
-    claim: Claim
-    twin: Twin
+    claim: Formula
+    control: NegativeControl
     given: tuple[sympy.Basic, ...] = ()
     box: Mapping[sympy.Symbol, object] | None = None
     tail: Mapping[sympy.Symbol, sympy.Expr | int] | None = None
@@ -69,8 +83,8 @@ class Obligation:
         return self.id.partition(".")[0]
 
     @property
-    def level(self) -> Level:
-        """How the step is discharged."""
+    def level(self) -> ProofLevel:
+        """How the step is checked."""
         if isinstance(self.claim, Identity):
             return "symbolic"
         return "certified" if self.box else "smt"

@@ -2,7 +2,7 @@
 
 The theory is that of real closed fields, which z3 decides exactly. A quotient is z3's, whose value at divisor 0 is
 arbitrary: unsatisfiable then still means that the claim holds wherever it is defined. A satisfying model is the witness
-against a false twin. Conditions that contradict each other prove nothing and are reported.
+against a false control. Conditions that contradict each other prove nothing and are reported.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import sympy
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import MissingPackageError, UnsupportedError
 
 TIMEOUT = 20_000  # milliseconds a step; the slowest takes well under one second
 
@@ -20,9 +20,21 @@ TIMEOUT = 20_000  # milliseconds a step; the slowest takes well under one second
 def decide(claim: sympy.Basic, given: Iterable[sympy.Basic]) -> tuple[Literal["proved", "refuted", "undecided"], str]:
     """Whether the claim follows from the conditions, and the counterexample if it does not.
 
-    >>> x = sympy.Symbol("x")
-    >>> decide(x**2 > x, [x > 1])
-    ('proved', '')
+    Args:
+        claim: A relation, or a Boolean combination of relations, between rational functions.
+        given: The conditions.
+
+    Returns:
+        The verdict, and the witness against the claim or the reason why there is none.
+
+    Raises:
+        UnsupportedError: For what is not piecewise rational.
+        MissingPackageError: Without z3.
+
+    Example:
+        >>> x = sympy.Symbol("x")
+        >>> decide(x**2 > x, [x > 1])
+        ('proved', '')
     """
     z3 = _z3()
     conditions = tuple(given)
@@ -53,8 +65,8 @@ def _z3() -> Any:
     try:
         return import_module("z3")
     except ImportError:
-        raise PruneproofError(
-            "prove", required="z3 for the polynomial steps", received="no z3", remedy="pip install 'pruneproof[proof]'"
+        raise MissingPackageError(
+            "prove: the polynomial steps need z3, which is not installed. Run pip install 'pruneproof[proof]'."
         ) from None
 
 
@@ -85,8 +97,10 @@ def _translate(node: sympy.Basic, z3: Any, context: Any) -> Any:
         sympy.Lt: lambda left, right: left < right,
     }
     if node.func not in rules:
-        received = f"{node.func.__name__} in {node}"
-        raise PruneproofError("prove", required="polynomials", received=received, remedy="introduce a symbol for it")
+        raise UnsupportedError(
+            f"prove: a step without a box is given to z3, which has no {node.func.__name__} as in {node}. "
+            "Introduce a symbol for it, or give the step a box."
+        )
     return rules[node.func](*parts)
 
 

@@ -1,6 +1,7 @@
-"""Discharge an identity with sympy; refute a false one with a point at which a ball excludes equality.
+"""Check a step of a proof and its negative control: the first must be proved, the second refuted.
 
-Check an obligation and its false twin: the first must be proved, the second refuted with a witness.
+Identities are reduced to zero by sympy, and refuted at a point where a ball excludes equality;
+polynomial steps go to z3, steps with a box to `prove`.
 """
 
 from collections.abc import Iterable
@@ -14,8 +15,10 @@ from pruneproof.errors import PruneproofError
 from pruneproof.theory.arithmetic.balls import enclose
 
 from . import smt
-from .obligation import Claim, Identity, Obligation
+from .obligation import Formula, Identity, Obligation
 from .search import prove
+
+ProofVerdict = Literal["proved", "refuted", "undecided"]
 
 # Distinct rationals without structure: no two of them make an accidental identity likely.
 _POINTS = tuple(sympy.Rational(*pair) for pair in ((7, 5), (3, 11), (13, 6), (2, 9), (17, 4), (5, 13), (19, 8), (1, 7)))
@@ -47,24 +50,30 @@ def _difference(identity: Identity) -> sympy.Expr:
     return identity.left.doit() - identity.right.doit()
 
 
-Verdict = Literal["proved", "refuted", "undecided"]
-
-
 @dataclass(frozen=True)
 class Discharge:
-    """What came of one obligation: `boxes` counts those of a certified step, `witness` refutes the twin."""
+    """What came of one step.
+
+    Args:
+        obligation: The step.
+        verdict: Whether it was proved.
+        boxes: How many boxes a certified step needed.
+        seconds: Time spent on the step, its control not counted.
+        control_verdict: What came of the negative control.
+        witness: The point that refutes the control, in words.
+    """
 
     obligation: Obligation
-    verdict: Verdict
+    verdict: ProofVerdict
     boxes: int
     seconds: float
-    twin_verdict: Verdict
+    control_verdict: ProofVerdict
     witness: str
 
     @property
     def sound(self) -> bool:
-        """Is the step proved and its twin refuted?"""
-        return self.verdict == "proved" and self.twin_verdict == "refuted"
+        """Is the step proved and its negative control refuted?"""
+        return self.verdict == "proved" and self.control_verdict == "refuted"
 
     def row(self) -> dict[str, object]:
         """The result as plain data, for tables and JSON."""
@@ -77,30 +86,38 @@ class Discharge:
             "verdict": self.verdict,
             "boxes": self.boxes,
             "seconds": round(self.seconds, 3),
-            "twin": step.twin.text,
-            "twin_verdict": self.twin_verdict,
+            "control": step.control.text,
+            "control_verdict": self.control_verdict,
             "witness": self.witness,
             "trust": list(step.trust),
         }
 
 
 def discharge(obligation: Obligation) -> Discharge:
-    """Check one obligation and its false twin.
+    """Check one step and its negative control.
 
-    >>> from pruneproof.theory.theorems.catalogue import obligations
-    >>> discharge(next(step for step in obligations() if step.id == "G2.invariance")).sound
-    True
+    Args:
+        obligation: The step.
+
+    Returns:
+        Both verdicts. Time and boxes depend on the machine's speed only through `seconds`.
+
+    Example:
+        >>> from pruneproof.theory.theorems.catalogue import obligations
+        >>> discharge(next(step for step in obligations() if step.id == "G2.invariance")).sound
+        True
     """
     start = perf_counter()
     verdict, boxes, _ = _decide(obligation, obligation.claim, obligation.given)
     seconds = perf_counter() - start
-    twin = obligation.twin
-    given = obligation.given if twin.given is None else twin.given
-    twin_verdict, _, witness = _decide(obligation, obligation.claim if twin.claim is None else twin.claim, given)
-    return Discharge(obligation, verdict, boxes, seconds, twin_verdict, witness)
+    control = obligation.control
+    given = obligation.given if control.given is None else control.given
+    claim = obligation.claim if control.claim is None else control.claim
+    control_verdict, _, witness = _decide(obligation, claim, given)
+    return Discharge(obligation, verdict, boxes, seconds, control_verdict, witness)
 
 
-def _decide(step: Obligation, claim: Claim, given: tuple[sympy.Basic, ...]) -> tuple[Verdict, int, str]:
+def _decide(step: Obligation, claim: Formula, given: tuple[sympy.Basic, ...]) -> tuple[ProofVerdict, int, str]:
     """Verdict, boxes looked at, witness against the claim."""
     if isinstance(claim, Identity):
         return _decide_identity(claim)
@@ -112,16 +129,21 @@ def _decide(step: Obligation, claim: Claim, given: tuple[sympy.Basic, ...]) -> t
     return proof.verdict, proof.boxes, f"{shown}: {proof.value}" if shown else "; ".join(proof.where)
 
 
-def _decide_identity(claim: Identity) -> tuple[Verdict, int, str]:
+def _decide_identity(claim: Identity) -> tuple[ProofVerdict, int, str]:
     witness = counterexample(claim)
     if witness is not None:
         return "refuted", 0, witness
-    return cast(Verdict, "proved" if holds(claim) else "undecided"), 0, ""
+    return cast(ProofVerdict, "proved" if holds(claim) else "undecided"), 0, ""
 
 
 def table(steps: Iterable[Obligation]) -> list[dict[str, object]]:
     """Check steps of proofs and their negative controls; one JSON-able row each.
 
-    Keys: id, theorem, statement, level, verdict, boxes, seconds, twin, twin_verdict, witness, trust.
+    Args:
+        steps: The steps, such as `obligations("G1")`.
+
+    Returns:
+        Rows with the keys id, theorem, statement, level, verdict, boxes, seconds, control,
+        control_verdict, witness, trust.
     """
     return [discharge(step).row() for step in steps]

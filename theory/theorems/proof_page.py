@@ -9,7 +9,7 @@ from .catalogue import RESTS_ON, bounds, obligations, required_steps
 
 
 def page(theorem: str, results: Sequence[Discharge]) -> str:
-    """One theorem from assumptions to conclusion in Markdown: statements, checked steps with their twins, trust.
+    """One theorem from assumptions to conclusion in Markdown: statements, checked steps with their controls, trust.
 
     **Arguments:** `theorem`, e.g. `"G1"`; `results`, its discharged obligations.
     """
@@ -43,5 +43,5 @@ def _step(result: Discharge) -> list[str]:
     boxes = f", {result.boxes} boxes" if result.boxes else ""
     return [
         f"- **{step.id}** ({step.level}{boxes}: {result.verdict}). {step.statement}",
-        f"  - false twin ({step.twin.text}): {result.twin_verdict}, {result.witness}",
+        f"  - negative control ({step.control.text}): {result.control_verdict}, {result.witness}",
     ]

@@ -1,4 +1,4 @@
-"""Check every step of every proof by machine, and that its false twin is refused."""
+"""Check every step of every proof by machine, and that its negative control is refused."""
 
 import json as json_text
 from typing import Annotated
@@ -16,15 +16,15 @@ def main(
     theorem: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Check every step of every proof by machine, and that its false twin is refused.
+    """Check every step of every proof by machine, and that its negative control is refused.
 
-    Exit status 1 if a step is not proved or a twin not refuted.
+    Exit status 1 if a step is not proved or a negative control not refuted.
 
     Example: pruneproof prove --theorem G1
 
     Args:
-        theorem: check one theorem and print its page: assumptions, steps, twins, what rests on trust.
-        json: print a list of objects: id, theorem, statement, level, verdict, boxes, seconds, twin, twin_verdict,
+        theorem: check one theorem and print its page: assumptions, steps, controls, what rests on trust.
+        json: print a list of objects: id, theorem, statement, level, verdict, boxes, seconds, control, control_verdict,
             witness, trust.
     """
     if theorem is not None:
@@ -52,13 +52,13 @@ def _show(results: list[Discharge]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    columns = ("level", "boxes", "seconds", "verdict", "false twin")
+    columns = ("level", "boxes", "seconds", "verdict", "negative control")
     table = Table(Column("id", no_wrap=True), *columns, box=None)
     for result in results:
         step, boxes = result.obligation, str(result.boxes or "")
-        row = (step.level, boxes, f"{result.seconds:.3f}", result.verdict, result.twin_verdict)
+        row = (step.level, boxes, f"{result.seconds:.3f}", result.verdict, result.control_verdict)
         table.add_row(step.id, *row, style=None if result.sound else "bold red")
     sound, seconds = sum(result.sound for result in results), sum(result.seconds for result in results)
     console = Console()
     console.print(table)
-    console.print(f"{sound} of {len(results)} steps proved with their false twin refuted, {seconds:.1f} s")
+    console.print(f"{sound} of {len(results)} steps proved with their negative control refuted, {seconds:.1f} s")

@@ -1,4 +1,4 @@
-"""The laws of a bound: its assumptions hold on the instances, it holds there, and its false twin does not."""
+"""The laws of a bound: its hypotheses hold on the instances, it holds there, and its negative control does not."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -20,20 +20,21 @@ def bound_laws(
     bound: Bound,
     measured: Callable[[Instance], float],
     instances: Iterable[Instance],
-    twin: Callable[[Instance], float],
+    control: Callable[[Instance], float],
 ) -> tuple[Law, ...]:
     """The laws that a proved bound must obey, to be called one by one.
 
-    **Arguments:**
+    Args:
+        bound: The statement; its value is rounded so that rounding cannot make it fail.
+        measured: The quantity that it bounds, for one instance. If computed in floating point,
+            round it against the bound by a derived error, so that a violation is one.
+        instances: Values of the bound's symbols; the quantity must be measurable at each.
+        control: A negative control: a bound that is false, for example with a constant tightened.
+            An instance must refute it, or else the instances could not have refuted a wrong bound
+            either.
 
-    - `bound`: the statement; its value is rounded so that rounding cannot make it fail.
-    - `measured`: the quantity that it bounds, for one instance. If computed in floating point, round it against the
-      bound by a derived error, so that a violation is one.
-    - `instances`: values of the bound's symbols; the quantity must be measurable at each.
-    - `twin`: a bound that is false, for example with a constant tightened; it must be refuted by an instance, or else
-      the instances could not have refuted a wrong bound either.
-
-    **Returns:** the laws `assumptions`, `bound` and `twin`.
+    Returns:
+        The laws `assumptions`, `bound` and `control`.
 
     Example:
         >>> import sympy
@@ -48,7 +49,7 @@ def bound_laws(
     return (
         Law("assumptions", "no assumption fails on an instance", partial(_assumptions, bound, cases)),
         Law("bound", f"{bound.statement}, on every instance", partial(_bound, bound, measured, cases)),
-        Law("twin", "the false twin is refuted by an instance", partial(_twin, bound, measured, cases, twin)),
+        Law("control", "an instance refutes the negative control", partial(_control, bound, measured, cases, control)),
     )
 
 
@@ -70,12 +71,12 @@ def _bound(bound: Bound, measured: Callable[[Instance], float], instances: tuple
     return None
 
 
-def _twin(
+def _control(
     bound: Bound,
     measured: Callable[[Instance], float],
     instances: tuple[Instance, ...],
-    twin: Callable[[Instance], float],
+    control: Callable[[Instance], float],
 ) -> str | None:
-    if any(not _HOLDS[bound.sense](measured(instance), twin(instance)) for instance in instances):
+    if any(not _HOLDS[bound.sense](measured(instance), control(instance)) for instance in instances):
         return None
     return f"all {len(instances)} instances agree with it, so that they test nothing"

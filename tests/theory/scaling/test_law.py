@@ -39,9 +39,9 @@ def test_the_complex_form_is_the_real_form() -> None:
 
 
 def test_a_sign_in_the_wrong_place_is_refused() -> None:
-    """The false twin: d + p K in place of d − i p K is another curve."""
-    twin = low * ((d + p * (high / low) ** (1 / gamma)) / (d + p)) ** gamma
-    assert not (twin / law.real_form()).equals(1)
+    """The negative control: d + p K in place of d − i p K is another curve."""
+    control = low * ((d + p * (high / low) ** (1 / gamma)) / (d + p)) ** gamma
+    assert not (control / law.real_form()).equals(1)
 
 
 def test_limits_at_both_ends() -> None:

@@ -6,7 +6,7 @@ Names: a = q^t·√(2mL₀), root = √(mV/k), u = c·d/m², v = u/(1-u).
 import sympy
 from sympy import Eq, Ge, Gt, Le, Lt, Rational, exp, log, sqrt
 
-from pruneproof.theory.prover.obligation import Identity, Obligation, Twin
+from pruneproof.theory.prover.obligation import Identity, NegativeControl, Obligation
 
 f, y, a, root, k, m, V, W, bound = sympy.symbols("f y a root k m V W bound")
 count, L_0, rate = sympy.symbols("count L_0 rate", positive=True)
@@ -21,14 +21,14 @@ T3 = (
         "T3.sum",
         "labels ±1 and (f(x_j)-y_j)² ≤ Σ(f-y)² < 1 ⇒ y_j·f(x_j) > 0: every example is on the right side",
         Gt(y * f, 0),
-        Twin("Σ < 2", given=(Eq(y**2, 1), Lt((f - y) ** 2, 2))),
+        NegativeControl("Σ < 2", given=(Eq(y**2, 1), Lt((f - y) ** 2, 2))),
         (Eq(y**2, 1), Lt((f - y) ** 2, 1)),
     ),
     Obligation(
         "T3.halves",
         "q^t·√(2mL₀) ≤ 1/2 and k > 4mV ⇒ (q^t·√(2mL₀) + √(mV/k))² < 1",
         Lt((a + root) ** 2, 1),
-        Twin(
+        NegativeControl(
             "k > 2mV",
             given=(*_pruned, Gt(k, 2 * m * V)),
         ),
@@ -38,20 +38,20 @@ T3 = (
         "T3.threshold",
         "at t = (log m + log 8L₀)/(2log(1/q)): q^t·√(2mL₀) = 1/2",
         Identity(exp(-rate * _enough) * sqrt(2 * count * L_0), Rational(1, 2)),
-        Twin("without log m", Identity(exp(-log(8 * L_0) / 2) * sqrt(2 * count * L_0), Rational(1, 2))),
+        NegativeControl("without log m", Identity(exp(-log(8 * L_0) / 2) * sqrt(2 * count * L_0), Rational(1, 2))),
     ),
     Obligation(
         "T3.interior",
         "ℓ ≤ W²/(2k²) and k > W√m ⇒ m·2ℓ < 1",
         Lt(2 * m * bound, 1),
-        Twin("k > W", given=(Gt(m, 0), Gt(W, 0), Gt(k, W), Le(2 * bound * k**2, W**2))),
+        NegativeControl("k > W", given=(Gt(m, 0), Gt(W, 0), Gt(k, W), Le(2 * bound * k**2, W**2))),
         (Gt(m, 0), Gt(W, 0), Gt(k, 0), Gt(k**2, W**2 * m), Le(2 * bound * k**2, W**2)),
     ),
     Obligation(
         "T3.condition",
         "log(1/q) ≥ 1/(16κ) ⇒ (log m + log 8L₀)/(2log(1/q)) ≤ 8κ(log m + log 8L₀), rounded up by at most 1",
         Le(a / (2 * bound), 8 * k * a),
-        Twin("4κ", Le(a / (2 * bound), 4 * k * a)),
+        NegativeControl("4κ", Le(a / (2 * bound), 4 * k * a)),
         (Ge(a, 0), Gt(k, 0), Gt(bound, 0), Ge(16 * k * bound, 1)),
     ),
 )
@@ -62,7 +62,7 @@ SHAPE = (
         "published-shape.above",
         "-1/log(1-u) ≤ 1/u for 0 < u < 1, with v = u/(1-u): the shape is at most (m²/(c·d))·log k",
         Gt(log(1 + v), v / (1 + v)),
-        Twin("2u for u", Gt(log(1 + v), 2 * v / (1 + v))),
+        NegativeControl("2u for u", Gt(log(1 + v), 2 * v / (1 + v))),
         box={v: sympy.Interval.open(0, sympy.oo)},
         tail={v: 1},
     ),
@@ -70,7 +70,7 @@ SHAPE = (
         "published-shape.below",
         "-1/log(1-u) ≥ 1/u - 1, with v = u/(1-u): it is at least (m²/(c·d) - 1)·log k, so m²/(c·d) leads",
         Gt(v, log(1 + v)),
-        Twin("(1/u - 1)·(3/2)", Gt(2 * v / 3, log(1 + v))),
+        NegativeControl("(1/u - 1)·(3/2)", Gt(2 * v / 3, log(1 + v))),
         box={v: sympy.Interval.open(0, sympy.oo)},
         tail={v: 1},
     ),
@@ -78,7 +78,9 @@ SHAPE = (
         "published-shape.leading-term",
         "the limit of t/(m²·log k) for m → ∞ is 1/(c·d)",
         Identity(sympy.Limit(-1 / log(1 - c * d / count**2) / count**2, count, sympy.oo), 1 / (c * d)),
-        Twin("2/(c·d)", Identity(sympy.Limit(-1 / log(1 - c * d / count**2) / count**2, count, sympy.oo), 2 / (c * d))),
+        NegativeControl(
+            "2/(c·d)", Identity(sympy.Limit(-1 / log(1 - c * d / count**2) / count**2, count, sympy.oo), 2 / (c * d))
+        ),
     ),
 )
 

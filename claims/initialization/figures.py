@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pruneproof.claims.claim import Figure
 from pruneproof.claims.engine.cell import Row
-from pruneproof.claims.estimates import Estimate, accuracies, estimate
+from pruneproof.claims.estimates import SeedMean, accuracies, estimate
 
 from .grid import DENSITY, LATER_METHODS
 from .perceptrons import VARIANTS
@@ -135,7 +135,7 @@ def _points(
         axes.legend()
 
 
-def _errorbar(axes: "Axes", places: Sequence[float], levels: Sequence[Estimate], **style: Any) -> None:
+def _errorbar(axes: "Axes", places: Sequence[float], levels: Sequence[SeedMean], **style: Any) -> None:
     axes.errorbar(places, [level.mean for level in levels], [level.error for level in levels], capsize=2, **style)
 
 

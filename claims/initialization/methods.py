@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pruneproof.claims.claim import Claim, Outcome
 from pruneproof.claims.engine.cell import Row
-from pruneproof.claims.estimates import Estimate, above, accuracies, below, difference, estimate, verdict
+from pruneproof.claims.estimates import SeedMean, above, accuracies, below, difference, estimate, verdict
 
 from .figures import curves, densities_by_layer, later_curve
 from .grid import DENSITY, LATER_METHODS, after_cells, later_cells, method_cells, pruned
@@ -62,7 +62,7 @@ def judge_later(rows: Sequence[Row]) -> Outcome:
     return _outcome(tests, deltas, table, restarted)
 
 
-def _equivalent(delta: Estimate) -> bool | None:
+def _equivalent(delta: SeedMean) -> bool | None:
     """Both one-sided tests within ± 2.5 points; refuted if the interval lies outside on one side."""
     sides = above(delta, -EQUIVALENCE), below(delta, EQUIVALENCE)
     return False if False in sides else True if all(sides) else None
@@ -77,13 +77,13 @@ def _late(rows: Sequence[Row], variant: str) -> dict[int, float]:
     return accuracies(rows, kind="late", network="cnn", density=DENSITY, variant=variant)
 
 
-def _level(name: str, level: Estimate) -> Row:
+def _level(name: str, level: SeedMean) -> Row:
     mean, low, high = level.interval
     return {"variant": name, "accuracy, %": mean, "low": low, "high": high, "seeds": len(level.seeds)}
 
 
 def _outcome(
-    tests: Sequence[bool | None], deltas: dict[str, Estimate], table: list[Row], printed: dict[str, Estimate]
+    tests: Sequence[bool | None], deltas: dict[str, SeedMean], table: list[Row], printed: dict[str, SeedMean]
 ) -> Outcome:
     seeds = sorted({seed for delta in deltas.values() for seed in delta.seeds})
     unresolved = [delta.detectable for delta, test in zip(deltas.values(), tests, strict=True) if test is None]

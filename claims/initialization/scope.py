@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pruneproof.claims.claim import Claim, Outcome
 from pruneproof.claims.engine.cell import Row
-from pruneproof.claims.estimates import Estimate, accuracies, below, difference, estimate, verdict
+from pruneproof.claims.estimates import SeedMean, accuracies, below, difference, estimate, verdict
 
 from .figures import live_units
 from .grid import DENSITY, perceptron_cells, pruned
@@ -40,7 +40,7 @@ def _level(rows: Sequence[Row], method: str, variant: str) -> dict[int, float]:
     return accuracies(rows, kind="perceptrons", density=DENSITY, method=method, variant=variant)
 
 
-def _delta(rows: Sequence[Row], method: str, variant: str) -> Estimate:
+def _delta(rows: Sequence[Row], method: str, variant: str) -> SeedMean:
     return difference(_level(rows, method, variant), _level(rows, method, "none"))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pruneproof.claims.claim import Figure, Measured, Verdict
 from pruneproof.claims.engine.cell import Row
-from pruneproof.claims.estimates import is_interval, shown
+from pruneproof.claims.estimates import Estimate, is_interval, shown
 from pruneproof.claims.verification import Result
 
 from .markup import prose
@@ -78,6 +78,9 @@ def _line(name: str, value: Any) -> str:
     if not is_interval(value):
         kind = _type_of(_is_figure(value))
         return f"<tr>{head}<td{kind}>{_text(value)}</td><td></td></tr>" if kind else _wide(head, value)
+    if isinstance(value, Estimate):
+        interval = f"{_text(value.low)} … {_text(value.high)}" if value.has_interval else _text(value.interval_text)
+        return f'<tr>{head}<td class="n">{_text(value.value)}</td><td class="interval">{interval}</td></tr>'
     estimate, low, high = (_text(part) for part in value)
     return f'<tr>{head}<td class="n">{estimate}</td><td class="interval">{low} … {high}</td></tr>'
 

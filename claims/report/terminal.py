@@ -5,7 +5,7 @@ from typing import Any, TextIO
 
 from pruneproof.claims.claim import Verdict
 from pruneproof.claims.engine.cell import plain
-from pruneproof.claims.estimates import shown
+from pruneproof.claims.estimates import as_json, shown
 from pruneproof.claims.verification import Result
 
 FIGURES = 4  # measured values per claim on a terminal
@@ -32,7 +32,7 @@ def result_fields(result: Result) -> dict[str, Any]:
         "criterion": claim.criterion,
         "theorem": claim.theorem,
         "verdict": str(outcome.verdict),
-        "measured": outcome.measured,
+        "measured": {name: as_json(value) for name, value in outcome.measured.items()},
         "seeds": outcome.seeds,
         "scope": outcome.scope,
         "says_not": claim.says_not,

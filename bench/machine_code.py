@@ -242,7 +242,7 @@ def _masked() -> tuple[Body, ...]:
 
 
 def _sparse() -> tuple[Body, ...]:
-    from pruneproof.kernels.sparse.triton_kernels import bsr_kernel, csr16_kernel, two_four_kernel
+    from pruneproof.kernels.sparse.triton_kernels import bsr_kernel, csr16_kernel
 
     op, loose = "sparse_linear", ("M", "N")
     dot = {"BIAS": True, "UPCAST": False, "PRECISION": "ieee"}
@@ -253,9 +253,8 @@ def _sparse() -> tuple[Body, ...]:
     bsr = _types(
         "x_ptr:bf16 values_ptr:bf16 columns_ptr:i32 starts_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N K x_stride y_stride"
     )
-    two = _types("x_ptr:bf16 values_ptr:bf16 places_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N K words x_stride y_stride")
     floats = {name: kind.replace("bf16", "fp32") for name, kind in bsr.items()}
-    few, small = {"BM": 16, "BN": 64, "BK": 128} | dot, {"BM": 16, "SIZE": 64, "BK": 64} | dot
+    small = {"BM": 16, "SIZE": 64, "BK": 64} | dot
     large, narrow = ({"BM": 64, "SIZE": 128, "BK": columns} | dot for columns in (128, 32))
     return (
         Body("csr16_1", op, csr16_kernel, csr, one, loose, 4, 3, 4 * 256, ()),
@@ -263,7 +262,6 @@ def _sparse() -> tuple[Body, ...]:
         Body("bsr64", op, bsr_kernel, bsr, small, loose, 4, 3, 64 * 64, EVERYWHERE),
         Body("bsr128", op, bsr_kernel, bsr, large, loose, 8, 3, 128 * 128, EVERYWHERE),
         Body("bsr128_ieee", op, bsr_kernel, floats, narrow, loose, 8, 3, 128 * 32, FLOAT32_CORES),
-        Body("two_four", op, two_four_kernel, two, few, loose, 4, 3, 64 * 128, EVERYWHERE),
     )
 
 

@@ -21,14 +21,12 @@ from pruneproof.kernels.measured import TABLE
 SHAPES = ((4096, 4096), (14336, 4096), (28672, 8192))
 DENSITIES = (0.05, 0.1, 0.2, 0.3, 0.5)
 TOKENS = (1, 2, 4, 8, 16, 32, 64)
-FORMATS = ("csr16", "2:4", "bsr64", "bsr128")
+FORMATS = ("csr16", "bsr64", "bsr128")
 MARGIN = 1.05
 
 
 def mask_for(format: str, out: int, columns: int, density: float) -> Tensor:
     """A random mask of the structure that the format is made for, on the GPU."""
-    if format == "2:4":
-        return (torch.arange(columns, device="cuda") % 4 < 2).expand(out, columns)
     if format.startswith("bsr"):
         size = int(format[3:])
         blocks = torch.rand(out // size, columns // size, device="cuda") < density
@@ -58,14 +56,13 @@ def speedup(format: str, out: int, columns: int, density: float, tokens: int) ->
 
 def rows_for(format: str) -> list[dict[str, Any]]:
     """One row per token count at which some density pays: up to which density, from which size on."""
-    densities = (0.5,) if format == "2:4" else DENSITIES
     rows: list[dict[str, Any]] = []
     for tokens in TOKENS:
         paying = [
             (density, out * columns)
             for out, columns in SHAPES
-            for density in densities
-            if all(speedup(format, out, columns, d, tokens) >= MARGIN for d in densities if d <= density)
+            for density in DENSITIES
+            if all(speedup(format, out, columns, d, tokens) >= MARGIN for d in DENSITIES if d <= density)
         ]
         if paying:
             largest = max(density for density, _ in paying)

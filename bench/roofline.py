@@ -71,8 +71,6 @@ def linear_work(kind: str, tokens: int, out: int, columns: int, density: float, 
         body, groups = ("csr16_1", tokens) if tokens == 1 else ("csr16_4", -(-tokens // 4))
         kept = density * weights
         return Work(4 * kept * groups + activations, 0, counts[body][target] * kept * groups)
-    if kind == "2:4":
-        return Work(1.125 * weights + activations, flops, counts["two_four"][target] * weights * blocks)
     if kind == "bits":
         return Work(2.125 * weights + activations, flops, counts["masked_forward"][target] * weights * blocks)
     if kind.startswith("bsr"):
@@ -127,7 +125,7 @@ def main() -> None:
     print("b bandwidth, t tensor cores, i instruction issue; floors are predictions, not measurements")
 
 
-_KINDS = (("dense", 1), ("bits", 1), ("csr16", 0.3), ("csr16", 0.1), ("csr16", 0.05), ("2:4", 0.5), ("bsr64", 0.5))
+_KINDS = (("dense", 1), ("bits", 1), ("csr16", 0.3), ("csr16", 0.1), ("csr16", 0.05), ("bsr64", 0.5))
 
 if __name__ == "__main__":
     main()

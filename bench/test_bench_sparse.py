@@ -1,4 +1,4 @@
-"""Sparse products on a GPU against cuBLAS, torch's CSR, semi-structured and block-sparse products.
+"""Sparse products on a GPU against cuBLAS, torch's CSR and block-sparse products.
 
 Goals on an H200 in bf16, weights 14336 × 4096 and larger: 1–2 tokens ≥ 1.3 × cuBLAS at density 0.3 and ≥ 3 × at 0.1;
 4–32 tokens ≥ 2 × at 0.1; never slower than dense by more than 5 % under `format="auto"`.
@@ -19,14 +19,11 @@ from pruneproof.kernels import SparseWeight, sparse_linear
 
 pytestmark = pytest.mark.gpu
 SHAPES = [(4096, 4096), (14336, 4096), (28672, 8192)]
-CASES = [("csr16", d) for d in (0.5, 0.3, 0.2, 0.1, 0.05)] + [("2:4", 0.5), ("bsr64", 0.3), ("bsr128", 0.3)]
+CASES = [("csr16", d) for d in (0.5, 0.3, 0.2, 0.1, 0.05)] + [("bsr64", 0.3), ("bsr128", 0.3)]
 
 
 def peer(format: str, dense: Tensor) -> Callable[[Tensor], Tensor]:
     """The product that torch itself has for this structure."""
-    if format == "2:4":
-        structured = torch.sparse.to_sparse_semi_structured(dense)
-        return lambda x: linear(x, structured)
     if format.startswith("bsr"):
         blocks = dense.to_sparse_bsr((int(format[3:]),) * 2)
         return lambda x: linear(x, blocks)

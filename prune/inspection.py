@@ -243,5 +243,5 @@ def _pattern(rows: Tensor) -> str:
     if not bool(rows.any(1).all()) or not bool(rows.any(0).all()):
         return "faster only if empty rows or columns are removed; " + DENSE
     if rows.shape[1] % 4 == 0 and bool((rows.view(len(rows), -1, 4).sum(2) <= 2).all()):
-        return "2:4 pattern: faster on GPUs that support it, after sparsify"
+        return "2:4 pattern: faster on GPUs with sparse tensor cores, by torch.sparse.to_sparse_semi_structured"
     return DENSE

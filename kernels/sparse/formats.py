@@ -10,7 +10,6 @@ from pruneproof.kernels.bits import pack_words, unpack_words
 
 from . import bsr as format_bsr
 from . import csr16 as format_csr16
-from . import two_four as format_two_four
 
 
 class Format(NamedTuple):
@@ -29,5 +28,4 @@ FORMATS = {
     "csr16": Format(format_csr16.pack, format_csr16.unpack),
     "bsr64": Format(lambda weight, keep: format_bsr.pack(weight, 64), format_bsr.unpack),
     "bsr128": Format(lambda weight, keep: format_bsr.pack(weight, 128), format_bsr.unpack),
-    "2:4": Format(format_two_four.pack, format_two_four.unpack),
 }

@@ -5,7 +5,7 @@ from torch import Tensor
 from pruneproof.kernels.backend import interpreting
 from pruneproof.kernels.masked.launch import fused_forward, resolve, unit_rows
 
-from .triton_kernels import bsr_kernel, csr16_kernel, two_four_kernel
+from .triton_kernels import bsr_kernel, csr16_kernel
 
 
 def launch(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
@@ -18,7 +18,7 @@ def launch(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor |
     y = x.new_empty(x.shape[0], out)
     if x.shape[1] == 0:  # an empty sum
         return y.zero_() if bias is None else y.copy_(bias.expand_as(y))
-    {"csr16": _csr16, "bsr64": _bsr, "bsr128": _bsr, "2:4": _two_four}[format](x, parts, bias, y)
+    {"csr16": _csr16, "bsr64": _bsr, "bsr128": _bsr}[format](x, parts, bias, y)
     return y
 
 
@@ -39,13 +39,4 @@ def _bsr(x: Tensor, parts: list[Tensor], bias: Tensor | None, y: Tensor) -> None
         x, *parts, bias, y, tokens, out, x.shape[1], x.stride(0), y.stride(0), BM=bm, SIZE=size, BK=bk,
         BIAS=bias is not None, UPCAST=interpreting(), PRECISION=resolve("default"), num_warps=4 if size == 64 else 8,
         num_stages=3,
-    )  # fmt: skip
-
-
-def _two_four(x: Tensor, parts: list[Tensor], bias: Tensor | None, y: Tensor) -> None:
-    tokens, out = y.shape
-    bm, bn, bk = (16 if tokens <= 16 else 64), 64, 128
-    two_four_kernel[(-(-out // bn), -(-tokens // bm))](
-        x, *parts, bias, y, tokens, out, x.shape[1], parts[1].shape[1], x.stride(0), y.stride(0), BM=bm, BN=bn, BK=bk,
-        BIAS=bias is not None, UPCAST=interpreting(), PRECISION=resolve("default"), num_warps=4, num_stages=3,
     )  # fmt: skip

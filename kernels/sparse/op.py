@@ -50,9 +50,6 @@ def _plan(x: Tensor, format: str, why: str) -> Choice:
     base = choose(OP, x)
     if base.backend == "reference" or format == "dense":
         return Choice(OP, "reference", "dense product", f"{base.reason}; format {format}: {why}")
-    if format == "2:4" and x.dtype == torch.float32:
-        reason = "Triton 3.7.1 lowers this float32 product to TF32 on sm_100 whatever precision is asked for"
-        return Choice(OP, "reference", "dense product", reason)
     return Choice(OP, base.backend, format, f"{base.reason}; format {format}: {why}")
 
 

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Triton bodies of the sparse products: csr16 over non-zeros, block rows, 2:4 decoded to dense tiles. See sparse.md.
+"""Triton bodies of the sparse products: csr16 over non-zeros, block rows. See sparse.md.
 
 `UPCAST` turns 16-bit tiles to float32 before arithmetic, which the interpreter gets wrong for bfloat16. Offsets that
 can pass 2³¹ are 64-bit.
@@ -80,41 +80,6 @@ def bsr_kernel(
         t, part = turn // parts, turn % parts * BK  # pyright: ignore[reportOperatorIssue] (a constexpr is an int)
         column = tl.load(columns_ptr + t) * SIZE + part + inner
         w = tl.load(block + tl.cast(t, tl.int64) * (SIZE * SIZE) + part)
-        x = tl.load(x_row + column[:, None], mask=(m[None, :] < M) & (column[:, None] < K), other=0.0)
-        if UPCAST:
-            w, x = w.to(tl.float32), x.to(tl.float32)
-        acc = tl.dot(w, x, acc, input_precision=PRECISION)
-    if BIAS:
-        acc += tl.load(bias_ptr + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
-    at = y_ptr + m[None, :].to(tl.int64) * y_stride + n[:, None]
-    tl.store(at, acc.to(y_ptr.dtype.element_ty), mask=(m[None, :] < M) & (n[:, None] < N))
-
-
-@jit
-def two_four_kernel(
-    x_ptr, values_ptr, places_ptr, bias_ptr, y_ptr, M, N, K, words, x_stride, y_stride, BM: tl.constexpr,
-    BN: tl.constexpr, BK: tl.constexpr, BIAS: tl.constexpr, UPCAST: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """One [BN, BM] tile of W xᵀ; `words` is the number of 32-bit place words of a row (32 columns each)."""
-    n = tl.program_id(0) * BN + tl.arange(0, BN)
-    m = tl.program_id(1) * BM + tl.arange(0, BM)
-    n_row = tl.minimum(n, N - 1)[:, None].to(tl.int64) * words  # rows past the end read the last one, stored nowhere
-    acc = tl.zeros((BN, BM), tl.float32)
-    x_row = x_ptr + m[None, :].to(tl.int64) * x_stride
-    for t in range(0, tl.cdiv(words * 32, BK)):
-        word = t * (BK // 32) + tl.arange(0, BK // 32)
-        half = t * (BK // 2) + tl.arange(0, BK // 2)
-        packed = tl.load(places_ptr + n_row + word[None, :], mask=word[None, :] < words, other=4)
-        nibble = tl.reshape(packed[:, :, None] >> (4 * tl.arange(0, 8))[None, None, :], (BN, BK // 4))
-        pair = tl.load(values_ptr + n_row * 16 + half[None, :], mask=half[None, :] < words * 16, other=0.0)
-        first, second = tl.split(tl.reshape(pair, (BN, BK // 4, 2)))
-        lower, upper = nibble & 3, (nibble >> 2) & 3
-        w0 = tl.where(lower == 0, first, tl.where(upper == 0, second, 0.0))
-        w1 = tl.where(lower == 1, first, tl.where(upper == 1, second, 0.0))
-        w2 = tl.where(lower == 2, first, tl.where(upper == 2, second, 0.0))
-        w3 = tl.where(lower == 3, first, tl.where(upper == 3, second, 0.0))
-        w = tl.reshape(tl.join(tl.join(w0, w2), tl.join(w1, w3)), (BN, BK))
-        column = t * BK + tl.arange(0, BK)
         x = tl.load(x_row + column[:, None], mask=(m[None, :] < M) & (column[:, None] < K), other=0.0)
         if UPCAST:
             w, x = w.to(tl.float32), x.to(tl.float32)

@@ -17,7 +17,6 @@ from pruneproof.kernels.backend import FLOATS, require_tensors
 from pruneproof.kernels.bits import BitMask, live_fraction
 from pruneproof.kernels.measured import COMMAND, measured_rows
 
-from . import two_four as format_two_four
 from .formats import FORMATS
 
 
@@ -39,8 +38,6 @@ def decide(weight: Tensor, keep: Tensor, batch: int | None) -> tuple[str, str]:
 
 def _stored_fraction(name: str, keep: Tensor) -> float:
     """Which fraction of the weights the format stores; above 1 where it cannot hold them."""
-    if name == "2:4":
-        return 0.5 if format_two_four.fits(keep) else 2.0
     if name.startswith("bsr"):
         return live_fraction(keep, int(name[3:]))
     if name == "csr16" and keep.shape[1] > 65_536:
@@ -56,16 +53,16 @@ class SparseWeight:
     """A weight (out, in) whose zeros are not stored; build it by `from_dense`.
 
     **Arguments**
-    - `format`: "dense", "bits", "csr16", "bsr64", "bsr128" or "2:4".
+    - `format`: "dense", "bits", "csr16", "bsr64" or "bsr128".
     - `shape`: (out, in).
     - `parts`: the tensors of the format, as its module describes them.
     - `reason`: why this format.
 
     Example:
         >>> import torch
-        >>> sparse = SparseWeight.from_dense(torch.tensor([[0.0, 2.0, 0.0, 1.0]]), format="2:4")
+        >>> sparse = SparseWeight.from_dense(torch.tensor([[0.0, 2.0, 0.0, 1.0]]), format="csr16")
         >>> sparse.to_dense().tolist(), sparse.format
-        ([[0.0, 2.0, 0.0, 1.0]], '2:4')
+        ([[0.0, 2.0, 0.0, 1.0]], 'csr16')
     """
 
     format: str

@@ -11,19 +11,18 @@ from pruneproof.kernels.sparse.formats import FORMATS
 SHAPES = [(1, 1), (7, 17), (33, 65), (129, 300), (3, 1030), (0, 4), (4, 0)]
 
 
-def weight_and_mask(out: int, columns: int, format: str) -> tuple[torch.Tensor, torch.Tensor]:
+def weight_and_mask(out: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(out + columns)
     weight = torch.randn(out, columns, generator=generator)
     mask = torch.rand(out, columns, generator=generator) < 0.5
-    place = torch.arange(columns) % 4
-    return weight, mask & ((place == 0) | (place == 3)) if format == "2:4" else mask
+    return weight, mask
 
 
 @pytest.mark.parametrize("format", [*FORMATS, "auto", "bsr"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_round_trip_is_exact(format: str, shape: tuple[int, int], dtype: torch.dtype) -> None:
-    weight, mask = weight_and_mask(*shape, format)
+    weight, mask = weight_and_mask(*shape)
     weight = weight.to(dtype)
     expected = torch.where(mask, weight, 0)
     for given in (mask, BitMask.pack(mask)):
@@ -40,11 +39,10 @@ def test_kept_infinities_and_nans_survive_and_masked_ones_vanish(format: str) ->
 
 
 def test_bytes_are_those_of_the_parts() -> None:
-    """16-bit values: csr16 takes 4 bytes per entry and 4 per row, 2:4 takes 1.125 per weight, blocks whole tiles."""
+    """16-bit values: csr16 takes 4 bytes per entry and 4 per row, blocks whole tiles."""
     weight = torch.zeros(64, 256, dtype=torch.bfloat16)
     weight[:, ::4] = 1
     assert SparseWeight.from_dense(weight, format="csr16").nbytes == 64 * 64 * 4 + 65 * 4
-    assert SparseWeight.from_dense(weight, format="2:4").nbytes == 64 * 256 * 9 // 8
     assert SparseWeight.from_dense(weight, format="bits").nbytes == 64 * 256 * 17 // 8
     assert SparseWeight.from_dense(weight, format="dense").nbytes == weight.nbytes
     weight[:, 64:] = 0
@@ -66,13 +64,13 @@ def test_auto_says_that_nothing_was_measured() -> None:
 
 def test_auto_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
-        {"format": "2:4", "max_tokens": 64, "max_stored": 0.5, "min_weights": 1},
+        {"format": "bits", "max_tokens": 64, "max_stored": 0.1, "min_weights": 1},
         {"format": "csr16", "max_tokens": 2, "max_stored": 0.3, "min_weights": 1},
         {"format": "bsr64", "max_tokens": None, "max_stored": 0.5, "min_weights": 1},
     ]
     monkeypatch.setattr(weight_module, "measured_rows", lambda: {"cpu": rows})
     scattered = torch.rand(128, 128, generator=torch.Generator().manual_seed(0)) < 0.2
-    structured = torch.arange(128).expand(128, 128) % 4 < 2
+    structured = torch.arange(128).expand(128, 128) % 16 < 1
     corner = torch.zeros(128, 128, dtype=torch.bool)
     corner[:64, :64] = True
     weight = torch.ones(128, 128)
@@ -80,7 +78,7 @@ def test_auto_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
         SparseWeight.from_dense(weight, mask, batch=batch).format
         for mask, batch in ((structured, 8), (scattered, 1), (scattered, 3), (corner, None), (scattered, None))
     ]
-    assert chosen == ["2:4", "csr16", "dense", "bsr64", "dense"]
+    assert chosen == ["bits", "csr16", "dense", "bsr64", "dense"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +92,6 @@ def test_auto_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
         (torch.ones(3, 3), torch.ones(3, 3), "auto", "bool mask of shape"),
         (torch.ones(3, 3), None, "ellpack", "a format in"),
         (torch.ones(1, 65_537), None, "csr16", "at most 65536 columns"),
-        (torch.ones(2, 4), None, "2:4", "columns 0 to 3"),
     ],
 )
 def test_refuses(weight: torch.Tensor, mask: torch.Tensor | None, format: str, said: str) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.errors import PruneproofError
-from pruneproof.prune import MaskedLinear, Masks, SparseLinear, make_permanent, random, select, sparsify
+from pruneproof.prune import MaskedLinear, Masks, SparseLinear, make_permanent, random, sparsify
 
 X = torch.randn(6, 32, generator=torch.Generator().manual_seed(0))
 
@@ -17,10 +17,7 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64, bias=False), nn.ReLU(), nn.Linear(64, 8))
 
 
-def masks(scope: str = "global") -> Masks:
-    if ":" in scope:
-        torch.manual_seed(1)
-        return select({n: torch.rand_like(p) for n, p in network().named_parameters() if p.ndim == 2}, scope=scope)
+def masks() -> Masks:
     return random(network(), density=0.1, generator=torch.Generator().manual_seed(0))
 
 
@@ -38,9 +35,9 @@ def rounding(net: nn.Module, x: Tensor) -> float:
     return 3 * 66 * 2.0**-24 * magnitude(net, x)
 
 
-@pytest.mark.parametrize("format", ["masked", "bits", "csr16", "bsr64", "dense", "auto", "2:4"])
+@pytest.mark.parametrize("format", ["masked", "bits", "csr16", "bsr64", "dense", "auto"])
 def test_outputs_are_those_of_the_masked_model(format: str) -> None:
-    net, kept = network(), masks("2:4" if format == "2:4" else "global")
+    net, kept = network(), masks()
     dense = kept.apply_(copy.deepcopy(net))
     sparse = sparsify(net, kept, format=format)
     assert float((sparse(X) - dense(X)).abs().max().detach()) <= rounding(dense, X)
@@ -132,12 +129,12 @@ def test_modes_and_gradients_are_those_of_the_model_there_and_back(format: str) 
     assert [name for name, _ in permanent.named_parameters()] == [name for name, _ in net.named_parameters()]
 
 
-@pytest.mark.parametrize("format", ["masked", "bits", "csr16", "bsr64", "2:4"])
+@pytest.mark.parametrize("format", ["masked", "bits", "csr16", "bsr64"])
 def test_under_autocast_a_layer_rounds_as_an_ordinary_one(format: str) -> None:
     """Both networks round operands alike and three outputs to bfloat16, at most twice (the product, then the bias), by
     2⁻⁸ each; (1 + 2⁻⁸)¹² < 1.05 covers the growth of what is rounded, and 3·γ₆₅ of float32 in it.
     """
-    net, kept = network(), masks("2:4" if format == "2:4" else "global")
+    net, kept = network(), masks()
     sparse, dense = sparsify(net, kept, format=format), kept.apply_(copy.deepcopy(net))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found, expected = sparse(X), dense(X)

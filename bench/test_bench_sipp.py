@@ -17,7 +17,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
-from pruneproof.claims.sensitivity.settings import images, trained
+from pruneproof.claims.sensitivity.setting import images, trained
 from pruneproof.prune import certify, magnitude, sipp
 from pruneproof.prune.certification import back_substitution as substitution
 from pruneproof.prune.certification.interval_bounds import Enclosure

@@ -1,18 +1,18 @@
 """Sensitivity-informed pruning (Baykal, Liebenwein, Gilitschenski, Feldman, Rus): seven claims on real digits.
 
-In the paper's order: `settings` (networks and data), `rows` (SP1), `population` (SP2), `guarantee` (SP3), `mixture`
-(SP4), `data_free` (SP5), `size` (SP6), `isolation` (SP7), `figures`.
+Each claim is one module, found by its id (`sp1_half_rows` holds SP1). `setting` has the networks, the data and the
+pruning methods that several claims compare.
 """
 
 from pruneproof.claims.claim import Paper
 
-from .data_free import SP5
-from .guarantee import SP3
-from .isolation import SP7
-from .mixture import SP4
-from .population import SP2
-from .rows import SP1
-from .size import SP6
+from .sp1_half_rows import SP1
+from .sp2_population import SP2
+from .sp3_network_guarantee import SP3
+from .sp4_mixture import SP4
+from .sp5_data_free import SP5
+from .sp6_size import SP6
+from .sp7_isolation import SP7
 
 PAPER = Paper(
     "sensitivity",
@@ -23,4 +23,4 @@ PAPER = Paper(
 )
 CLAIMS = (SP1, SP2, SP3, SP4, SP5, SP6, SP7)
 
-__all__ = ["SP1", "SP2", "SP3", "SP4", "SP5", "SP6", "SP7", "Paper"]
+__all__ = ["CLAIMS", "PAPER"]

@@ -1,19 +1,21 @@
 """The sensitivity claims: their criteria refuse what they should, their cells repeat bit for bit, figures draw."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from matplotlib.figure import Figure as Canvas
 
 from pruneproof.claims.claim import Claim, Scale, Verdict
-from pruneproof.claims.sensitivity import CLAIMS, SP1, SP2, SP3, SP4, SP5, SP6, SP7
+from pruneproof.claims.sensitivity import CLAIMS
 
 Rows = list[dict[str, Any]]
+SP1, SP2, SP3, SP4, SP5, SP6, SP7 = CLAIMS
 
 
 def _rows(claim: Claim, cells: list[dict[str, Any]]) -> Rows:
-    return [{**cell, **row} for cell in cells for row in claim.measure(cell)]
+    return [{**cell, **asdict(row)} for cell in cells for row in claim.measure(cell)]
 
 
 SMALL: dict[str, list[dict[str, Any]]] = {
@@ -37,7 +39,7 @@ def test_a_small_run_is_judged_repeats_and_draws(claim: Claim) -> None:
     rows = _rows(claim, cells)
     outcome = claim.judge(rows)
     assert outcome.verdict in (Verdict.HOLDS, Verdict.INCONCLUSIVE)
-    assert json.dumps(claim.measure(cells[0]), allow_nan=False) == json.dumps(claim.measure(cells[0]))
+    assert json.dumps(_rows(claim, cells[:1]), allow_nan=False) == json.dumps(_rows(claim, cells[:1]))
     for figure in claim.figures(rows) if claim.figures else []:
         figure.draw(Canvas())
 
@@ -87,7 +89,7 @@ def test_sp4_and_sp5_are_not_reproduced_when_the_other_is_better() -> None:
 
 
 def test_sp5_needs_every_comparison() -> None:
-    from pruneproof.claims.sensitivity.pruners import DATA_FREE, INFORMED
+    from pruneproof.claims.sensitivity.setting import DATA_FREE, INFORMED
 
     def rows(worst: float) -> Rows:
         levels = dict.fromkeys((*INFORMED, *DATA_FREE), 2.0) | {"sipp best": 1.0, "magnitude": worst}
@@ -112,11 +114,17 @@ def test_sp6_is_violated_above_and_vacuous_at_the_size() -> None:
 
 
 def test_sp7_is_not_reproduced_below_random() -> None:
-    from pruneproof.claims.sensitivity.isolation import METHODS
+    from pruneproof.claims.sensitivity.sp7_isolation import METHODS
 
     def rows(sipp: float) -> Rows:
         return [
-            {"density": 0.05, "method": m, "seed": seed, "accuracy": (sipp if m.startswith("sipp") else 90) + seed}
+            {
+                "density": 0.05,
+                "method": m,
+                "seed": seed,
+                "kept": 9,
+                "accuracy": (sipp if m.startswith("sipp") else 90) + seed,
+            }
             for m in METHODS
             for seed in range(4)
         ]

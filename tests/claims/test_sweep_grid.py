@@ -150,5 +150,6 @@ def test_a_dataclass_instance_is_a_row_and_is_read_back_as_one(folder: Path) -> 
     for function, rows in (("one", 1), ("two", 2)):
         answer = compute(f"dataclass_study:{function}", '{"a": 3}')
         assert json.loads(answer.rows) == [expected] * rows, answer.error
-    (fit,) = read_rows(find("dataclass_study:Fit"), [expected | {"unknown": 1}])
+    kind: Any = find("dataclass_study:Fit")
+    (fit,) = read_rows(kind, [expected | {"unknown": 1}])
     assert (fit.a, fit.error, fit.sizes) == (3, 0.5, [1, 2])

@@ -5,14 +5,15 @@ or embeddings. Names are those of `named_parameters()` of the plain module: the 
 `DistributedDataParallel` do not show in them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidTypeError, PruneproofError, UnknownNameError, described
 
 _LAYERS = (
     nn.Linear,
@@ -21,6 +22,7 @@ _LAYERS = (
 )
 
 
+Patterns = str | Sequence[str]  # shell patterns of parameter or module names
 _PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")  # of nn.MultiheadAttention
 
 
@@ -148,3 +150,68 @@ def parameters_named(model: nn.Module, shapes: Mapping[str, torch.Size], *, wher
             where, required="one name per tied weight", received=list(found), remedy="keep one of the names"
         )
     return found
+
+
+def chosen_weights(model: nn.Module, include: Patterns, exclude: Patterns, *, where: str) -> dict[str, nn.Parameter]:
+    """The prunable weights that the patterns leave, in the order of `prunable`.
+
+    A shell pattern (`*`, `?`, `[…]`, case matters; `*` also runs over dots) matches the name of a
+    parameter or of a module, and a module covers all parameters inside it. A tied weight goes by
+    each of its names.
+
+    Args:
+        model: Any module, possibly wrapped.
+        include: Patterns of what may be pruned; none means everything.
+        exclude: Patterns of what stays dense.
+        where: The public function that asks, for messages.
+
+    Returns:
+        Parameter name → the model's own parameter.
+
+    Raises:
+        UnknownNameError: A pattern matches nothing, or nothing is left.
+    """
+    weights = prunable(model)
+    names: dict[int, list[str]] = {}
+    for name, parameter in unwrapped(model).named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    everything = [name for several in names.values() for name in several]
+    kept = dict(weights)
+    included, excluded = _patterns(include, "include", where), _patterns(exclude, "exclude", where)
+    if included:
+        _refuse_unmatched(included, [n for w in weights.values() for n in names[id(w)]], "include", where)
+        kept = {name: w for name, w in kept.items() if any(_matches(n, included) for n in names[id(w)])}
+    if excluded:
+        _refuse_unmatched(excluded, everything, "exclude", where)
+        kept = {name: w for name, w in kept.items() if not any(_matches(n, excluded) for n in names[id(w)])}
+    if not kept:
+        raise UnknownNameError(
+            f"{where}: the patterns leave nothing to prune (include={included or 'everything'}, exclude={excluded}). "
+            f"The model has {len(weights)} prunable weights, the first of them {next(iter(weights))}."
+        )
+    return kept
+
+
+def _patterns(patterns: Patterns, argument: str, where: str) -> list[str]:
+    listed = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(listed, list | tuple) or not all(isinstance(pattern, str) for pattern in listed):
+        raise InvalidTypeError(
+            f"{where}: {argument} must be one shell pattern or a list of them, got {described(patterns)}. "
+            f'Pass, for example, {argument}=["lm_head", "*.attention.*"].'
+        )
+    return list(listed)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    parts = name.split(".")
+    prefixes = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    return any(fnmatchcase(prefix, pattern) for prefix in prefixes for pattern in patterns)
+
+
+def _refuse_unmatched(patterns: Sequence[str], names: Sequence[str], argument: str, where: str) -> None:
+    for pattern in patterns:
+        if not any(_matches(name, [pattern]) for name in names):
+            raise UnknownNameError(
+                f"{where}: the {argument} pattern {pattern!r} matches no {'prunable weight' * (argument == 'include')}"
+                f"{'parameter or module' * (argument == 'exclude')} of the model. Its names look like {names[0]}."
+            )

@@ -67,7 +67,7 @@ def _recording(model: nn.Module, weights: dict[str, nn.Parameter], squares: dict
 
     def record(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
         name = names[id(layer.weight)]
-        squares[name] += _squared_inputs(layer, arguments)
+        squares[name] += squared_inputs(layer, arguments)
         seen.add(name)
 
     layers = [module for module in model.modules() if id(getattr(module, "weight", None)) in names]
@@ -97,7 +97,7 @@ def _wide(weight: Tensor) -> torch.dtype:
 
 
 @torch.enable_grad()
-def _squared_inputs(layer: nn.Module, arguments: tuple[Any, ...]) -> Tensor:
+def squared_inputs(layer: nn.Module, arguments: tuple[Any, ...]) -> Tensor:
     """Σ x² as each weight reads it: the gradient of Σ f(x²; w), whatever w is."""
     squared, *rest = arguments
     alone, wide = _Alone(layer), _wide(layer.get_parameter("weight"))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from heapq import heapify, heappop, heappush
 
-from pruneproof.errors import PruneproofError, described
+from pruneproof.errors import InvalidValueError, PruneproofError, described
 
 
 def kept_count(density: float | None, total: int, *, where: str, argument: str = "density=0.1") -> int:
@@ -45,6 +45,32 @@ def kept_count(density: float | None, total: int, *, where: str, argument: str =
             required=f"a density that keeps at least one of {total} weights",
             received=density,
             remedy=f"pass at least {1 / total:.3g}, the density of one weight",
+        )
+    return count
+
+
+def row_count(density: float | None, length: int, name: str, *, where: str) -> int:
+    """How many weights each row of a layer keeps: the nearest whole number to length × density, halves rounded up.
+
+    Args:
+        density: The kept fraction, in (0, 1].
+        length: The number of weights in a row.
+        name: The layer, for the message.
+        where: The public function that asks, for the message.
+
+    Raises:
+        InvalidValueError: No weight of the row would be left.
+
+    Example:
+        >>> row_count(0.25, 6, "weight", where="select")
+        2
+    """
+    kept_count(density, 10**9, where=where)  # refuses what is no density
+    count = math.floor(Fraction(density or 0) * length + Fraction(1, 2))
+    if count == 0:
+        raise InvalidValueError(
+            f"{where}: density {density} empties every row of {name}, which has {length} weights per row. "
+            f"Pass at least {1 / length:.3g}, or leave the layer out."
         )
     return count
 

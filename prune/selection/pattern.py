@@ -18,7 +18,7 @@ from pruneproof.errors import PruneproofError, described
 def read_pattern(scope: str, *, where: str) -> tuple[int, int] | None:
     """Read `"n:m"` as two numbers with 1 ≤ n ≤ m; `None` if the scope is not a pattern."""
     if not isinstance(scope, str):
-        required, remedy = 'scope "global", "layer", "erk" or a pattern such as "2:4"', "pass one as a string"
+        required, remedy = 'scope "global", "layer", "row", "erk" or a pattern such as "2:4"', "pass one as a string"
         raise PruneproofError(where, required=required, received=described(scope), remedy=remedy)
     if ":" not in scope:
         return None
@@ -46,17 +46,18 @@ def require_pattern_budget(density: object, count: object, n: int, m: int, *, wh
 def pattern_masks(scores: Mapping[str, Tensor], n: int, m: int, *, where: str) -> dict[str, Tensor]:
     """Keep the n highest scores of every m consecutive ones; among equals the lowest index."""
     for name, score in scores.items():
-        if _row_length(score) % m:
+        if row_length(score) % m:
             raise PruneproofError(
                 where,
                 required=f"rows of a length that {m} divides",
-                received=f"{_row_length(score)} weights per row in {name}",
+                received=f"{row_length(score)} weights per row in {name}",
                 remedy=f"leave {name} out of the scores, or choose another pattern",
             )
     return {name: _balanced(score.detach(), n, m) for name, score in scores.items()}
 
 
-def _row_length(score: Tensor) -> int:
+def row_length(score: Tensor) -> int:
+    """The number of weights in a row of the (outputs, inputs × kernel) matrix."""
     return score.shape[1:].numel() if score.ndim > 1 else score.numel()
 
 

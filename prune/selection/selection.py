@@ -1,19 +1,21 @@
 """Turn scores into masks with exact counts: the highest survive, and among equals the lowest index.
 
 A scope says how the count is shared among layers. Selection itself is always `top_k_masks`: over all layers at once
-(`"global"`), in each layer (`"layer"`, `"erk"`, counts by layer), or in each group of m weights (`"2:4"`, `"8:64"`).
+(`"global"`), in each layer (`"layer"`, `"erk"`, counts by layer), in each row (`"row"`), or in each group of m weights
+(`"2:4"`, `"8:64"`).
 """
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError, described, require_type
+from pruneproof.errors import InvalidValueError, PruneproofError, described, require_type
 from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune.masks.masks import Masks
 
-from .budget import erk, kept_count, layer_counts, uniform
-from .pattern import pattern_masks, read_pattern, require_pattern_budget
+from .budget import erk, kept_count, layer_counts, row_count, uniform
+from .pattern import pattern_masks, read_pattern, require_pattern_budget, row_length
 
 _WHERE = "select"
 
@@ -40,6 +42,8 @@ def select(
     - `scope`: how the count is shared among the layers.
         - `"global"`: the highest scores of the model; a layer may become empty.
         - `"layer"`: every layer at the same density, rounded so that the total is exact (`budget.uniform`).
+        - `"row"`: every row of the (outputs, inputs × kernel) matrix keeps the nearest whole number to its length ×
+          density; give a density, no count.
         - `"erk"`: in proportion to the sum of a layer's dimensions, full layers dense (`budget.erk`).
         - `"n:m"` with two numbers, as in `"2:4"`: exactly n of every m consecutive weights of each row of the
           (outputs, inputs × kernel) matrix, which m must divide. The pattern fixes the density at n/m, which
@@ -48,7 +52,7 @@ def select(
     **Returns:** `Masks` with the names and shapes of the scores.
 
     **Raises:** `PruneproofError` for NaN, a density outside (0, 1], a count out of range, neither or both of them, or
-    a budget that leaves a layer empty under `"layer"` and `"erk"`. Nothing is changed.
+    a budget that leaves a layer empty under `"layer"` and `"erk"` or a row under `"row"`. Nothing is changed.
 
     Example:
         >>> import torch
@@ -59,17 +63,59 @@ def select(
         tensor([ True, False, False])
         >>> select(scores, density=0.5, scope="layer").counts
         {'a': 1, 'b': 2}
+        >>> dict(select({"a": torch.tensor([[1.0, 4.0], [3.0, 2.0]])}, density=0.5, scope="row"))["a"]
+        tensor([[False,  True],
+                [ True, False]])
     """
     _check_scores(scores)
     pattern = read_pattern(scope, where=_WHERE)
     if pattern is not None:
         require_pattern_budget(density, count, *pattern, where=_WHERE)
         return Masks(pattern_masks(scores, *pattern, where=_WHERE))
+    if scope == "row":
+        return _by_row(scores, density, count)
     if scope == "global" and not isinstance(count, Mapping):
         total = sum(score.numel() for score in scores.values())
         return Masks(dict(zip(scores, top_k_masks(list(scores.values()), _total(total, density, count)), strict=True)))
     counts = _by_layer(scores, density, count, scope)
     return Masks({name: top_k_masks([score], counts[name])[0] for name, score in scores.items()})
+
+
+def _by_row(scores: Mapping[str, Tensor], density: float | None, count: int | Mapping[str, int] | None) -> Masks:
+    if density is None or count is not None:
+        raise InvalidValueError(
+            f'{_WHERE}: scope "row" takes a density and no count, got density={density}, count={described(count)}. '
+            "Pass, for example, density=0.5."
+        )
+    counts = {n: row_count(density, row_length(s), n, where=_WHERE) for n, s in scores.items() if s.numel()}
+    return Masks(
+        {
+            name: row_masks(score.detach().reshape(-1, row_length(score)), counts[name]).reshape(score.shape)
+            if score.numel()
+            else torch.zeros_like(score, dtype=torch.bool)
+            for name, score in scores.items()
+        }
+    )
+
+
+def row_masks(scores: Tensor, count: int) -> Tensor:
+    """Mark the `count` highest scores of each row, among equals those of lowest index.
+
+    Example:
+        >>> row_masks(torch.tensor([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]]), 1)
+        tensor([[False,  True, False],
+                [ True, False, False]])
+    """
+    if count >= scores.shape[1] or count == 0:
+        return torch.full(scores.shape, count > 0, dtype=torch.bool, device=scores.device)
+    threshold = scores.kthvalue(scores.shape[1] - count + 1, dim=1, keepdim=True).values
+    kept = scores >= threshold
+    crowded = (kept.sum(1) > count).nonzero()[:, 0]  # rows with more equals at the threshold than places
+    if len(crowded):
+        above, equal = scores[crowded] > threshold[crowded], scores[crowded] == threshold[crowded]
+        places = count - above.sum(1, keepdim=True)
+        kept[crowded] = above | (equal & (equal.cumsum(1) <= places))
+    return kept
 
 
 def _check_scores(scores: Mapping[str, Tensor]) -> None:
@@ -126,7 +172,7 @@ def _by_layer(
     if scope not in ("layer", "erk"):
         raise PruneproofError(
             _WHERE,
-            required='scope "global", "layer", "erk" or a pattern such as "2:4"',
+            required='scope "global", "layer", "row", "erk" or a pattern such as "2:4"',
             received=scope,
             remedy="use one",
         )

@@ -69,7 +69,10 @@ def test_synflow_takes_a_pattern(folder: Path) -> None:
     [
         ([], "--density: needs the kept fraction, in (0, 1]; received none; pass e.g. --density 0.1"),
         (["--scope", "erk"], "--density: needs the kept fraction"),
-        (["--scope", "rows", "--density", "0.5"], "--scope: needs global, layer, erk or N:M; received rows"),
+        (
+            ["--scope", "rows", "--density", "0.5"],
+            "--scope must be global, layer, row, erk or N:M",
+        ),
         (["--scope", "4:2"], "--scope: needs two numbers n:m"),
         (["--scope", "2:4", "--density", "0.25"], "--density: needs no count, and no density but n/m = 2/4"),
         (["--method", "random", "--density", "0.5", "--seed", "9" * 23], "--seed: needs a seed from -2^63 to 2^64 - 1"),

@@ -2,12 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import tyro
 from rich.console import Console
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError, PruneproofError
 
 from ._checkpoint import load_model, tensors
 
@@ -17,13 +17,25 @@ if TYPE_CHECKING:
     from pruneproof.prune import Masks
 
 
+class _Patterns(TypedDict):
+    """Which weights are pruned, as the methods take it."""
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+
 def main(
     model: tyro.conf.Positional[Path],
     factory: str,
     out: Path,
     density: Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")] = None,
-    method: Literal["magnitude", "random", "snip", "grasp", "grasp_abs", "synflow"] = "magnitude",
-    scope: Annotated[str, tyro.conf.arg(metavar="{global,layer,erk,N:M}")] = "global",
+    method: Literal["magnitude", "random", "snip", "grasp", "grasp_abs", "synflow", "wanda"] = "magnitude",
+    scope: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="{global,layer,row,erk,N:M}", help_behavior_hint="(default: global; wanda: row)"),
+    ] = None,
+    include: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN …", help_behavior_hint="")] = (),
+    exclude: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN …", help_behavior_hint="")] = (),
     batch: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
     input_shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N …", help_behavior_hint="")] = (),
     masks: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
@@ -32,7 +44,7 @@ def main(
     """Write a pruned copy of a checkpoint; the checkpoint itself is left alone.
 
     SNIP and GraSP need --batch: a safetensors file with `inputs` and integer `targets`, scored by cross-entropy.
-    SynFlow needs --input-shape.
+    Wanda needs --batch with `inputs` alone. SynFlow needs --input-shape.
 
     Example: pruneproof prune model.safetensors --factory my_package.nets:resnet20 --density 0.1 --out
     pruned.safetensors
@@ -40,23 +52,29 @@ def main(
     Args:
         model: a safetensors file.
         factory: package.module:function that builds the module of the checkpoint.
-        density: the kept fraction of all convolution and linear weights, in (0, 1]; not needed with a scope N:M.
+        density: the kept fraction of the convolution and linear weights that are pruned, in (0, 1]; not needed with a
+            scope N:M.
         out: the safetensors file to write.
         method: how weights are scored.
-        scope: global: the highest scores of the model; layer: one density in all layers; erk: Erdős–Rényi-kernel;
-            2:4 and the like: two of every four consecutive weights of a row (synflow then computes the flow once).
-        batch: scoring examples for snip, grasp and grasp_abs, which alone take it.
+        scope: global: the highest scores of the model; layer: one density in all layers; row: one density in all
+            outputs; erk: Erdős–Rényi-kernel; 2:4 and the like: two of every four consecutive weights of a row (synflow
+            then computes the flow once).
+        include: shell patterns of the parameters or modules that may be pruned, such as "layer1.*"; all if left out.
+        exclude: shell patterns of those that stay dense.
+        batch: scoring examples for snip, grasp, grasp_abs and wanda, which alone take it.
         input_shape: shape of a batch of one example, for synflow, which alone takes it.
         masks: also write the masks, packed, to this file.
         seed: for random, which alone takes it; 0 if left out.
     """
     _check_options(method, batch, input_shape, seed)
+    scope = scope or ("row" if method == "wanda" else "global")
     _check_budget(density, scope)
     _check_paths({"the checkpoint": model, "--batch": batch, "--out": out, "--masks": masks})
     with Console(stderr=True).status("reading the model") as status:  # shown on a terminal only
         network = load_model(model, factory)
         status.update(f"scoring {sum(p.numel() for p in network.parameters()):,} parameters by {method}")
-        kept = _masks(network, method, density, scope, batch, input_shape, seed)
+        patterns = _Patterns(include=include, exclude=exclude)
+        kept = _masks(network, method, density, scope, batch, input_shape, seed, patterns)
         status.update("following what is left from the input to the output")
         warning = _dead(network, kept, input_shape or _shape(batch))
         status.update("writing")
@@ -70,7 +88,7 @@ def main(
 
 def _check_options(method: str, batch: Path | None, input_shape: tuple[int, ...], seed: int | None) -> None:
     """Refuse what the method would ignore."""
-    scored = method in ("snip", "grasp", "grasp_abs")
+    scored = method in ("snip", "grasp", "grasp_abs", "wanda")
     ignored = {"--batch": batch and not scored, "--input-shape": input_shape and method != "synflow"}
     ignored["--seed"] = seed is not None and method != "random"
     for option, given in ignored.items():
@@ -92,9 +110,8 @@ def _check_budget(density: float | None, scope: str) -> None:
     pattern = read_pattern(scope, where="--scope")
     if pattern is not None:
         require_pattern_budget(density, None, *pattern, where="--density")
-    elif scope not in ("global", "layer", "erk"):
-        remedy = "choose one"
-        raise PruneproofError("--scope", required="global, layer, erk or N:M", received=scope, remedy=remedy)
+    elif scope not in ("global", "layer", "row", "erk"):
+        raise InvalidValueError(f"--scope must be global, layer, row, erk or N:M such as 2:4, got {scope}.")
     elif density is None:
         required, remedy = "the kept fraction, in (0, 1]", "pass e.g. --density 0.1, or a --scope such as 2:4"
         raise PruneproofError("--density", required=required, received="none", remedy=remedy)
@@ -148,6 +165,7 @@ def _masks(
     batch: Path | None,
     input_shape: tuple[int, ...],
     seed: int | None,
+    patterns: _Patterns,
 ) -> "Masks":
     import torch
 
@@ -155,27 +173,34 @@ def _masks(
     from pruneproof.prune.methods.at_initialization import SYNFLOW_ITERATIONS
 
     if method == "magnitude":
-        return prune.magnitude(network, density=density, scope=scope)
+        return prune.magnitude(network, density=density, scope=scope, **patterns)
     if method == "random":
-        return prune.random(network, density=density, scope=scope, generator=torch.Generator().manual_seed(seed or 0))
+        return prune.random(
+            network, density=density, scope=scope, generator=torch.Generator().manual_seed(seed or 0), **patterns
+        )
     if method == "synflow":
         if not input_shape:
             remedy = "pass e.g. --input-shape 1 3 32 32"
             raise PruneproofError("--method synflow", required="an input shape", received="none", remedy=remedy)
         iterations = 1 if ":" in scope else SYNFLOW_ITERATIONS  # a pattern has one density
-        return prune.synflow(network, input_shape, density=density, scope=scope, iterations=iterations)
+        return prune.synflow(network, input_shape, density=density, scope=scope, iterations=iterations, **patterns)
+    if method == "wanda":
+        return prune.wanda(network, _batch(batch, method)[0], density=density, scope=scope, **patterns)
     score = {"snip": prune.snip, "grasp": prune.grasp, "grasp_abs": prune.grasp_abs}[method]
-    return score(network, torch.nn.functional.cross_entropy, _batch(batch, method), density=density, scope=scope)
+    examples = _batch(batch, method)
+    return score(network, torch.nn.functional.cross_entropy, examples, density=density, scope=scope, **patterns)
 
 
 def _batch(batch: Path | None, method: str) -> "tuple[Tensor, Tensor]":
-    remedy = "pass --batch FILE with the tensors inputs and targets"
+    """Inputs and targets of the file; where the method looks at no targets, the inputs stand for them too."""
+    names = ["inputs"] if method == "wanda" else ["inputs", "targets"]
+    remedy = f"Pass --batch FILE with the tensor{'s' * (len(names) > 1)} {' and '.join(names)}."
     if batch is None:
-        raise PruneproofError(f"--method {method}", required="a scoring batch", received="none", remedy=remedy)
+        raise InvalidValueError(f"--method {method} needs a scoring batch, and none was given. {remedy}")
     found = tensors(batch)
-    if not {"inputs", "targets"} <= found.keys():
-        raise PruneproofError("--batch", required="inputs and targets", received=sorted(found), remedy=remedy)
-    return found["inputs"], found["targets"]
+    if not found.keys() >= set(names):
+        raise InvalidValueError(f"--batch {batch} holds {sorted(found)}. {remedy}")
+    return found["inputs"], found[names[-1]]
 
 
 def _write(network: "nn.Module", out: Path) -> None:

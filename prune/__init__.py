@@ -6,6 +6,7 @@ if __name__ == "prune":  # the checkout root is on sys.path
     )
 
 from . import scores
+from .calibration import BlockProgress, CalibratedResult, LayerReport, calibrated, calibrated_sweep
 from .certification import (
     PopulationCertificate,
     RegionCertificate,
@@ -20,7 +21,7 @@ from .masks.enforcement import Enforcement, release
 from .masks.interop import from_torch_prune, to_torch_prune
 from .masks.masks import Masks
 from .methods.ablations import invert, reinitialize, shuffle
-from .methods.at_initialization import grasp, grasp_abs, magnitude, random, snip, synflow
+from .methods.at_initialization import grasp, grasp_abs, magnitude, random, snip, synflow, wanda
 from .methods.lottery_ticket import Level, imp
 from .methods.subnetwork import Subnetwork, greedy_subnetwork
 from .models.parameters import prunable
@@ -32,9 +33,12 @@ from .sensitivity import PfpResult, SippResult, pfp, sipp
 from .sparse_layers import MaskedLinear, SparseLinear, make_permanent, sparsify
 
 __all__ = [
+    "BlockProgress",
+    "CalibratedResult",
     "Connectivity",
     "Enforcement",
     "Inspection",
+    "LayerReport",
     "Level",
     "MaskedLinear",
     "Masks",
@@ -45,6 +49,8 @@ __all__ = [
     "SparseLinear",
     "Subnetwork",
     "balanced_batch",
+    "calibrated",
+    "calibrated_sweep",
     "certify",
     "certify_population",
     "connectivity",
@@ -74,6 +80,7 @@ __all__ = [
     "sparsify",
     "synflow",
     "to_torch_prune",
+    "wanda",
 ]
 
 

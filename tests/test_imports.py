@@ -32,7 +32,7 @@ FLOORS: dict[str, list[list[str]]] = {  # of each package, from the top down; a 
     "theory": [["theorems"], ["prover"], ["arithmetic"], ["scaling", "statistics"]],
     "prune": [
         ["checkpoints"],
-        ["methods", "inspection"],
+        ["methods", "inspection", "calibration"],
         ["scores", "sparse_layers", "sensitivity"],
         ["flow", "selection"],
         ["masks", "certification"],

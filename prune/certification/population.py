@@ -89,7 +89,7 @@ def certify_population(
         count,
         disagreements,
         clopper_pearson(disagreements, count, min(2 * alpha, 1 - 1e-12))[1],
-        _at(errors, _confident_rank(count, alpha, beta)),
+        confident_quantile(errors, alpha, beta),
         _at(errors, math.ceil((1 - beta) * (count + 1))),
         alpha,
         beta,
@@ -112,13 +112,28 @@ def _outputs(model: nn.Module, points: Tensor) -> Tensor:
             module.training = mode
 
 
-def _confident_rank(count: int, alpha: float, beta: float) -> int:
-    """The smallest k with P(Bin(count, 1 − β) ≥ k) ≤ α: so rarely is the k-th smallest below the quantile."""
-    low, high = 0, count + 1
+def confident_quantile(errors: Tensor, alpha: float, beta: float) -> float:
+    """With confidence 1 − α, at most a share β of the population that the errors were drawn from lies above this.
+
+    It is the smallest order statistic k with P(Bin(n, 1 − β) ≥ k) ≤ α, so rarely is the k-th smallest below the
+    quantile; inf where n draws are too few.
+
+    Args:
+        errors: (n,), in increasing order, of independent draws.
+        alpha: Probability in (0, 1) that the statement is wrong.
+        beta: Share in (0, 1) of the population that is given up.
+
+    Source: S5(b) in theory/theorems/sensitivity/proof.md.
+
+    Example:
+        >>> confident_quantile(torch.arange(1.0, 101.0), 0.05, 0.05)
+        99.0
+    """
+    low, high = 0, len(errors) + 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if tail(middle, count, 1 - beta) <= alpha else (middle, high)
-    return high
+        low, high = (low, middle) if tail(middle, len(errors), 1 - beta) <= alpha else (middle, high)
+    return _at(errors, high)
 
 
 def _at(ordered: Tensor, rank: int) -> float:

@@ -179,7 +179,7 @@ def paired_difference(
 
     Example:
         >>> str(paired_difference({0: 3.0, 1: 4.5, 2: 5.0}, {0: 1.0, 1: 2.0, 2: 3.0, 3: 9.0}))
-        '2.167 [1.449, 2.884]'
+        '2.167 [1.45, 2.884]'
     """
     pairs = _pairs("paired_difference", first, second)
     return mean(pairs[0] - pairs[1], level=level)
@@ -206,7 +206,7 @@ def ratio(
 
     Example:
         >>> str(ratio([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]))
-        '0.5 [0.4378, 0.5622]'
+        '0.5 [0.4291, 0.5552]'
     """
     above, below = _pairs("ratio", first, second)
     if below.mean() <= 0:
@@ -258,7 +258,7 @@ def slope(x: ArrayLike, y: ArrayLike, *, level: float = LEVEL) -> Estimate:
 
     Example:
         >>> str(slope([0.0, 1.0, 2.0, 3.0], [1.0, 3.1, 4.9, 7.0]))
-        '1.98 [1.834, 2.126]'
+        '1.98 [1.797, 2.163]'
     """
     places, values = _sample("slope", x), _sample("slope", y)
     if len(places) != len(values) or len(set(places.tolist())) < 2:

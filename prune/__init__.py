@@ -23,6 +23,7 @@ from .masks.masks import Masks
 from .methods.ablations import invert, reinitialize, shuffle
 from .methods.at_initialization import grasp, grasp_abs, magnitude, random, snip, synflow, wanda
 from .methods.lottery_ticket import Level, imp
+from .methods.study import AblationRow, AblationStudy, ablation_study
 from .methods.subnetwork import Subnetwork, greedy_subnetwork
 from .models.parameters import prunable
 from .scores._balanced import balanced_batch
@@ -33,6 +34,8 @@ from .sensitivity import PfpResult, SippResult, pfp, sipp
 from .sparse_layers import MaskedLinear, SparseLinear, make_permanent, sparsify
 
 __all__ = [
+    "AblationRow",
+    "AblationStudy",
     "BlockProgress",
     "CalibratedResult",
     "Connectivity",
@@ -48,6 +51,7 @@ __all__ = [
     "SippResult",
     "SparseLinear",
     "Subnetwork",
+    "ablation_study",
     "balanced_batch",
     "calibrated",
     "calibrated_sweep",

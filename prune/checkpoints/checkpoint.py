@@ -7,7 +7,8 @@ from typing import Any
 
 from pruneproof.errors import FileAccessError, FileFormatError, MissingFileError
 
-from .safetensors_file import SafetensorsFile, StoredTensor, read_header
+from .safetensors_file import SafetensorsFile, StoredTensor, is_torch_file, read_header
+from .torch_file import read_torch_file
 
 _INDEX = ".safetensors.index.json"
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".safetensors")
@@ -23,6 +24,7 @@ class Checkpoint:
         index: The index of the shards, if there is one.
         config: The content of `config.json`, empty if there is none.
         unindexed: Names of tensors that the shards hold but the index does not name.
+        saved: The object in a file of `torch.save`, whose tensors are in memory.
     """
 
     path: Path
@@ -30,6 +32,7 @@ class Checkpoint:
     index: Path | None = None
     config: dict[str, Any] = field(default_factory=dict)
     unindexed: frozenset[str] = frozenset()
+    saved: object = field(default=None, repr=False)
 
     @property
     def is_folder(self) -> bool:
@@ -60,10 +63,11 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path, *, where: str = "open_checkpoint") -> Checkpoint:
-    """Find and check the files of a checkpoint; only headers are read.
+    """Find and check the files of a checkpoint; only headers are read, except of files of `torch.save`.
 
     Args:
-        path: A safetensors file, or a folder that holds one, or one with an index and its shards.
+        path: A safetensors file, a folder that holds one, a folder with an index and its shards, or a file of
+            `torch.save` with a state dict, which is loaded with `weights_only=True`.
         where: The function or command that the user called, for error messages.
 
     Returns:
@@ -83,6 +87,9 @@ def open_checkpoint(path: Path, *, where: str = "open_checkpoint") -> Checkpoint
         >>> [(tensor.name, tensor.kind, tensor.shape) for tensor in checkpoint.tensors]
         [('weight', 'F32', (2, 3))]
     """
+    if path.is_file() and is_torch_file(path):
+        file, saved = read_torch_file(path, where=where)
+        return Checkpoint(path, (file,), saved=saved)
     if not path.is_dir():
         return Checkpoint(path, (read_header(path, where=where),))
     index = _only(sorted(path.glob(f"*{_INDEX}")), path, where)

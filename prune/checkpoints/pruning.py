@@ -1,6 +1,7 @@
 """Prune a checkpoint into a new one: the same files, header byte for byte, with zeros where weights are pruned."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +9,22 @@ import torch
 from torch import Tensor
 
 from pruneproof.errors import InvalidValueError
+from pruneproof.prune.masks.masks import Masks
 
 from .checkpoint import Checkpoint, open_checkpoint
 from .output import check_output, copy_entry, new_output
 from .roles import Roles, find_layers, require_outputs_first
-from .safetensors_file import SafetensorsFile
-from .selection import GivenMasks, MagnitudeScores, Method, RandomScores, Selection, select_streamed
+from .safetensors_file import SafetensorsFile, StoredTensor
+from .selection import (
+    GivenMasks,
+    MagnitudeScores,
+    Method,
+    RandomScores,
+    Recorded,
+    Selection,
+    scanned_bytes,
+    select_streamed,
+)
 from .streaming import Piece, Progress, Reader, Writer, pieces
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -80,6 +91,7 @@ def prune_checkpoint(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     generator: torch.Generator | None = None,
+    masks: Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
     where: str = "prune_checkpoint",
@@ -100,8 +112,9 @@ def prune_checkpoint(
         include: Shell patterns of tensors or modules, as in `find_layers`.
         exclude: The same, for what is left out.
         generator: The source of randomness, for `"random"` alone.
+        masks: Where to write the masks too, if anywhere; they take a byte of memory per weight.
         force: Whether to replace an output that exists.
-        progress: Called with a number of bytes whenever so many have been read.
+        progress: Called again and again with the number of bytes read so far and in all.
         where: The function or command that the user called, for error messages.
 
     Returns:
@@ -132,14 +145,21 @@ def prune_checkpoint(
     if scope == "row" or ":" in scope:
         require_outputs_first(checkpoint, roles.layers, scope=scope, where=where)
     reader = Reader(where, progress)
+    reader.expected = checkpoint.nbytes
     if method == "random":
         if generator is None:
             raise InvalidValueError(f"{where}: the method random needs a generator. Pass torch.Generator().")
         scores = RandomScores([layer.tensor for layer in roles.layers], generator)
     else:
         scores = MagnitudeScores(reader)
+        reader.expected += scanned_bytes(roles.layers, scope)
     selection = select_streamed(roles.layers, scores, density=density, scope=scope, where=where)
-    return _written(checkpoint, out, selection, roles, reader, where)
+    if masks is None:
+        return _written(checkpoint, out, selection, roles, reader, where)
+    recorded = Recorded(selection, [layer.tensor for layer in roles.layers])
+    report = _written(checkpoint, out, recorded, roles, reader, where)
+    Masks(recorded.masks).save(masks)
+    return report
 
 
 def write_masked(
@@ -151,10 +171,12 @@ def write_masked(
         checkpoint: The dense checkpoint.
         out: The file or folder to write.
         masks: Name of a tensor in the checkpoint → what to keep of it.
-        progress: Called with a number of bytes whenever so many have been read.
+        progress: Called again and again with the number of bytes read so far and in all.
         where: The function or command that the user called, for error messages.
     """
-    return _written(checkpoint, out, GivenMasks(masks), None, Reader(where, progress), where)
+    reader = Reader(where, progress)
+    reader.expected = checkpoint.nbytes
+    return _written(checkpoint, out, GivenMasks(masks), None, reader, where)
 
 
 def _written(
@@ -169,7 +191,9 @@ def _written(
     copied: list[Path] = []
     left: list[Path] = []
     with new_output(out, folder=checkpoint.is_folder, where=where) as partial:
-        for file in checkpoint.files:
+        if checkpoint.saved is not None:
+            _save_torch_file(checkpoint, partial, selection, counts, reader)
+        for file in () if checkpoint.saved is not None else checkpoint.files:
             target = partial / file.path.name if checkpoint.is_folder else partial
             _write_file(file, target, selection, counts, reader)
         if checkpoint.is_folder:
@@ -190,22 +214,44 @@ def _write_file(
     file: SafetensorsFile, target: Path, selection: Selection, counts: dict[str, int], reader: Reader
 ) -> None:
     """Copy one file, with zeros where weights are pruned."""
-    units = {tensor.name: selection.unit(tensor) for tensor in file.tensors}
-    parts = (piece for tensor in file.tensors for piece in pieces(tensor, units[tensor.name] or 1))
-    keep: Callable[[Piece, Tensor], Tensor] | None = None
     with Writer(target, file.header) as writer:
-        for piece, content in reader.read(parts):
-            tensor = piece.tensor
-            if units[tensor.name] is None:
-                writer.write(content)
-                continue
-            if piece.first == 0:
-                keep = selection.begin(tensor)
-                counts[tensor.name] = selection.kept(tensor) or 0
-            assert keep is not None
-            kept = keep(piece, content)
-            if selection.kept(tensor) is None:
-                counts[tensor.name] += int(kept.count_nonzero())
-            bits = content.view(_INTEGERS[tensor.nbytes // tensor.numel])
-            bits.mul_(kept)  # of the bits: a pruned weight is +0, whatever it was
+        for _, content in _pruned_pieces(file.tensors, selection, counts, reader):
             writer.write(content)
+
+
+def _save_torch_file(
+    checkpoint: Checkpoint, target: Path, selection: Selection, counts: dict[str, int], reader: Reader
+) -> None:
+    """Prune the tensors in memory, and save the object that holds them."""
+    pruned = [tensor for tensor in checkpoint.tensors if selection.unit(tensor) is not None]
+    for piece, content in _pruned_pieces(pruned, selection, counts, reader):
+        tensor = piece.tensor
+        assert tensor.content is not None
+        first = piece.first * (tensor.nbytes // tensor.numel)
+        tensor.content[first : first + len(content)] = content
+    with target.open("xb") as file:
+        torch.save(checkpoint.saved, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _pruned_pieces(
+    tensors: Sequence[StoredTensor], selection: Selection, counts: dict[str, int], reader: Reader
+) -> Iterator[tuple[Piece, Tensor]]:
+    """All pieces with their bytes, zeros where weights are pruned; counts what each tensor keeps."""
+    units = {tensor.name: selection.unit(tensor) for tensor in tensors}
+    keep: Callable[[Piece, Tensor], Tensor] | None = None
+    for piece, content in reader.read(p for tensor in tensors for p in pieces(tensor, units[tensor.name] or 1)):
+        tensor = piece.tensor
+        if units[tensor.name] is None:
+            yield piece, content
+            continue
+        if piece.first == 0:
+            keep = selection.begin(tensor)
+            counts[tensor.name] = selection.kept(tensor) or 0
+        assert keep is not None
+        kept = keep(piece, content)
+        if selection.kept(tensor) is None:
+            counts[tensor.name] += int(kept.count_nonzero())
+        content.view(_INTEGERS[tensor.nbytes // tensor.numel]).mul_(kept)  # bits: what is pruned is +0, also −x and NaN
+        yield piece, content

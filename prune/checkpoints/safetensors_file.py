@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pruneproof.errors import FileAccessError, FileFormatError, MissingFileError
 
-_DTYPES = {
+KINDS = {  # the header's name of a dtype → the dtype
     "F64": torch.float64,
     "F32": torch.float32,
     "F16": torch.float16,
@@ -25,13 +25,17 @@ _DTYPES = {
     "F8_E5M2": torch.float8_e5m2,
     "C64": torch.complex64,
 }
+_ARCHIVE = b"PK\x03\x04"
+_PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9"  # of torch before 1.6
 _FOREIGN = {  # how files of other formats begin
-    b"PK\x03\x04": "an archive of torch.save",
-    b"\x80\x02": "a pickle of torch.save",
+    _ARCHIVE: "an archive of torch.save",
+    _PICKLE: "a pickle of torch.save",
     b"GGUF": "a GGUF file",
     b"\x89HDF": "an HDF5 file",
     b"version https://git-lfs": "a Git LFS pointer: the weights themselves were not downloaded (git lfs pull)",
-    b"<": "an HTML or XML page",
+    b"<!": "an HTML page",
+    b"<html": "an HTML page",
+    b"<?xml": "an XML page",
 }
 
 
@@ -60,7 +64,7 @@ class StoredTensor:
     @property
     def dtype(self) -> torch.dtype | None:
         """The dtype in torch, `None` if torch has none for it."""
-        return _DTYPES.get(self.kind)
+        return KINDS.get(self.kind)
 
     @property
     def numel(self) -> int:
@@ -148,7 +152,7 @@ def is_torch_file(path: Path) -> bool:
         True
     """
     with path.open("rb") as file:
-        return file.read(4).startswith((b"PK\x03\x04", b"\x80\x02"))
+        return file.read(16).startswith((_ARCHIVE, _PICKLE))
 
 
 def _malformed(error: SafetensorError) -> str:

@@ -152,6 +152,16 @@ def select_streamed(
     return _AboveThresholds(layers, scores, groups, where)
 
 
+def scanned_bytes(layers: Sequence[Layer], scope: str) -> int:
+    """How many bytes `select_streamed` reads to rank magnitudes."""
+    if scope not in ("global", "layer", "erk"):
+        return 0
+    tensors = [layer.tensor for layer in layers]
+    dtypes = [tensor.dtype for tensor in tensors if tensor.dtype is not None]
+    passes = [dtype.itemsize // 2 for dtype in ([common_dtype(dtypes)] * len(dtypes) if scope == "global" else dtypes)]
+    return sum(number * tensor.nbytes for number, tensor in zip(passes, tensors, strict=True))
+
+
 class _AboveThresholds:
     """Groups of tensors, each with one threshold: all layers, or every layer by itself."""
 
@@ -241,6 +251,41 @@ class GivenMasks:
     def kept(self, tensor: StoredTensor) -> int | None:
         """Counted."""
         return int(self._masks[tensor.name].count_nonzero())
+
+
+class Recorded:
+    """A selection that remembers what it kept.
+
+    Args:
+        selection: What decides.
+        tensors: The tensors whose masks are wanted.
+    """
+
+    def __init__(self, selection: Selection, tensors: Sequence[StoredTensor]) -> None:
+        self._selection = selection
+        self.masks = {tensor.name: torch.empty(tensor.shape, dtype=torch.bool) for tensor in tensors}
+
+    def unit(self, tensor: StoredTensor) -> int | None:
+        """As the selection has it."""
+        return self._selection.unit(tensor)
+
+    def begin(self, tensor: StoredTensor) -> Keeper:
+        """Decide and remember."""
+        keep = self._selection.begin(tensor)
+        if tensor.name not in self.masks:
+            return keep
+        mask = self.masks[tensor.name].view(-1)
+
+        def keep_and_record(piece: Piece, content: Tensor) -> Tensor:
+            kept = keep(piece, content)
+            mask[piece.first : piece.first + piece.count] = kept.bool()
+            return kept
+
+        return keep_and_record
+
+    def kept(self, tensor: StoredTensor) -> int | None:
+        """As the selection has it."""
+        return self._selection.kept(tensor)
 
 
 def _owners(layers: Sequence[Layer]) -> dict[str, StoredTensor]:

@@ -25,7 +25,7 @@ PIECE = 1 << 23  # bytes per piece: long enough for the disk, short enough for t
 _AHEAD = 2  # pieces being read while one is computed on
 _BEHIND = 2  # pieces waiting to be written
 
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,14 @@ class Reader:
 
     Args:
         where: The function or command that the user called, for error messages.
-        progress: Called with the number of bytes after each piece.
+        progress: Called after each piece with the number of bytes read so far and in all.
     """
 
     def __init__(self, where: str, progress: Progress | None = None) -> None:
         self._where = where
         self._progress = progress
+        self._done = 0
+        self.expected = 0  # bytes that will be read in all
         self._ring: list[bytearray] = []
 
     def read(self, parts: Iterable[Piece]) -> Iterator[tuple[Piece, Tensor]]:
@@ -96,7 +98,8 @@ class Reader:
         piece, future = waiting.popleft()
         content = future.result()
         if self._progress is not None:
-            self._progress(len(content))
+            self._done += len(content)
+            self._progress(self._done, max(self._done, self.expected))
         return piece, content
 
     def _read(self, piece: Piece, position: int, files: dict[Path, int]) -> Tensor:
@@ -131,6 +134,24 @@ class Reader:
         if len(self._ring[slot]) < length:
             self._ring[slot] = bytearray(length)
         return memoryview(self._ring[slot])[:length]
+
+
+def read_tensor(tensor: StoredTensor, *, where: str) -> Tensor:
+    """One whole tensor of a dtype that torch has.
+
+    Args:
+        tensor: Where it is stored.
+        where: The function or command that the user called, for error messages.
+
+    Raises:
+        FileAccessError: The file cannot be read to its end.
+    """
+    content = torch.empty(tensor.nbytes, dtype=torch.uint8)
+    size = tensor.nbytes // max(1, tensor.numel)
+    for piece, part in Reader(where).read(pieces(tensor)):
+        content[piece.first * size :][: len(part)] = part
+    assert tensor.dtype is not None
+    return content.view(tensor.dtype).view(tensor.shape)
 
 
 class Writer:

@@ -4,7 +4,7 @@ An immutable mapping from parameter name to a bool tensor, `True` where the weig
 model: `apply_` zeroes once, `enforce` keeps zero, and a file of packed bits holds them (`mask_file`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from typing import TypeVar
 
@@ -191,13 +191,19 @@ class Masks(Mapping[str, Tensor]):
             all                   1      4   25.00%
         """
         counts = self.counts
-        rows = [("parameter", "shape", "kept", "total", "density")]
-        for name, kept in self._kept.items():
-            share = f"{counts[name] / kept.numel():.2%}" if kept.numel() else "-"
-            rows.append((name, str(tuple(kept.shape)), str(counts[name]), str(kept.numel()), share))
-        rows.append(("all", "", str(self.count), str(self.total), f"{self.density:.2%}"))
-        first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-        return "\n".join(
-            "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
-            for row in rows
-        )
+        return summary_table((name, tuple(kept.shape), counts[name], kept.numel()) for name, kept in self._kept.items())
+
+
+def summary_table(rows: Iterable[tuple[str, tuple[int, ...], int, int]]) -> str:
+    """One line per parameter and one for all, from names, shapes, and kept and total numbers of weights."""
+    listed = list(rows)
+    kept, total = (sum(counts) for counts in zip(*(row[2:] for row in listed), strict=True))
+    cells = [("parameter", "shape", "kept", "total", "density")]
+    for name, shape, some, every in [*listed, ("all", None, kept, total)]:
+        share = f"{some / every:.2%}" if every else "-"
+        cells.append((name, "" if shape is None else str(shape), str(some), str(every), share))
+    first, *others = (max(map(len, column)) for column in zip(*cells, strict=True))
+    return "\n".join(
+        "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
+        for row in cells
+    )

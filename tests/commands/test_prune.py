@@ -56,7 +56,7 @@ def test_a_pattern_needs_no_density(folder: Path) -> None:
     assert Masks.load(folder / "masks.safetensors") == expected
     pruned = load_file(folder / "pruned.safetensors")
     assert all(torch.equal(pruned[name] != 0, mask) for name, mask in expected.items())
-    assert ran("--scope", "1:4", "--density", "0.25") == 0
+    assert ran("--scope", "1:4", "--density", "0.25", "--force") == 0
 
 
 def test_synflow_takes_a_pattern(folder: Path) -> None:

@@ -176,7 +176,7 @@ def test_a_dead_network_is_told(checkpoint: Path, method: str, capsys: pytest.Ca
     weights = load_file(checkpoint)
     weights["2.weight"] *= 0
     save_file(weights, checkpoint)
-    assert main(asked) == 0
+    assert main([*asked, "--force"]) == 0
     told = capsys.readouterr().err
     assert "keeps nothing of 2.weight: the output" in told and "--scope erk" in told and told.count("\n") == 1
     assert ("output no longer" in told) == (method == "synflow")

@@ -1,56 +1,92 @@
-"""A model from its factory and its weights from a safetensors file; nothing is unpickled."""
+"""What commands do with checkpoints: a model from its factory and its weights, tensors of a file, progress."""
 
+import sys
+import time
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pruneproof.errors import PruneproofError
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from pruneproof.errors import FileAccessError, FileFormatError, MissingFileError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pruneproof.prune.checkpoints import Checkpoint
 
-def load_model(checkpoint: Path, factory: str) -> "nn.Module":
+_PATIENCE = 2.0  # seconds before progress is shown
+
+
+def load_model(
+    checkpoint: "Checkpoint", factory: str, *, allow_missing: bool, allow_extra: bool, where: str
+) -> "nn.Module":
     """Call `package.module:function`, which returns a module, and load the checkpoint into it.
 
-    Raises `PruneproofError` if either cannot be found or they do not fit.
+    Differences that are accepted are noted on stderr.
+
+    Raises:
+        PruneproofError: Either cannot be found, or they do not fit.
     """
-    from safetensors.torch import load_model as load
-
+    from pruneproof.prune.checkpoints import load_model_state
     from pruneproof.prune.models.checkpoint import build_network
-    from pruneproof.prune.models.evaluation import brief
 
-    readable(checkpoint)
     model = build_network(factory, where="--factory")
-    try:
-        load(model, checkpoint)
-    except (RuntimeError, PruneproofError, ValueError) as error:
-        remedy = "pass the factory of this checkpoint"
-        raise PruneproofError(
-            str(checkpoint), required="the factory's weights", received=brief(error), remedy=remedy
-        ) from None
+    notes = load_model_state(model, checkpoint, allow_missing=allow_missing, allow_extra=allow_extra, where=where)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     return model
 
 
-def tensors(checkpoint: Path) -> "dict[str, Tensor]":
+def tensors(path: Path, *, where: str) -> "dict[str, Tensor]":
     """All tensors of a safetensors file.
 
-    Raises `PruneproofError` if it is missing or not one.
+    Raises:
+        PruneproofError: It is missing or not one.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    readable(checkpoint)
-    return load_file(checkpoint)
-
-
-def readable(checkpoint: Path) -> None:
-    """Refuse a file that is missing, truncated or not safetensors."""
-    from safetensors import SafetensorError, safe_open
-
-    remedy = "pass a complete safetensors file"
-    if not checkpoint.is_file():
-        raise PruneproofError(str(checkpoint), required="a file", received="none", remedy=remedy)
+    if not path.is_file():
+        raise MissingFileError(f"{where}: there is no file {path}. Pass a safetensors file.")
     try:
-        with safe_open(checkpoint, framework="pt") as file:
-            file.keys()
-    except (SafetensorError, OSError) as error:
-        raise PruneproofError(str(checkpoint), required="safetensors", received=str(error), remedy=remedy) from None
+        return load_file(path)
+    except SafetensorError as error:
+        raise FileFormatError(f"{where}: {path} is not a complete safetensors file ({error}).") from None
+    except OSError as error:
+        raise FileAccessError(f"{where}: {path} cannot be read ({error}).") from None
+
+
+class Meter:
+    """Bytes read so far, shown on a terminal once it takes longer than two seconds.
+
+    Args:
+        what: What is being done.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._start = time.monotonic()
+        self._shown: Progress | None = None
+
+    def __enter__(self) -> "Meter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shown is not None:
+            self._shown.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report progress in bytes."""
+        if self._shown is None:
+            console = Console(stderr=True)
+            if not console.is_terminal or time.monotonic() - self._start < _PATIENCE:
+                return
+            columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+            self._shown = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            self._shown.add_task(self._what)
+            self._shown.start()
+        self._shown.update(self._shown.task_ids[0], completed=done, total=total)

@@ -7,58 +7,79 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from ._checkpoint import load_model, tensors
+from ._checkpoint import Meter, load_model
 
 if TYPE_CHECKING:
     from pruneproof.prune import Inspection
+    from pruneproof.prune.checkpoints import Checkpoint, Roles
+
+_Flag = tyro.conf.FlagCreatePairsOff[bool]
 
 
 def main(
     model: tyro.conf.Positional[Path],
     factory: Annotated[str | None, tyro.conf.arg(metavar="MODULE:FUNCTION", help_behavior_hint="")] = None,
     input_shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N …", help_behavior_hint="")] = (),
-    json: tyro.conf.FlagCreatePairsOff[bool] = False,
+    allow_missing: _Flag = False,
+    allow_extra: _Flag = False,
+    json: _Flag = False,
 ) -> int:
     """Print bytes (dense, packed, in the file), multiply–accumulates, and the speed-up that may be expected.
 
-    Without a factory every floating tensor with two or more dimensions counts as a weight, embeddings included, and
-    nothing is multiplied.
+    A checkpoint is a safetensors file, a folder with an index, shards and whatever else, or a state dict of
+    torch.save. Without a factory, weights are told by names and shapes: two-dimensional tensors named "weight" are
+    linear layers, embeddings and normalisations are left out, and nothing is multiplied.
+
+    Example: pruneproof inspect llama-half/
 
     Example: pruneproof inspect model.safetensors --factory my_package.nets:resnet20 --input-shape 1 3 32 32
 
     Args:
-        model: a safetensors file.
+        model: a safetensors file, a folder, or a .pt or .bin file with a state dict.
         factory: package.module:function that builds the module of the checkpoint.
         input_shape: shape of a batch of one example, to count multiply–accumulates; needs the factory.
+        allow_missing: accept parameters of the module that the checkpoint lacks.
+        allow_extra: accept tensors of the checkpoint that the module has not.
         json: print one JSON object.
     """
-    report = _inspected(model, factory, input_shape)
-    stored = model.stat().st_size
-    print(_as_json(report, stored) if json else _as_text(report, stored))
+    from pruneproof.errors import InvalidValueError
+    from pruneproof.prune import inspect_model
+    from pruneproof.prune.checkpoints import find_layers, open_checkpoint
+
+    if factory is None and (input_shape or allow_missing or allow_extra):
+        raise InvalidValueError(
+            "--input-shape, --allow-missing and --allow-extra need a model. Pass --factory package.module:function."
+        )
+    checkpoint, roles = open_checkpoint(model, where="inspect"), None
+    if factory is None:
+        roles = find_layers(checkpoint, where="inspect")
+        report = _of_weights(checkpoint, roles)
+    else:
+        network = load_model(checkpoint, factory, allow_missing=allow_missing, allow_extra=allow_extra, where="inspect")
+        report = inspect_model(network, input_shape=input_shape or None)
+    print(_as_json(report, checkpoint.nbytes, roles) if json else _as_text(report, checkpoint.nbytes, roles))
     return 0
 
 
-def _inspected(model: Path, factory: str | None, input_shape: tuple[int, ...]) -> "Inspection":
-    from pruneproof.errors import PruneproofError
-    from pruneproof.prune import Inspection, inspect_model
-    from pruneproof.prune.inspection import layer_cost
+def _of_weights(checkpoint: "Checkpoint", roles: "Roles") -> "Inspection":
+    """Read one weight after the other."""
+    from pruneproof.prune import Inspection
+    from pruneproof.prune.checkpoints import read_tensor
+    from pruneproof.prune.inspection import LayerCost, layer_cost
 
-    if factory is not None:
-        return inspect_model(load_model(model, factory), input_shape=input_shape or None)
-    if input_shape:
-        remedy = "pass --factory package.module:function"
-        raise PruneproofError("--input-shape", required="a model to run", received="none", remedy=remedy)
-    found = tensors(model)
-    weights = {name: tensor for name, tensor in found.items() if tensor.ndim > 1 and tensor.is_floating_point()}
-    if not weights:
-        remedy = "pass the checkpoint of a network"
-        raise PruneproofError(str(model), required="a weight matrix", received=list(found), remedy=remedy)
-    layers = tuple(layer_cost(name, weight, weight != 0, None) for name, weight in weights.items())
-    total = sum(tensor.numel() * tensor.element_size() for tensor in found.values())
-    return Inspection(layers, total - sum(layer.dense_bytes for layer in layers))
+    costs: list[LayerCost] = []
+    done, total = 0, sum(layer.tensor.nbytes for layer in roles.layers)
+    with Meter(f"reading {checkpoint.path}") as meter:
+        for layer in roles.layers:
+            weight = read_tensor(layer.tensor, where="inspect")
+            costs.append(layer_cost(layer.tensor.name, weight, weight != 0, None))
+            done += layer.tensor.nbytes
+            meter(done, total)
+    stored = sum(tensor.nbytes for tensor in checkpoint.tensors)
+    return Inspection(tuple(costs), stored - sum(cost.dense_bytes for cost in costs))
 
 
-def _as_json(report: "Inspection", stored: int) -> str:
+def _as_json(report: "Inspection", stored: int, roles: "Roles | None") -> str:
     totals = {
         "density": report.density,
         "dense_bytes": report.dense_bytes,
@@ -67,10 +88,11 @@ def _as_json(report: "Inspection", stored: int) -> str:
         "kept_macs": report.macs[0] if report.macs else None,
         "macs": report.macs[1] if report.macs else None,
     }
-    return json_text.dumps(totals | {"layers": [asdict(layer) for layer in report.layers]})
+    left_out = {} if roles is None else {"left_out": roles.left_out}
+    return json_text.dumps(totals | {"layers": [asdict(layer) for layer in report.layers]} | left_out)
 
 
-def _as_text(report: "Inspection", stored: int) -> str:
+def _as_text(report: "Inspection", stored: int, roles: "Roles | None") -> str:
     rows = [("weight", "shape", "kept", "density", "bytes", "packed", "MACs kept", "speed")]
     for layer in report.layers:
         share = f"{layer.kept / max(layer.total, 1):.2%}"
@@ -83,4 +105,4 @@ def _as_text(report: "Inspection", stored: int) -> str:
     macs = f"; {report.macs[0]:,} of {report.macs[1]:,} MACs kept" if report.macs else ""
     lines.append(f"all: density {report.density:.2%}{macs}")
     lines.append(f"bytes: {report.dense_bytes:,} dense, {report.packed_bytes:,} packed, {stored:,} in the file")
-    return "\n".join(lines)
+    return "\n".join(lines if roles is None else [roles.describe(), "", *lines])

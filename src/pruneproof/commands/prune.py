@@ -1,6 +1,9 @@
 """Prune a checkpoint: score, select, zero, and write the weights with their masks."""
 
+import json as json_text
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
@@ -9,12 +12,15 @@ from rich.console import Console
 
 from pruneproof.errors import InvalidValueError, PruneproofError
 
-from ._checkpoint import load_model, tensors
+from ._checkpoint import Meter, load_model, tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pruneproof.prune import Masks
+    from pruneproof.prune.checkpoints import Checkpoint, PrunedCheckpoint
+
+_Flag = tyro.conf.FlagCreatePairsOff[bool]
 
 
 class _Patterns(TypedDict):
@@ -26,7 +32,6 @@ class _Patterns(TypedDict):
 
 def main(
     model: tyro.conf.Positional[Path],
-    factory: str,
     out: Path,
     density: Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")] = None,
     method: Literal["magnitude", "random", "snip", "grasp", "grasp_abs", "synflow", "wanda"] = "magnitude",
@@ -36,54 +41,182 @@ def main(
     ] = None,
     include: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN …", help_behavior_hint="")] = (),
     exclude: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN …", help_behavior_hint="")] = (),
+    factory: Annotated[str | None, tyro.conf.arg(metavar="MODULE:FUNCTION", help_behavior_hint="")] = None,
+    allow_missing: _Flag = False,
+    allow_extra: _Flag = False,
     batch: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
     input_shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N …", help_behavior_hint="")] = (),
     masks: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
     seed: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None,
+    force: _Flag = False,
+    json: _Flag = False,
 ) -> int:
     """Write a pruned copy of a checkpoint; the checkpoint itself is left alone.
+
+    A checkpoint is a safetensors file, a folder with an index, shards and whatever else, or a state dict of
+    torch.save. The copy has the same files, names, dtypes and metadata. Magnitude and random need no model: weights
+    are told by names and shapes, and files of any size are streamed. The other methods need --factory.
 
     SNIP and GraSP need --batch: a safetensors file with `inputs` and integer `targets`, scored by cross-entropy.
     Wanda needs --batch with `inputs` alone. SynFlow needs --input-shape.
 
-    Example: pruneproof prune model.safetensors --factory my_package.nets:resnet20 --density 0.1 --out
-    pruned.safetensors
+    Example: pruneproof prune llama/ --density 0.5 --exclude lm_head --out llama-half/
+
+    Example: pruneproof prune model.safetensors --scope 2:4 --out pruned.safetensors
+
+    Example: pruneproof prune model.safetensors --factory my_package.nets:resnet20 --method synflow
+    --input-shape 1 3 32 32 --density 0.1 --out pruned.safetensors
 
     Args:
-        model: a safetensors file.
-        factory: package.module:function that builds the module of the checkpoint.
+        model: a safetensors file, a folder, or a .pt or .bin file with a state dict.
+        out: the file or folder to write, of the kind that the checkpoint is.
         density: the kept fraction of the convolution and linear weights that are pruned, in (0, 1]; not needed with a
             scope N:M.
-        out: the safetensors file to write.
         method: how weights are scored.
         scope: global: the highest scores of the model; layer: one density in all layers; row: one density in all
             outputs; erk: Erdős–Rényi-kernel; 2:4 and the like: two of every four consecutive weights of a row (synflow
             then computes the flow once).
         include: shell patterns of the parameters or modules that may be pruned, such as "layer1.*"; all if left out.
         exclude: shell patterns of those that stay dense.
+        factory: package.module:function that builds the module of the checkpoint.
+        allow_missing: accept parameters of the module that the checkpoint lacks; they stay as the factory set them.
+        allow_extra: accept tensors of the checkpoint that the module has not; they are copied.
         batch: scoring examples for snip, grasp, grasp_abs and wanda, which alone take it.
         input_shape: shape of a batch of one example, for synflow, which alone takes it.
-        masks: also write the masks, packed, to this file.
+        masks: also write the masks, packed, to this file; takes a byte of memory per weight.
         seed: for random, which alone takes it; 0 if left out.
+        force: replace an output that exists.
+        json: print one JSON object.
     """
+    _check_model(method, factory, allow_missing or allow_extra)
     _check_options(method, batch, input_shape, seed)
     scope = scope or ("row" if method == "wanda" else "global")
     _check_budget(density, scope)
     _check_paths({"the checkpoint": model, "--batch": batch, "--out": out, "--masks": masks})
-    with Console(stderr=True).status("reading the model") as status:  # shown on a terminal only
-        network = load_model(model, factory)
-        status.update(f"scoring {sum(p.numel() for p in network.parameters()):,} parameters by {method}")
+    _check_new(masks, force)
+    if factory is None:
+        report = _by_weights(model, out, density, method, scope, include, exclude, seed, masks, force)
+        rows = [(layer.name, layer.shape, layer.kept, layer.total) for layer in report.layers]
+    else:
+        load = partial(load_model, factory=factory, allow_missing=allow_missing, allow_extra=allow_extra, where="prune")
         patterns = _Patterns(include=include, exclude=exclude)
-        kept = _masks(network, method, density, scope, batch, input_shape, seed, patterns)
+        score = partial(
+            _masks,
+            method=method,
+            density=density,
+            scope=scope,
+            batch=batch,
+            input_shape=input_shape,
+            seed=seed,
+            patterns=patterns,
+        )
+        kept, report = _by_model(model, out, load, score, input_shape or _shape(batch), masks, force)
+        rows = [(name, tuple(mask.shape), int(mask.count_nonzero()), mask.numel()) for name, mask in kept.items()]
+    print(_as_json(report, rows) if json else _as_text(report, rows))
+    return 0
+
+
+def _by_weights(
+    model: Path,
+    out: Path,
+    density: float | None,
+    method: str,
+    scope: str,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    seed: int | None,
+    masks: Path | None,
+    force: bool,
+) -> "PrunedCheckpoint":
+    """Stream the checkpoint."""
+    import torch
+
+    from pruneproof.prune.checkpoints import prune_checkpoint
+
+    with Meter(f"pruning {model}") as meter:
+        return prune_checkpoint(
+            model,
+            out,
+            density=density,
+            method="random" if method == "random" else "magnitude",
+            scope=scope,
+            include=include,
+            exclude=exclude,
+            generator=torch.Generator().manual_seed(seed or 0) if method == "random" else None,
+            masks=masks,
+            force=force,
+            progress=meter,
+            where="prune",
+        )
+
+
+def _by_model(
+    model: Path,
+    out: Path,
+    load: "Callable[[Checkpoint], nn.Module]",
+    score: "Callable[[nn.Module], Masks]",
+    shape: tuple[int, ...],
+    masks: Path | None,
+    force: bool,
+) -> "tuple[Masks, PrunedCheckpoint]":
+    """Load the model, score it, and put zeros into a copy of its checkpoint."""
+    from pruneproof.prune.checkpoints import check_output, open_checkpoint, stored_masks, write_masked
+
+    checkpoint = open_checkpoint(model, where="prune")
+    check_output(out, model, folder=checkpoint.is_folder, force=force, nbytes=checkpoint.nbytes, where="prune")
+    with Console(stderr=True).status("reading the model") as status:  # shown on a terminal only
+        network = load(checkpoint)
+        status.update(f"scoring {sum(p.numel() for p in network.parameters()):,} parameters")
+        kept = score(network)
         status.update("following what is left from the input to the output")
-        warning = _dead(network, kept, input_shape or _shape(batch))
+        warning = _dead(network, kept, shape)
         status.update("writing")
+        report = write_masked(checkpoint, out, stored_masks(network, kept, checkpoint, where="prune"), where="prune")
         if masks is not None:
             kept.save(masks)
-        _write(kept.apply_(network), out)
     print(warning, end="", file=sys.stderr)
-    print(kept.summary())
-    return 0
+    return kept, report
+
+
+_Rows = Sequence[tuple[str, tuple[int, ...], int, int]]
+
+
+def _as_text(report: "PrunedCheckpoint", rows: _Rows) -> str:
+    from pruneproof.prune.masks.masks import summary_table
+
+    lines = [] if report.roles is None else [report.roles.describe(), ""]
+    lines.append(summary_table(rows))
+    if report.copied:
+        lines.append(f"copied as they are: {', '.join(report.copied)}")
+    if report.left:
+        lines.append(f"not copied, as they are hidden or hold the dense weights: {', '.join(report.left)}")
+    return "\n".join([*lines, f"written to {report.path}"])
+
+
+def _as_json(report: "PrunedCheckpoint", rows: _Rows) -> str:
+    kept, total = sum(row[2] for row in rows), sum(row[3] for row in rows)
+    layers = [{"name": name, "shape": shape, "kept": some, "total": every} for name, shape, some, every in rows]
+    content: dict[str, object] = {
+        "out": str(report.path),
+        "kept": kept,
+        "total": total,
+        "density": kept / total,
+        "layers": layers,
+    }
+    if report.roles is not None:
+        content["left_out"] = report.roles.left_out
+        content["tied"] = {copy.name: layer.tensor.name for layer in report.roles.layers for copy in layer.copies}
+    return json_text.dumps(content | {"copied": report.copied, "not_copied": report.left})
+
+
+def _check_model(method: str, factory: str | None, differences: bool) -> None:
+    """Refuse a method that lacks its model, and options of a model that is not there."""
+    if factory is None and method not in ("magnitude", "random"):
+        raise InvalidValueError(
+            f"--method {method} runs the model. Pass --factory package.module:function, or --method magnitude."
+        )
+    if factory is None and differences:
+        raise InvalidValueError("--allow-missing and --allow-extra compare with a model. Pass its --factory.")
 
 
 def _check_options(method: str, batch: Path | None, input_shape: tuple[int, ...], seed: int | None) -> None:
@@ -132,9 +265,15 @@ def _check_paths(paths: dict[str, Path | None]) -> None:
             raise PruneproofError(name, required=f"another file than {other}", received=str(path), remedy=remedy)
 
 
+def _check_new(masks: Path | None, force: bool) -> None:
+    """Refuse to overwrite a file of masks unasked; the checkpoint is looked after where it is written."""
+    if masks is not None and masks.exists() and not force:
+        raise InvalidValueError(f"--masks: the file {masks} exists. Choose another name, or replace it with --force.")
+
+
 def _shape(batch: Path | None) -> tuple[int, ...]:
     """The shape of one example; empty if it is unknown or no array of numbers."""
-    inputs = None if batch is None else tensors(batch)["inputs"]
+    inputs = None if batch is None else tensors(batch, where="--batch")["inputs"]
     return (1, *inputs.shape[1:]) if inputs is not None and inputs.is_floating_point() else ()
 
 
@@ -197,22 +336,7 @@ def _batch(batch: Path | None, method: str) -> "tuple[Tensor, Tensor]":
     remedy = f"Pass --batch FILE with the tensor{'s' * (len(names) > 1)} {' and '.join(names)}."
     if batch is None:
         raise InvalidValueError(f"--method {method} needs a scoring batch, and none was given. {remedy}")
-    found = tensors(batch)
+    found = tensors(batch, where="--batch")
     if not found.keys() >= set(names):
         raise InvalidValueError(f"--batch {batch} holds {sorted(found)}. {remedy}")
     return found["inputs"], found[names[-1]]
-
-
-def _write(network: "nn.Module", out: Path) -> None:
-    """Write to a temporary name and rename it: a crash leaves the old file or the new one."""
-    from safetensors.torch import save_model
-
-    temporary = out.with_name(f".{out.name}.writing")
-    try:
-        save_model(network, str(temporary))
-        temporary.replace(out)
-    except OSError as error:
-        remedy = "choose another path"
-        raise PruneproofError("--out", required="a writable file", received=str(error), remedy=remedy) from None
-    finally:
-        temporary.unlink(missing_ok=True)

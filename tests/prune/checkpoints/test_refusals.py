@@ -213,8 +213,8 @@ def test_a_stop_in_the_middle_leaves_nothing(folder: Path, tmp_path: Path) -> No
     """Ctrl-C while the second shard is written."""
     passed: list[int] = []
 
-    def interrupt(size: int) -> None:
-        passed.append(size)
+    def interrupt(done: int, total: int) -> None:
+        passed.append(done)
         if len(passed) > 5:
             raise KeyboardInterrupt
 

@@ -1,10 +1,16 @@
-"""Rosenfeld, Frankle, Carbin, Shavit (ICML 2021): the error of pruned networks is predictable across scales."""
+"""On the predictability of pruning across scales (Rosenfeld, Frankle, Carbin, Shavit, ICML 2021): five claims.
+
+Each claim is one module, found by its id (`sl2_fit` holds SL2). `setting` has the tasks and the networks, `measure` the
+pruning paths that all claims but SL1 share.
+"""
 
 from pruneproof.claims.claim import Paper
 
-from .algebra import ALGEBRA
-from .choice import CHOICE, SMALLEST
-from .quality import EXTRAPOLATE, FIT
+from .sl1_algebra import SL1
+from .sl2_fit import SL2
+from .sl3_extrapolation import SL3
+from .sl4_smallest_network import SL4
+from .sl5_competing_curves import SL5
 
 PAPER = Paper(
     key="scaling",
@@ -14,6 +20,6 @@ PAPER = Paper(
     arxiv="2006.10621",
 )
 
-CLAIMS = (ALGEBRA, FIT, EXTRAPOLATE, SMALLEST, CHOICE)
+CLAIMS = (SL1, SL2, SL3, SL4, SL5)
 
-__all__ = ["ALGEBRA", "CHOICE", "EXTRAPOLATE", "FIT", "SMALLEST", "Paper"]
+__all__ = ["CLAIMS", "PAPER"]

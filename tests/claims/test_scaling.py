@@ -1,18 +1,18 @@
 """The scaling claims judge by their criteria: errors made by the law hold, the false twins do not."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pruneproof.claims.claim import Claim, Scale, Verdict
-from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.engine.cell import Row, read_rows
 from pruneproof.claims.scaling import CLAIMS, PAPER
-from pruneproof.claims.scaling.algebra import measure_algebra
-from pruneproof.claims.scaling.choice import measured_density, targets
-from pruneproof.claims.scaling.path import measure_path
-from pruneproof.claims.scaling.points import task_points
+from pruneproof.claims.scaling.measure import PathRow, measure_path, points_of
+from pruneproof.claims.scaling.sl1_algebra import measure as measure_algebra
+from pruneproof.claims.scaling.sl4_smallest_network import measured_density, targets
 from pruneproof.theory.scaling.models import CLIPPED, LAW, Model
 from pruneproof.theory.scaling.points import points_from_rows
 
@@ -60,7 +60,7 @@ def test_grids_are_data(scale: Scale) -> None:
 
 def test_the_algebra_holds_and_a_broken_identity_violates_it() -> None:
     cells = [{"check": "identities"}, {"check": "inverse", "seed": 0, "repeats": 50}]
-    rows = [cell | row for cell in cells for row in measure_algebra(cell)]
+    rows = [cell | asdict(row) for cell in cells for row in measure_algebra(cell)]
     rows += [{"check": "recovery", "p": 0.02, "gamma": 0.02, "upper_error": 0.005}] * 3
     assert BY_ID["SL1"].judge(rows).verdict is Verdict.HOLDS
     broken = [row | {"true": False} if row.get("name") == "d → 0 gives ε↑" else row for row in rows]
@@ -101,7 +101,7 @@ def test_the_curve_that_made_the_errors_decides_the_comparison() -> None:
 def test_measured_densities_are_interpolated_before_the_first_crossing() -> None:
     cell = BY_ID["SL2"].grid(Scale.QUICK, None)[0]
     rows = _rows(cell, noise=0.0)
-    points = task_points(rows, "teacher")
+    points = points_of(read_rows(PathRow, rows), "teacher")
     (name,) = points.networks()
     for target in targets(points):
         density = measured_density(points, name, target)
@@ -127,5 +127,5 @@ def test_a_cell_is_deterministic(task: str) -> None:
     }  # fmt: skip
     rows = measure_path(cell)
     assert rows == measure_path(cell)
-    assert json.loads(json.dumps(rows)) == rows
-    assert [row["density"] for row in rows] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+    assert [PathRow(**json.loads(json.dumps(asdict(row)))) for row in rows] == rows
+    assert [row.density for row in rows] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]

@@ -1,0 +1,112 @@
+"""One pruning path of one network, all seeds as one program, and its rows as points to fit."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pruneproof.claims.engine.cell import Cell, stable_id
+from pruneproof.claims.training.iterative_pruning import prune_iteratively
+from pruneproof.claims.training.replicates import initial_replicates
+from pruneproof.claims.training.trainer import Recipe
+from pruneproof.theory.scaling.points import Points, points_from_rows
+
+from .setting import image_task
+
+LIMIT = 1e-4  # an error of exactly 0 or 1 has no place on the curve and is moved inside by this much
+
+
+@dataclass(frozen=True)
+class PathRow:
+    """One seed of one network at one density.
+
+    Args:
+        task: One of `setting.TASKS`.
+        width: Units of a hidden layer.
+        depth: Number of hidden layers.
+        seed: Of the initial weights and of the order of the data.
+        density: Kept fraction of the prunable weights.
+        kept: Weights kept.
+        error: Share of test examples classified wrongly.
+    """
+
+    task: str
+    width: int
+    depth: int
+    seed: int
+    density: float
+    kept: int
+    error: float
+
+
+@stable_id("pruneproof.claims.scaling.path:measure_path")
+def measure_path(cell: Cell) -> list[PathRow]:
+    """Prune one network iteratively and test every level.
+
+    Args:
+        cell: `task` ("teacher" or "digits"), `width`, `depth`, `seeds`, `examples`, `epochs`, `batch`, `rate`,
+            `momentum`, `rewind_epochs`, `share` pruned per round, `levels` besides the dense one.
+
+    Returns:
+        A row for every level and seed, the dense network first.
+    """
+    task = image_task(cell["task"], cell["examples"])
+    widths = (task.inputs.shape[1], *[cell["width"]] * cell["depth"], 10)
+    nets = initial_replicates([widths] * len(cell["seeds"]), cell["seeds"], device=cell.get("device", "cpu"))
+    epochs = cell["epochs"]
+    drops = (epochs // 2, epochs * 3 // 4)
+    recipe = Recipe(epochs, cell["batch"], cell["rate"], cell["momentum"], drops=drops)
+    start = cell["rewind_epochs"] * -(-len(task.labels) // cell["batch"])
+    densities = [(1 - cell["share"]) ** level for level in range(cell["levels"] + 1)]
+    levels = prune_iteratively(nets, (task.inputs, task.labels), recipe, densities, rewind_to=start)
+    test_inputs = task.test_inputs.to(nets.parameters.device)
+    rows: list[PathRow] = []
+    for level in levels:
+        wrong = level.nets.probabilities(test_inputs).argmax(2).cpu() != task.test_labels
+        errors = wrong.double().mean(1).tolist()
+        rows += [
+            PathRow(cell["task"], cell["width"], cell["depth"], seed, level.density, int(kept), error)
+            for seed, kept, error in zip(cell["seeds"], level.kept, errors, strict=True)
+        ]
+    return rows
+
+
+def points_of(rows: Sequence[PathRow], task: str) -> Points:
+    """The points of one task: errors averaged over seeds, one point per network and density.
+
+    Args:
+        rows: Of any tasks.
+        task: Whose rows are taken.
+
+    Example:
+        >>> row = PathRow("digits", 8, 1, seed=0, density=1.0, kept=90, error=0.1)
+        >>> points_of([row, PathRow("digits", 8, 1, seed=1, density=1.0, kept=90, error=0.3)], "digits").error.tolist()
+        [0.2]
+    """
+    errors: dict[tuple[int, int, float], list[float]] = defaultdict(list)
+    for row in rows:
+        if row.task == task:
+            errors[row.width, row.depth, row.density].append(row.error)
+    return points_from_rows(
+        [
+            {
+                "network": f"{width}×{depth}",
+                "width": width,
+                "depth": depth,
+                "density": density,
+                "error": float(np.clip(np.mean(values), LIMIT, 1 - LIMIT)),
+            }
+            for (width, depth, density), values in errors.items()
+        ]
+    )
+
+
+def seeds_of(rows: Sequence[PathRow]) -> tuple[int, ...]:
+    """The seeds in the rows, in increasing order."""
+    return tuple(sorted({row.seed for row in rows}))
+
+
+def weights_of(rows: Sequence[PathRow], task: str) -> dict[str, int]:
+    """Weights of each dense network of a task, by the names of `points_of`."""
+    return {f"{row.width}×{row.depth}": row.kept for row in rows if row.task == task and row.density == 1}

@@ -1,10 +1,17 @@
-"""Arora et al. (UAI 2023) and He et al. (ICML 2022): lottery tickets and sparse double descent under label noise."""
+"""Lottery tickets (Arora et al., UAI 2023) and sparse double descent (He et al., ICML 2022) under label noise.
+
+Each claim is one module, found by its id (`ln1_double_descent` holds LN1). `setting` has the noisy tasks and the
+networks, `measure` the pruning paths that all claims share, `plots` what their pictures share.
+"""
 
 from pruneproof.claims.claim import Paper
 
-from .confidence import CALIBRATION, POSTERIOR
-from .descent import DESCENT, DISTANCE
-from .size import DIFFICULTY, SIZE
+from .ln1_double_descent import LN1
+from .ln2_final_size import LN2
+from .ln3_difficulty import LN3
+from .ln4_posterior import LN4
+from .ln5_calibration import LN5
+from .ln6_learning_distance import LN6
 
 PAPER = Paper(
     key="label_noise",
@@ -14,6 +21,6 @@ PAPER = Paper(
     arxiv="2306.12190",
 )
 
-CLAIMS = (DESCENT, SIZE, DIFFICULTY, POSTERIOR, CALIBRATION, DISTANCE)
+CLAIMS = (LN1, LN2, LN3, LN4, LN5, LN6)
 
-__all__ = ["CALIBRATION", "DESCENT", "DIFFICULTY", "DISTANCE", "POSTERIOR", "SIZE", "Paper"]
+__all__ = ["CLAIMS", "PAPER"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 
 from pruneproof.claims.claim import Claim, Scale, Verdict
 from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.estimates import Estimate
 from pruneproof.claims.label_noise import CLAIMS, PAPER
-from pruneproof.claims.label_noise.curves import interval, path_of
-from pruneproof.claims.label_noise.path import measure_path
-from pruneproof.claims.label_noise.tasks import noisy_task
+from pruneproof.claims.label_noise.measure import LevelRow, measure_path, path_of
+from pruneproof.claims.label_noise.setting import noisy_task
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 SHAPE = [0.30, 0.32, 0.36, 0.33, 0.20, 0.14, 0.16, 0.40, 0.70]  # double descent: peak at level 2, trough at level 5
@@ -22,8 +23,7 @@ Curves = dict[str, list[float]]
 
 def _rows(cell: dict[str, Any], curves: Curves, weights: int = 10_000) -> list[Row]:
     """One row per seed and level; curves not given are flat."""
-    columns = ["validation_error", "test_error", "distance", "divergence", "posterior_distance", "nll_noisy"]
-    columns += [f"{name}_{labels}" for name in ("ece", "overconfidence") for labels in ("noisy", "clean")]
+    columns = {field.name for field in fields(LevelRow)} - {"seed", "level", "density", "kept"}
     filled: Curves = {name: [0.1] * len(SHAPE) for name in columns} | curves
     return [
         cell
@@ -37,7 +37,7 @@ def _rows(cell: dict[str, Any], curves: Curves, weights: int = 10_000) -> list[R
 def _judged(claim: Claim, curves: Callable[[dict[str, Any]], tuple[Curves, int]]) -> Verdict:
     cells = claim.grid(Scale.QUICK, None)
     outcome = claim.judge([row for cell in cells for row in _rows(cell, *curves(cell))])
-    assert all(isinstance(value, float | int | str | list) for value in outcome.measured.values())
+    assert all(isinstance(value, float | int | str | Estimate) for value in outcome.measured.values())
     return outcome.verdict
 
 
@@ -133,9 +133,9 @@ def test_a_cell_is_deterministic_and_scores_every_level() -> None:
     }  # fmt: skip
     rows = measure_path(cell)
     assert rows == measure_path(cell)
-    assert json.loads(json.dumps(rows)) == rows
-    assert [row["kept"] for row in rows] == [72, 72, 36, 36, 18, 18, 9, 9]
-    assert all(np.isfinite(value) for row in rows for value in row.values())
+    assert [LevelRow(**json.loads(json.dumps(asdict(row)))) for row in rows] == rows
+    assert [row.kept for row in rows] == [72, 72, 36, 36, 18, 18, 9, 9]
+    assert all(np.isfinite(value) for row in rows for value in asdict(row).values())
 
 
 def test_noise_is_in_every_part_but_the_clean_labels() -> None:
@@ -153,4 +153,3 @@ def test_paths_are_sorted_whatever_the_order_of_the_rows() -> None:
     cell = BY_ID["LN5"].grid(Scale.QUICK, None)[0]
     rows = _rows(cell, _errors(SHAPE))
     assert np.array_equal(path_of(rows).column("test_error"), path_of(rows[::-1]).column("test_error"))
-    assert interval(np.array([0.0, 1.0]))[0] == 0.5

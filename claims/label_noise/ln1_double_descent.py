@@ -1,0 +1,105 @@
+"""LN1: with noisy labels, does the test error of iteratively pruned networks descend twice?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row
+from pruneproof.claims.estimates import mean
+from pruneproof.plotting import BLUE, ORANGE
+
+from .measure import PruningPath, measure_path, path_of, rise_and_fall
+from .plots import draw_curve, draw_dense, label_axes, shade_phases
+from .setting import DIGITS_NOISE, HE, HIDDEN, digits_cell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+PEAK, TROUGH = 0.02, 0.05
+
+STATEMENT = (
+    "With noisy labels the test error of iteratively pruned networks descends twice: it rises to a peak, falls below "
+    "the dense error, then rises for good; without noise there is no peak."
+)
+SOURCE = f"{HE}; definitions in theory/statistics/double_descent.md"
+CRITERION = (
+    f"Digits, 40 % flipped labels: mean test error at the peak ≥ dense + {PEAK:.0%}, at the trough ≤ dense − "
+    f"{TROUGH:.0%}; control with clean labels: peak < dense + {PEAK:.0%}."
+)
+SAYS_NOT = "That every network or kind of noise shows it; wide networks may not."
+
+
+def grid(scale: Scale, seeds: int | None) -> list[Cell]:
+    """One network on digits, with 40 % noise and with none."""
+    return [digits_cell(scale, seeds), digits_cell(scale, seeds, noise=0.0)]
+
+
+def judge(rows: Sequence[Row]) -> Outcome:
+    """Peak and trough of the noisy network against its dense error; no peak without noise."""
+    noisy, clean = (path_of(rows, noise=noise, hidden=HIDDEN) for noise in (DIGITS_NOISE, 0.0))
+    rise, fall = (mean(change) for change in rise_and_fall(noisy))
+    control = mean(rise_and_fall(clean)[0])
+    descends = rise.value >= PEAK and fall.value >= TROUGH
+    return Outcome(
+        verdict=Verdict.HOLDS if descends and control.value < PEAK else Verdict.NOT_REPRODUCED,
+        measured={
+            "peak above dense": rise,
+            "dense above trough": fall,
+            "control: peak above dense at 0 % noise": control,
+            "density of the peak": float(noisy.densities[noisy.descent.peak]),
+            "density of the trough": float(noisy.densities[noisy.trough]),
+        },
+        seeds=noisy.seeds,
+        scope="digits, 64-100-50-10, 40 % of labels flipped; peak and trough located on validation, errors on test",
+        table=_table(noisy, clean),
+    )
+
+
+def _table(noisy: PruningPath, clean: PruningPath) -> list[Row]:
+    errors = [path.column("test_error").mean(0) for path in (noisy, clean)]
+    phases = noisy.descent.phases
+    return [
+        {
+            "density": float(density),
+            "error, 40 % noise": float(errors[0][level]),
+            "error, no noise": float(errors[1][level]),
+            "phase": phases[level],
+        }
+        for level, density in enumerate(noisy.densities)
+    ]
+
+
+def figures(rows: Sequence[Row]) -> list[Figure]:
+    """Two error curves, with the phases of the noisy one shaded."""
+    noisy, clean = path_of(rows, noise=DIGITS_NOISE), path_of(rows, noise=0.0)
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        shade_phases(axes, noisy)
+        draw_curve(axes, noisy, "test_error", ORANGE, "40 % of training labels flipped")
+        draw_curve(axes, clean, "test_error", BLUE, "clean labels (control)")
+        draw_dense(axes, noisy, "test_error", ORANGE)
+        label_axes(axes, "test error (clean labels)")
+        axes.legend(frameon=False, loc="upper center")
+
+    caption = (
+        "Test error along the pruning path, mean and range over seeds. The dotted line is the dense error. Shaded: "
+        "Light, Critical, Sweet, Collapsed, found on the validation labels."
+    )
+    return [Figure("Sparse double descent", caption, draw)]
+
+
+LN1 = Claim(
+    "LN1",
+    STATEMENT,
+    SOURCE,
+    CRITERION,
+    measure_path,
+    paper="label_noise",
+    grid=grid,
+    judge=judge,
+    figures=figures,
+    says_not=SAYS_NOT,
+)

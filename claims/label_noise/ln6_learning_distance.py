@@ -1,0 +1,99 @@
+"""LN6: does the learning distance peak where the test error does?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.engine.cell import Cell, Row
+from pruneproof.claims.estimates import mean
+from pruneproof.plotting import GREEN, ORANGE
+
+from .measure import PruningPath, measure_path, path_of, rise_and_fall
+from .plots import draw_curve, label_axes
+from .setting import HE, HIDDEN, WIDE, digits_cell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+LEVELS = 2
+
+STATEMENT = "The learning distance $‖w_0 - w‖_2$, pruned weights counted as zero, peaks where the test error does."
+SOURCE = HE
+CRITERION = (
+    f"Digits, 40 % flipped labels: the error has a peak, the densities of the two peaks differ by ≤ {LEVELS} levels."
+)
+SAYS_NOT = "That a larger distance causes a larger error; wide networks can have one without the other."
+
+
+def grid(scale: Scale, seeds: int | None) -> list[Cell]:
+    """A narrow network, which is judged, and a wide one, which is printed."""
+    return [digits_cell(scale, seeds, hidden=WIDE[scale]), digits_cell(scale, seeds)]
+
+
+def judge(rows: Sequence[Row]) -> Outcome:
+    """How many levels lie between the two peaks."""
+    narrow = path_of(rows, hidden=HIDDEN)
+    wide = path_of(rows, hidden=next(row["hidden"] for row in rows if row["hidden"] != HIDDEN))
+    gap = _peak_gap(narrow)
+    return Outcome(
+        verdict=Verdict.HOLDS if narrow.descent.peak > 0 and abs(gap) <= LEVELS else Verdict.NOT_REPRODUCED,
+        measured={
+            "levels from the peak of the error to that of the distance": gap,
+            "density at the peak of the error": float(narrow.densities[_test_peak(narrow)]),
+            "density at the peak of the distance": float(narrow.densities[narrow.column("distance").mean(0).argmax()]),
+            "the same gap for the wide network": _peak_gap(wide),
+            "rise of the wide network's error to its peak": mean(rise_and_fall(wide)[0]),
+        },
+        seeds=narrow.seeds,
+        scope="digits, 40 % of labels flipped, 64-100-50-10 judged; the wide network is printed, not judged",
+    )
+
+
+def _peak_gap(path: PruningPath) -> int:
+    return int(path.column("distance").mean(0).argmax()) - _test_peak(path)
+
+
+def _test_peak(path: PruningPath) -> int:
+    """The highest mean test error before the trough."""
+    return int(path.column("test_error").mean(0)[: path.trough + 1].argmax())
+
+
+def figures(rows: Sequence[Row]) -> list[Figure]:
+    """Error and learning distance, narrow and wide."""
+    shapes = sorted({tuple(row["hidden"]) for row in rows}, key=sum)
+
+    def draw(canvas: Canvas) -> None:
+        canvas.set_size_inches(8, 3.2)
+        panels = canvas.subplots(1, len(shapes), squeeze=False)[0]
+        for axes, shape in zip(panels, shapes, strict=True):
+            path = path_of(rows, hidden=list(shape))
+            draw_curve(axes, path, "test_error", ORANGE, "test error")
+            label_axes(axes, "test error")
+            axes.set_title("-".join(map(str, (64, *shape, 10))), fontsize=10)
+            right = axes.twinx()
+            draw_curve(right, path, "distance", GREEN, "learning distance")
+            right.set_ylabel("learning distance", color=GREEN)
+            axes.yaxis.label.set_color(ORANGE)
+            right.spines[["top"]].set_visible(False)
+
+    caption = (
+        "Test error (left axes) and distance of the weights from their initial values (right axes) along the pruning "
+        "path. In the judged network (left) both peak together."
+    )
+    return [Figure("Learning distance and error", caption, draw)]
+
+
+LN6 = Claim(
+    "LN6",
+    STATEMENT,
+    SOURCE,
+    CRITERION,
+    measure_path,
+    paper="label_noise",
+    grid=grid,
+    judge=judge,
+    figures=figures,
+    says_not=SAYS_NOT,
+)

@@ -1,0 +1,163 @@
+"""Which networks are pruned at which scale; sizes were fixed from their cost; see docs/pilots.md.
+
+`quick` and `standard` shorten the published training (1000 epochs of SGD at 0.1 without momentum) to 100 epochs with
+momentum 0.9, the same total step; `quick` also shrinks the mixtures to 20 features at the same Bayes error (ν√D = 5).
+`full` trains the mixtures as published. Noise: mixtures 5 % (linear) and 25 % (XOR) permuted, digits 40 % flipped.
+
+Training and validation labels carry the noise; the test set has the clean label, the noisy label, and for the mixtures
+the exact posterior of the noisy label. Every seed has its own noise; digits also their own split into training and
+validation images, mixtures their own draw.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pruneproof.claims.claim import Scale
+from pruneproof.claims.data.digits import digits
+from pruneproof.claims.data.label_noise import noisy_labels, noisy_posterior
+from pruneproof.claims.data.synthetic import mixture
+from pruneproof.claims.engine.cell import Cell
+from pruneproof.claims.training.trainer import device_of
+
+ARORA = "Arora et al., UAI 2023"
+HE = "He et al., Sparse double descent, ICML 2022"
+MIXTURE_SEEDS = {Scale.QUICK: 3, Scale.STANDARD: 5, Scale.FULL: 5}
+DIGITS_SEEDS = {Scale.QUICK: 5, Scale.STANDARD: 10, Scale.FULL: 20}  # 360 test images: more seeds, cheap ones
+MIXTURES = ("linear", "xor")
+NOISE = {"linear": 0.05, "xor": 0.25}
+DIGITS_NOISE = 0.4
+HIDDEN = [100, 50]
+WIDE = {Scale.QUICK: [200, 100], Scale.STANDARD: [400, 200], Scale.FULL: [800, 400]}
+WIDTHS = (200, 100, 50)
+REFERENCE_WIDTH = 100  # where two tasks or two probabilities are compared
+DIGITS_TRAIN = 1000  # the other 437 training images are the validation set
+MIXTURE_TEST = 5000
+
+_SHORT = {"epochs": 100, "momentum": 0.9, "rate": 0.1, "drops": []}
+_PUBLISHED = {"epochs": 1000, "momentum": 0.0, "rate": 0.1, "drops": []}
+_MIXTURE_TRAINING = {
+    Scale.QUICK: _SHORT | {"examples": 2000, "features": 20, "nu": 1.25**0.5, "batch": 256},
+    Scale.STANDARD: _SHORT | {"examples": 10_000, "features": 100, "nu": 0.5, "batch": 1024},
+    Scale.FULL: _PUBLISHED | {"examples": 10_000, "features": 100, "nu": 0.5, "batch": 1024},
+}
+_MIXTURE_PATH = {"bias": False, "share": 0.2, "lowest": 0.008, "kind": "permuted"}
+_DIGITS = {
+    "task": "digits", "kind": "flipped", "bias": True, "share": 0.2, "lowest": 0.003,
+    "epochs": 100, "batch": 128, "rate": 0.1, "momentum": 0.9, "drops": [50, 75],
+}  # fmt: skip
+
+
+def digits_cell(scale: Scale, seeds: int | None, *, noise: float = DIGITS_NOISE, hidden: list[int] = HIDDEN) -> Cell:
+    """One digits network with its seeds.
+
+    Args:
+        scale: How many seeds by default.
+        seeds: Number of seeds, or None.
+        noise: Share of flipped labels.
+        hidden: Widths of the hidden layers.
+
+    Example:
+        >>> digits_cell(Scale.QUICK, 2)["seeds"]
+        [0, 1]
+    """
+    own = {"noise": noise, "hidden": hidden, "seeds": _numbered(DIGITS_SEEDS[scale], seeds)}
+    return _DIGITS | own | device_of(scale)
+
+
+def mixture_cell(scale: Scale, seeds: int | None, task: str, width: int) -> Cell:
+    """One two-layer bias-free network on a mixture with its seeds.
+
+    Args:
+        scale: Size of the mixture, length of training, and how many seeds by default.
+        seeds: Number of seeds, or None.
+        task: `"linear"` or `"xor"`.
+        width: Of the hidden layer.
+
+    Example:
+        >>> mixture_cell(Scale.FULL, None, "xor", 100)["epochs"]
+        1000
+    """
+    own = {"task": task, "noise": NOISE[task], "hidden": [width], "seeds": _numbered(MIXTURE_SEEDS[scale], seeds)}
+    return _MIXTURE_TRAINING[scale] | _MIXTURE_PATH | own | device_of(scale)
+
+
+def _numbered(usual: int, asked: int | None) -> list[int]:
+    return list(range(usual if asked is None else asked))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Examples of R seeds; before they are stacked, the same without the leading dimension.
+
+    Args:
+        inputs: (R, n, features).
+        clean: Clean labels (R, n).
+        noisy: Noisy labels (R, n).
+        posterior: Posterior of the noisy label (R, n, classes), or None where it is unknown.
+    """
+
+    inputs: Tensor
+    clean: Tensor
+    noisy: Tensor
+    posterior: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class NoisyTask:
+    """The three parts of a task."""
+
+    train: Part
+    validation: Part
+    test: Part
+
+
+def noisy_task(cell: Cell) -> NoisyTask:
+    """The task of a cell.
+
+    Args:
+        cell: `task` ("digits", "linear" or "xor"), `noise` (share), `kind`, `seeds`; for mixtures `examples`,
+            `features` and `nu`.
+
+    Example:
+        >>> task = noisy_task({"task": "digits", "noise": 0.4, "kind": "flipped", "seeds": [0, 1]})
+        >>> task.train.inputs.shape, float((task.train.noisy != task.train.clean).float().mean())
+        (torch.Size([2, 1000, 64]), 0.4...)
+    """
+    draw = _digits if cell["task"] == "digits" else _mixture
+    parts = [draw(cell, torch.Generator().manual_seed(10_007 * seed + 1)) for seed in cell["seeds"]]
+    train, validation, test = (_stacked([seed[part] for seed in parts]) for part in range(3))
+    return NoisyTask(train, validation, test)
+
+
+def _digits(cell: Cell, generator: torch.Generator) -> tuple[Part, Part, Part]:
+    split = digits()
+    scale = split.train_x.max()  # pixels in [0, 1]
+    order = torch.randperm(len(split.train_y), generator=generator)
+    chosen = (order[:DIGITS_TRAIN], order[DIGITS_TRAIN:])
+    parts = [(split.train_x[drawn] / scale, split.train_y[drawn]) for drawn in chosen]
+    parts.append((split.test_x / scale, split.test_y))
+    train, validation, test = (_noisy(cell, inputs, labels, None, generator) for inputs, labels in parts)
+    return train, validation, test
+
+
+def _mixture(cell: Cell, generator: torch.Generator) -> tuple[Part, Part, Part]:
+    sizes = (cell["examples"], MIXTURE_TEST, MIXTURE_TEST)
+    samples = [mixture(cell["task"], size, generator, features=cell["features"], nu=cell["nu"]) for size in sizes]
+    train, validation, test = (_noisy(cell, *sample, generator) for sample in samples)
+    return train, validation, test
+
+
+def _noisy(cell: Cell, inputs: Tensor, labels: Tensor, posterior: Tensor | None, generator: torch.Generator) -> Part:
+    classes = 10 if cell["task"] == "digits" else 2
+    noisy = noisy_labels(labels, cell["noise"], cell["kind"], classes, generator)
+    known = None if posterior is None else noisy_posterior(posterior, cell["noise"], cell["kind"])
+    return Part(inputs, labels, noisy, known)
+
+
+def _stacked(parts: list[Part]) -> Part:
+    posteriors = [part.posterior for part in parts if part.posterior is not None]
+    columns = zip(*((part.inputs, part.clean, part.noisy) for part in parts), strict=True)
+    inputs, clean, noisy = (torch.stack(column) for column in columns)
+    return Part(inputs, clean, noisy, torch.stack(posteriors) if posteriors else None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import PruneproofError, UnknownNameError, did_you_mean
 
 from .claim import Claim, Paper
 
@@ -82,9 +82,11 @@ def _chapter(name: str) -> Chapter:
         raise _unknown(name, str(error)) from None
 
 
-def _unknown(name: str, why: str) -> PruneproofError:
-    remedy = f"choose from {', '.join(KEYS)}, or name an importable module (set PYTHONPATH)"
-    return PruneproofError("papers", required="papers with PAPER and CLAIMS", received=f"{name} ({why})", remedy=remedy)
+def _unknown(name: str, why: str) -> UnknownNameError:
+    return UnknownNameError(
+        f"--paper: {name} is no paper with PAPER and CLAIMS ({why}).{did_you_mean(name, KEYS)} The papers are "
+        f"{', '.join(KEYS)}; a module of your own must be importable (set PYTHONPATH)."
+    )
 
 
 def chosen(chapters: tuple[Chapter, ...], ids: tuple[str, ...]) -> tuple[Claim, ...]:
@@ -106,5 +108,7 @@ def chosen(chapters: tuple[Chapter, ...], ids: tuple[str, ...]) -> tuple[Claim, 
 def _check_ids(ids: tuple[str, ...], known: Collection[str]) -> None:
     wrong = [name for name in ids if name not in known]
     if wrong:
-        required, remedy = "ids of claims of these papers", f"choose from {', '.join(known)}"
-        raise PruneproofError("--claim", required=required, received=", ".join(wrong), remedy=remedy)
+        raise UnknownNameError(
+            f"--claim: no claim of these papers is called {' or '.join(wrong)}.{did_you_mean(wrong[0], known)} "
+            f"The claims are {', '.join(known)}; `pruneproof verify --list` says what they are about."
+        )

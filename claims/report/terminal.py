@@ -1,11 +1,13 @@
 """The results for a terminal and for programs."""
 
+import json
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from pruneproof.claims.claim import Verdict
+from pruneproof.claims.claim import Claim, Verdict
 from pruneproof.claims.engine.cell import plain
 from pruneproof.claims.estimates import as_json, shown
+from pruneproof.claims.papers import Chapter
 from pruneproof.claims.verification import Result
 
 FIGURES = 4  # measured values per claim on a terminal
@@ -21,21 +23,50 @@ COLOURS = {
 }
 
 
-def result_fields(result: Result) -> dict[str, Any]:
-    """A result as a JSON object."""
-    claim, outcome = result.claim, result.outcome
-    fields = {
+def claim_fields(claim: Claim) -> dict[str, Any]:
+    """What a claim says, as a JSON object."""
+    return {
         "id": claim.id,
         "paper": claim.paper,
         "source": claim.source,
         "statement": claim.statement,
         "criterion": claim.criterion,
         "theorem": claim.theorem,
+        "says_not": claim.says_not,
+    }
+
+
+def print_claims(chapters: Iterable[Chapter], claims: Iterable[Claim], *, as_json: bool = False) -> None:
+    """Papers and the claims of them that may be run, on standard output."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    claims = tuple(claims)
+    if as_json:
+        print(json.dumps([claim_fields(claim) for claim in claims], indent=2, ensure_ascii=False))
+        return
+    table = Table("claim", "statement", box=box.SIMPLE_HEAD, pad_edge=False)
+    for chapter in chapters:
+        paper = chapter.paper
+        table.add_row(Text(paper.key, "bold"), Text(f"{paper.title} ({paper.authors}, {paper.year})", "bold"))
+        for claim in claims:
+            if claim in chapter.claims:
+                kind = "Theorem: " if claim.theorem else ""
+                table.add_row(Text(claim.id), Text(kind + claim.statement.replace("$", "")))
+    Console().print(table)
+
+
+def result_fields(result: Result) -> dict[str, Any]:
+    """A result as a JSON object."""
+    claim, outcome = result.claim, result.outcome
+    fields = {
+        **claim_fields(claim),
         "verdict": str(outcome.verdict),
         "measured": {name: as_json(value) for name, value in outcome.measured.items()},
         "seeds": outcome.seeds,
         "scope": outcome.scope,
-        "says_not": claim.says_not,
         "scale": str(result.scale),
         "cells": result.cells,
         "missing": result.missing,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from pruneproof.errors import InvalidTypeError, PruneproofError, UnknownNameError, described
+from pruneproof.errors import InvalidTypeError, PruneproofError, UnknownNameError, described, did_you_mean
 
 _LAYERS = (
     nn.Linear,
@@ -131,11 +131,10 @@ def parameters_named(model: nn.Module, shapes: Mapping[str, torch.Size], *, wher
     for name, shape in shapes.items():
         if name not in known:
             _refuse_computed(model, [f"{name}_orig"], where=where)
-            raise PruneproofError(
-                where,
-                required=f"names of parameters, such as {next(iter(known), 'none: the model has no parameters')!r}",
-                received=name,
-                remedy="make the masks from this model",
+            names = f"Its names look like {next(iter(known))}" if known else "It has no parameters"
+            raise UnknownNameError(
+                f"{where}: the model has no parameter {name!r}.{did_you_mean(name, known)} {names}; make the masks "
+                "from this model."
             )
         if known[name].shape != shape:
             raise PruneproofError(
@@ -208,10 +207,17 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(prefix, pattern) for prefix in prefixes for pattern in patterns)
 
 
+def _with_modules(names: Sequence[str]) -> list[str]:
+    """The names of the parameters and of the modules that hold them."""
+    parts = [name.split(".") for name in names]
+    return list(dict.fromkeys(".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)))
+
+
 def _refuse_unmatched(patterns: Sequence[str], names: Sequence[str], argument: str, where: str) -> None:
     for pattern in patterns:
         if not any(_matches(name, [pattern]) for name in names):
             raise UnknownNameError(
                 f"{where}: the {argument} pattern {pattern!r} matches no {'prunable weight' * (argument == 'include')}"
-                f"{'parameter or module' * (argument == 'exclude')} of the model. Its names look like {names[0]}."
+                f"{'parameter or module' * (argument == 'exclude')} of the model."
+                f"{did_you_mean(pattern, _with_modules(names))} Its names look like {names[0]}."
             )

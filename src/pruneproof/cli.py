@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ._version import __version__
 from .commands import INTERRUPTED, MISUSE
-from .errors import PruneproofError
+from .errors import PruneproofError, UnknownNameError, did_you_mean
 
 
 def _commands() -> dict[str, str]:
@@ -54,8 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, *rest = arguments
     try:
         if name not in _commands():
-            choices = f"choose from: {', '.join(_commands())}"
-            raise PruneproofError("pruneproof", required="one of its commands", received=name, remedy=choices)
+            raise UnknownNameError(
+                f"pruneproof has no command {name!r}.{did_you_mean(name, _commands())} "
+                f"The commands are {', '.join(_commands())}."
+            )
         return _run(name, rest)
     except PruneproofError as error:
         print(error, file=sys.stderr)

@@ -5,6 +5,9 @@ mistake, so that both `except PruneproofError` and `except FileNotFoundError` wo
 sentence that names the function the user called: what is wrong, what was given, what to do.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class PruneproofError(Exception):
     """Base class of every exception that the library raises on purpose.
@@ -63,6 +66,27 @@ class FileFormatError(PruneproofError, ValueError):
 
 class MissingPackageError(PruneproofError, ImportError):
     """An optional package is not installed; the message says which extra brings it."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known names that resemble it, or nothing.
+
+    Args:
+        name: What was given; capitals do not matter.
+        known: The names that exist.
+
+    Returns:
+        A sentence that begins with a space, or an empty string.
+
+    Example:
+        >>> did_you_mean("snipp", ["snip", "synflow"])
+        ' Did you mean snip?'
+        >>> did_you_mean("layer9", ["weight"])
+        ''
+    """
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = get_close_matches(name.casefold(), folded, n=3, cutoff=0.4)
+    return f" Did you mean {' or '.join(folded[match] for match in close)}?" if close else ""
 
 
 def described(value: object) -> str:

@@ -150,7 +150,7 @@ def test_rows_of_another_criterion_are_refused_by_resume_and_left_out_by_report(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--claim", "NONE"], "choose from OK, THEOREM"),
+        (["--claim", "NONE"], "The claims are OK, THEOREM"),
         (["--seeds", "0"], "at least 1"),
         (["--data-root", "nowhere"], "needs a folder"),
         (["--out", "own_paper.py"], "needs a writable folder"),
@@ -170,7 +170,8 @@ def test_misuse_is_one_line_and_nothing_is_run(
 def test_an_unknown_paper_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--paper", "no.such.paper"]) == 2
     assert main(["verify", "--paper", "json"]) == 2
-    assert "choose from pretraining" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "The papers are pretraining" in error and error.count("\n") == 2
     assert main(["report", "--out", "no-such-folder"]) == 2
 
 
@@ -194,8 +195,8 @@ def test_ids_are_unique_over_all_papers() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--paper", "scaling", "--claim", "PT1"), "--claim: needs ids of claims of these papers; received PT1"),
-        (("--claim", "SL1", "SL9", "X"), "received SL9, X; choose from PT1"),
+        (("--paper", "scaling", "--claim", "PT1"), "--claim: no claim of these papers is called PT1."),
+        (("--claim", "SL1", "SL9", "X"), "called SL9 or X. Did you mean SL"),
         (("--claim", "SL1", "--out", "file/report"), "needs a writable folder"),
     ],
 )
@@ -219,3 +220,21 @@ def test_claims_without_papers_need_only_their_own() -> None:
     assert needed((), ()) == ()
     assert needed(("scaling", "pretraining"), ()) == ("scaling", "pretraining")
     assert needed(("own_paper",), ("OK",)) == ("own_paper",)  # only the module itself knows
+
+
+def test_list_shows_every_claim_of_a_paper_and_runs_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify("--list") == 0
+    listed = capsys.readouterr().out
+    assert all(f" {name} " in f" {listed} " for name in ("OK", "THEOREM", "OBSERVATION", "FAILING", "BROKEN"))
+    assert "A paper of one's own" in listed
+    assert not (folder / "report").exists()
+
+
+def test_list_as_json_says_which_claims_are_theorems(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify("--list", "--json", "--claim", "OK", "THEOREM") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["id"], row["theorem"], row["paper"]) for row in rows] == [
+        ("OK", False, "own"),
+        ("THEOREM", True, "own"),
+    ]
+    assert all(row["statement"] and row["criterion"] for row in rows)

@@ -52,7 +52,7 @@ def test_every_bound_can_be_explained_without_values(name: str, capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["G99"], "did you mean"),
+        (["G99"], "Did you mean"),
         (["G1", "k"], "name=number"),
         (["G1", "k=x"], "name=number"),
         (["G1", "k=nan"], "name=number"),

@@ -16,7 +16,14 @@ COMMAND = [sys.executable, "-m", "pruneproof.cli"]
 def test_an_unknown_command_is_misuse_in_one_line() -> None:
     ran = subprocess.run([*COMMAND, "prove-it"], capture_output=True, text=True)
     assert ran.returncode == 2
-    assert ran.stderr.count("\n") == 1 and "received prove-it" in ran.stderr and "verify" in ran.stderr
+    assert ran.stderr.count("\n") == 1 and "no command 'prove-it'. Did you mean prove?" in ran.stderr
+    assert "verify" in ran.stderr
+
+
+def test_the_package_is_a_command_too() -> None:
+    by_module = subprocess.run([sys.executable, "-m", "pruneproof", "--version"], capture_output=True, text=True)
+    by_cli = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True)
+    assert by_module.returncode == 0 and by_module.stdout == by_cli.stdout != ""
 
 
 def test_the_overview_names_every_command_with_a_summary() -> None:

@@ -80,7 +80,7 @@ def test_refusals_leave_the_model_alone() -> None:
     names = list(net.state_dict())
     good, bad = torch.ones(6, 2, 3, 3, dtype=torch.bool), torch.ones(2, 2, dtype=torch.bool)
     for masks, message in (
-        (Masks({"0.weight": good, "9.weight": bad}), "names of parameters"),
+        (Masks({"0.weight": good, "9.weight": bad}), "no parameter '9.weight'"),
         (Masks({"0.weight": good, "4.weight": bad}), r"shape \(10, 54\)"),
     ):
         with pytest.raises(PruneproofError, match=message):

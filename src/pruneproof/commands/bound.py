@@ -1,6 +1,5 @@
 """Evaluate a bound, or list them all."""
 
-import difflib
 import json as json_text
 import math
 from decimal import Decimal, InvalidOperation
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import PruneproofError, UnknownNameError, did_you_mean
 from pruneproof.theory import Bound, bounds
 from pruneproof.theory.theorems.catalogue import trust
 
@@ -51,9 +50,8 @@ def main(
 def _named(name: str) -> Bound:
     known = {bound.name.casefold(): bound for bound in bounds()}
     if name.casefold() not in known:
-        close = difflib.get_close_matches(name.casefold(), known, n=3, cutoff=0.4)
-        meant = f"; did you mean {' or '.join(known[key].name for key in close)}?" if close else ""
-        raise PruneproofError("bound", required="a known name", received=name, remedy=f"list them with `bound`{meant}")
+        meant = did_you_mean(name, [bound.name for bound in known.values()])
+        raise UnknownNameError(f"bound: no bound is called {name!r}.{meant} `pruneproof bound` lists them.")
     return known[name.casefold()]
 
 

@@ -14,7 +14,7 @@ from pruneproof.claims.engine.folder import Record, check_folder, results_folder
 from pruneproof.claims.engine.progress import progress_for
 from pruneproof.claims.papers import chapters, chosen, needed
 from pruneproof.claims.report.publish import publish
-from pruneproof.claims.report.terminal import print_failures, print_verdicts, result_fields
+from pruneproof.claims.report.terminal import print_claims, print_failures, print_verdicts, result_fields
 from pruneproof.claims.verification import Result, run
 from pruneproof.environment import require
 from pruneproof.errors import PruneproofError
@@ -29,6 +29,7 @@ def main(
     claim: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID …", help_behavior_hint="")] = (),
     scale: Annotated[Scale, tyro.conf.EnumChoicesFromValues] = Scale.QUICK,
     seeds: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None,
+    list: tyro.conf.FlagCreatePairsOff[bool] = False,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
     out: Path = Path("report"),
     resume: tyro.conf.FlagCreatePairsOff[bool] = False,
@@ -51,6 +52,7 @@ def main(
         claim: claims to run, by id; default all of the papers.
         scale: quick (minutes), standard (seeds and sizes as the criteria name them), full (hours, or a GPU).
         seeds: number of seeds, instead of what the scale says.
+        list: only show the papers and their claims; nothing is run.
         json: print the results as a JSON list on standard output.
         out: folder for the report, made if absent.
         resume: continue the run in the folder: finished cells are not computed again.
@@ -59,6 +61,10 @@ def main(
         scheduler: address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
     """
     _check(seeds, workers)
+    if list:
+        loaded = chapters(needed(paper, claim))
+        print_claims(loaded, chosen(loaded, claim), as_json=json)
+        return HOLDS
     if data_root is not None:
         use_data_root(data_root)
     require("verify", "matplotlib")

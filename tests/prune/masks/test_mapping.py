@@ -126,9 +126,9 @@ def unchanged_after_refusal(model: nn.Module, masks: Masks, message: str) -> Non
 def test_masks_of_another_model_are_refused_untouched() -> None:
     first = {"0.weight": torch.zeros(2, 3, dtype=torch.bool)}
     cases: list[tuple[dict[str, Tensor], str]] = [
-        ({"1.weight": torch.zeros(2, 2, dtype=torch.bool)}, "such as '0.weight'; received 1.weight"),
+        ({"1.weight": torch.zeros(2, 2, dtype=torch.bool)}, "no parameter '1.weight'. Did you mean 0.weight?"),
         ({"0.weight": torch.zeros(3, 2, dtype=torch.bool)}, r"shape \(2, 3\) for 0.weight"),
-        ({"0": torch.zeros(2, 3, dtype=torch.bool)}, "names of parameters"),
+        ({"0": torch.zeros(2, 3, dtype=torch.bool)}, "names look like 0.weight"),
     ]
     for wrong, message in cases:
         model = nn.Sequential(nn.Linear(3, 2))

@@ -18,6 +18,7 @@ from pruneproof.prune.models.layers import Layer, layers_of
 from pruneproof.prune.models.parameters import Patterns, chosen_weights, prunable, require_real, unwrapped
 
 from .budget import Budget, budgets
+from .layers import is_linear
 from .output_errors import OutputErrors
 from .resume import Finished, Store
 from .sparsegpt import InverseFactor, inverse_factor, pruned_and_updated
@@ -95,7 +96,8 @@ class CalibratedResult:
         weights: Parameter name → the pruned weight: the model's own where the model was pruned in
             place, new tensors from `calibrated_sweep`.
         layers: One report per pruned weight, in the order of pruning.
-        dense: Names of prunable weights that were left dense, by a pattern.
+        dense: Names of linear and convolution weights that were left dense: by a pattern, or because
+            they are shared with an embedding.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
@@ -380,9 +382,16 @@ def _plan(
     require_rows(method, layers, where=where)
     allowed = budgets(layers, density, scope, where=where)
     found = find_blocks(plain, layers, blocks)
-    dense = tuple(name for name in prunable(plain) if name not in weights)
+    dense = (*(name for name in prunable(plain) if name not in weights), *_tied_heads(plain))
     inputs = [*calibration, *_batches(where, held_out, "held_out")]
     return _Plan(plain, weights, layers, allowed, found, inputs, len(calibration), dense)
+
+
+def _tied_heads(model: nn.Module) -> list[str]:
+    """Linear layers whose weight is an embedding's: they are not prunable."""
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    tied = {id(module.weight) for module in embeddings}
+    return [f"{n}.weight" for n, m in model.named_modules() if is_linear(m) and id(m.weight) in tied]
 
 
 def _batches(where: str, batches: Iterable[Inputs], argument: str) -> list[Inputs]:

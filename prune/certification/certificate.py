@@ -150,8 +150,9 @@ def read_certificate(path: Path) -> dict[str, Any]:
 
 
 def _recomputed(content: dict[str, Any], folder: Path, factory: str) -> list[str]:
-    original, pruned = (load_network(factory, folder / content[part]["checkpoint"]) for part in ("original", "pruned"))
-    inputs = load_inputs(folder / content["data"]["file"])
+    files = (folder / content[part]["checkpoint"] for part in ("original", "pruned"))
+    original, pruned = (load_network(factory, file, where="check") for file in files)
+    inputs = load_inputs(folder / content["data"]["file"], where="check")
     region, population = content["region"], content["population"]
     fresh = build_certificate(
         original,

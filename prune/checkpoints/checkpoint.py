@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pruneproof.errors import FileAccessError, FileFormatError, MissingFileError
+from pruneproof.prune.models.checkpoint import is_torch_file
 
-from .safetensors_file import SafetensorsFile, StoredTensor, is_torch_file, read_header
+from .safetensors_file import SafetensorsFile, StoredTensor, read_header
 from .torch_file import read_torch_file
 
 _INDEX = ".safetensors.index.json"
@@ -53,12 +54,12 @@ class Checkpoint:
         """What else lies in the folder.
 
         Returns:
-            The files and sub-folders that belong to a copy of the checkpoint, and those that do not: hidden ones,
-            and other files of weights, which would still hold the dense model.
+            The files and sub-folders that belong to a copy of the checkpoint, and those that do not: hidden
+            folders, and other files of weights, which would still hold the dense model.
         """
         weights = {file.path.name for file in self.files}
         others = sorted(entry for entry in self.path.iterdir() if entry.name not in weights)
-        left = [entry for entry in others if entry.name.startswith(".") or _is_weights(entry)]
+        left = [entry for entry in others if _is_weights(entry) or (entry.is_dir() and entry.name.startswith("."))]
         return [entry for entry in others if entry not in left], left
 
 

@@ -56,7 +56,7 @@ class PrunedCheckpoint:
         layers: The tensors that were pruned, each tied weight once.
         roles: What was taken as what; `None` if masks were given.
         copied: Side files and folders that were copied.
-        left: Entries of the folder that were not: hidden ones and other files of weights.
+        left: Entries of the folder that were not: hidden folders and other files of weights.
     """
 
     path: Path

@@ -8,7 +8,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pruneproof.errors import FileAccessError, FileFormatError, MissingFileError
+from pruneproof.errors import FileAccessError, MissingFileError
+from pruneproof.prune.models.checkpoint import not_safetensors
 
 KINDS = {  # the header's name of a dtype → the dtype
     "F64": torch.float64,
@@ -24,18 +25,6 @@ KINDS = {  # the header's name of a dtype → the dtype
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
     "C64": torch.complex64,
-}
-_ARCHIVE = b"PK\x03\x04"
-_PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9"  # of torch before 1.6
-_FOREIGN = {  # how files of other formats begin
-    _ARCHIVE: "an archive of torch.save",
-    _PICKLE: "a pickle of torch.save",
-    b"GGUF": "a GGUF file",
-    b"\x89HDF": "an HDF5 file",
-    b"version https://git-lfs": "a Git LFS pointer: the weights themselves were not downloaded (git lfs pull)",
-    b"<!": "an HTML page",
-    b"<html": "an HTML page",
-    b"<?xml": "an XML page",
 }
 
 
@@ -112,7 +101,7 @@ def read_header(path: Path, *, where: str) -> SafetensorsFile:
             size = file.read(8)
             header = size + file.read(int.from_bytes(size, "little"))
     except SafetensorError as error:
-        raise FileFormatError(f"{where}: {path} is {foreign_format(path) or _malformed(error)}") from None
+        raise not_safetensors(path, error, where=where) from None
     except OSError as error:
         raise FileAccessError(f"{where}: {path} cannot be read ({error}). Check its permissions.") from None
     entries = json.loads(header[8:])
@@ -130,30 +119,3 @@ def read_header(path: Path, *, where: str) -> SafetensorsFile:
     ]
     tensors.sort(key=lambda tensor: (tensor.start, tensor.nbytes))
     return SafetensorsFile(path, header, metadata, tuple(tensors), path.stat().st_size)
-
-
-def foreign_format(path: Path) -> str | None:
-    """Say what a file is that begins like one of another format; `None` if it does not."""
-    with path.open("rb") as file:
-        beginning = file.read(32)
-    kinds = (kind for magic, kind in _FOREIGN.items() if beginning.startswith(magic))
-    kind = next(kinds, None)
-    return None if kind is None else f"{kind}, not a safetensors file."
-
-
-def is_torch_file(path: Path) -> bool:
-    """Whether a file begins as `torch.save` lets its files begin.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     torch.save({}, Path(folder) / "state.pt")
-        ...     is_torch_file(Path(folder) / "state.pt")
-        True
-    """
-    with path.open("rb") as file:
-        return file.read(16).startswith((_ARCHIVE, _PICKLE))
-
-
-def _malformed(error: SafetensorError) -> str:
-    return f"not a complete safetensors file ({error}). It may be truncated: download or save it again."

@@ -1,18 +1,15 @@
-"""What commands do with checkpoints: a model from its factory and its weights, tensors of a file, progress."""
+"""What commands do with checkpoints: a model from its factory and its weights, progress."""
 
 import sys
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from pruneproof.errors import FileAccessError, FileFormatError, MissingFileError
-
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from pruneproof.prune.checkpoints import Checkpoint
 
@@ -29,33 +26,21 @@ def load_model(
     Raises:
         PruneproofError: Either cannot be found, or they do not fit.
     """
-    from pruneproof.prune.checkpoints import load_model_state
-    from pruneproof.prune.models.checkpoint import build_network
+    from pruneproof.prune.checkpoints import read_state
+    from pruneproof.prune.models.checkpoint import build_network, load_state
 
     model = build_network(factory, where="--factory")
-    notes = load_model_state(model, checkpoint, allow_missing=allow_missing, allow_extra=allow_extra, where=where)
+    notes = load_state(
+        model,
+        read_state(checkpoint),
+        source=checkpoint.path,
+        allow_missing=allow_missing,
+        allow_extra=allow_extra,
+        where=where,
+    )
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     return model
-
-
-def tensors(path: Path, *, where: str) -> "dict[str, Tensor]":
-    """All tensors of a safetensors file.
-
-    Raises:
-        PruneproofError: It is missing or not one.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise MissingFileError(f"{where}: there is no file {path}. Pass a safetensors file.")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise FileFormatError(f"{where}: {path} is not a complete safetensors file ({error}).") from None
-    except OSError as error:
-        raise FileAccessError(f"{where}: {path} cannot be read ({error}).") from None
 
 
 class Meter:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pruneproof.errors import InvalidValueError, PruneproofError
 
-from ._checkpoint import Meter, load_model, tensors
+from ._checkpoint import Meter, load_model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -189,7 +189,7 @@ def _as_text(report: "PrunedCheckpoint", rows: _Rows) -> str:
     if report.copied:
         lines.append(f"copied as they are: {', '.join(report.copied)}")
     if report.left:
-        lines.append(f"not copied, as they are hidden or hold the dense weights: {', '.join(report.left)}")
+        lines.append(f"not copied, as they are hidden folders or hold the dense weights: {', '.join(report.left)}")
     return "\n".join([*lines, f"written to {report.path}"])
 
 
@@ -273,7 +273,9 @@ def _check_new(masks: Path | None, force: bool) -> None:
 
 def _shape(batch: Path | None) -> tuple[int, ...]:
     """The shape of one example; empty if it is unknown or no array of numbers."""
-    inputs = None if batch is None else tensors(batch, where="--batch")["inputs"]
+    from pruneproof.prune.models.checkpoint import load_tensors
+
+    inputs = None if batch is None else load_tensors(batch, where="--batch")["inputs"]
     return (1, *inputs.shape[1:]) if inputs is not None and inputs.is_floating_point() else ()
 
 
@@ -332,11 +334,13 @@ def _masks(
 
 def _batch(batch: Path | None, method: str) -> "tuple[Tensor, Tensor]":
     """Inputs and targets of the file; where the method looks at no targets, the inputs stand for them too."""
+    from pruneproof.prune.models.checkpoint import load_tensors
+
     names = ["inputs"] if method == "wanda" else ["inputs", "targets"]
     remedy = f"Pass --batch FILE with the tensor{'s' * (len(names) > 1)} {' and '.join(names)}."
     if batch is None:
         raise InvalidValueError(f"--method {method} needs a scoring batch, and none was given. {remedy}")
-    found = tensors(batch, where="--batch")
+    found = load_tensors(batch, where="--batch")
     if not found.keys() >= set(names):
         raise InvalidValueError(f"--batch {batch} holds {sorted(found)}. {remedy}")
     return found["inputs"], found[names[-1]]

@@ -147,10 +147,11 @@ def test_headers_index_and_side_files_are_kept(tmp_path: Path) -> None:
     write_shards(tmp_path / "dense", layers(torch.bfloat16))
     (tmp_path / "dense" / "pytorch_model.bin").write_bytes(b"the dense weights once more")
     (tmp_path / "dense" / ".cache").mkdir()
+    (tmp_path / "dense" / ".gitattributes").write_text("*.safetensors filter=lfs")
     report = prune_checkpoint(tmp_path / "dense", tmp_path / "pruned", density=0.5)
     before, after = open_checkpoint(tmp_path / "dense"), open_checkpoint(tmp_path / "pruned")
     assert [file.header for file in before.files] == [file.header for file in after.files]
-    for name in ("model.safetensors.index.json", "config.json", "1_Pooling/config.json"):
+    for name in ("model.safetensors.index.json", "config.json", "1_Pooling/config.json", ".gitattributes"):
         assert (tmp_path / "pruned" / name).read_bytes() == (tmp_path / "dense" / name).read_bytes()
     assert report.left == (".cache", "pytorch_model.bin")
     assert not {"pytorch_model.bin", ".cache"} & {entry.name for entry in (tmp_path / "pruned").iterdir()}

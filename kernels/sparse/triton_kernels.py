@@ -14,11 +14,11 @@ jit: Any = triton.jit  # a launch subscripts the function with its grid, which n
 
 
 @jit
-def _finish_row(acc, token, row, bias_ptr, y_ptr, M, N, y_stride, BIAS: tl.constexpr):
+def _finish_row(acc, token: tl.constexpr, row, bias_ptr, y_ptr, M, N, y_stride, BIAS: tl.constexpr):
     y = tl.sum(acc, 1)
     if BIAS:
         y += tl.load(bias_ptr + row, mask=row < N, other=0.0).to(tl.float32)
-    at = y_ptr + token.to(tl.int64) * y_stride + row
+    at = y_ptr + tl.cast(token, tl.int64) * y_stride + row
     tl.store(at, y.to(y_ptr.dtype.element_ty), mask=(row < N) & (token < M))
 
 
@@ -27,39 +27,51 @@ def csr16_kernel(
     x_ptr, values_ptr, columns_ptr, starts_ptr, bias_ptr, y_ptr, M, N, x_stride, y_stride, BR: tl.constexpr,
     BP: tl.constexpr, BM: tl.constexpr, BIAS: tl.constexpr,
 ):  # fmt: skip
-    """BR rows of W times BM ≤ 4 tokens; every row is walked in chunks of BP non-zeros, summed in a fixed order.
+    """BR rows of W times the M ≤ BM ≤ 4 tokens; every row is walked in chunks of BP non-zeros, in a fixed order.
 
     One two-dimensional accumulator per token: a third dimension would make the compiler move the entries between
     threads, and the interleaving that lets neighbouring lanes read neighbouring columns would be lost.
     """
     row = tl.program_id(0) * BR + tl.arange(0, BR)
-    token = tl.program_id(1) * BM
     start = tl.load(starts_ptr + row, mask=row < N, other=0)
     length = (tl.load(starts_ptr + row + 1, mask=row < N, other=0) - start) * 8
     first = start[:, None].to(tl.int64) * 8  # in units of eight entries, so that vectors are known to be aligned
     entry = tl.arange(0, BP)[None, :]
     acc0 = tl.zeros((BR, BP), tl.float32)
     acc1, acc2, acc3 = acc0, acc0, acc0
-    x0 = x_ptr + token.to(tl.int64) * x_stride
-    x1 = x_ptr + tl.minimum(token + 1, M - 1).to(tl.int64) * x_stride  # tokens past the end repeat the last
-    x2 = x_ptr + tl.minimum(token + 2, M - 1).to(tl.int64) * x_stride
-    x3 = x_ptr + tl.minimum(token + 3, M - 1).to(tl.int64) * x_stride
+    x1 = x_ptr + tl.cast(tl.minimum(1, M - 1), tl.int64) * x_stride  # tokens past the end repeat the last
+    x2 = x_ptr + tl.cast(tl.minimum(2, M - 1), tl.int64) * x_stride
+    x3 = x_ptr + tl.cast(tl.minimum(3, M - 1), tl.int64) * x_stride
     for chunk in range(0, tl.max(length, 0), BP):
         here = chunk + entry < length[:, None]
         value = tl.load(values_ptr + first + (chunk + entry), mask=here, other=0.0).to(tl.float32)
         column = tl.load(columns_ptr + first + (chunk + entry), mask=here, other=0).to(tl.int32)
-        acc0 += value * tl.load(x0 + column).to(tl.float32)
+        acc0 += value * tl.load(x_ptr + column).to(tl.float32)
         if BM > 1:
             acc1 += value * tl.load(x1 + column).to(tl.float32)
         if BM > 2:
             acc2 += value * tl.load(x2 + column).to(tl.float32)
             acc3 += value * tl.load(x3 + column).to(tl.float32)
-    _finish_row(acc0, token, row, bias_ptr, y_ptr, M, N, y_stride, BIAS)
+    _finish_row(acc0, 0, row, bias_ptr, y_ptr, M, N, y_stride, BIAS)
     if BM > 1:
-        _finish_row(acc1, token + 1, row, bias_ptr, y_ptr, M, N, y_stride, BIAS)
+        _finish_row(acc1, 1, row, bias_ptr, y_ptr, M, N, y_stride, BIAS)
     if BM > 2:
-        _finish_row(acc2, token + 2, row, bias_ptr, y_ptr, M, N, y_stride, BIAS)
-        _finish_row(acc3, token + 3, row, bias_ptr, y_ptr, M, N, y_stride, BIAS)
+        _finish_row(acc2, 2, row, bias_ptr, y_ptr, M, N, y_stride, BIAS)
+        _finish_row(acc3, 3, row, bias_ptr, y_ptr, M, N, y_stride, BIAS)
+
+
+@jit
+def csr16_scatter_kernel(values_ptr, columns_ptr, starts_ptr, dense_ptr, K, BP: tl.constexpr):
+    """One row of the dense weight, zero before; padding holds zeros, which are not stored."""
+    row = tl.program_id(0)
+    first = tl.load(starts_ptr + row).to(tl.int64) * 8
+    length = (tl.load(starts_ptr + row + 1) - tl.load(starts_ptr + row)) * 8
+    for chunk in range(0, length, BP):
+        entry = chunk + tl.arange(0, BP)
+        value = tl.load(values_ptr + first + entry, mask=entry < length, other=0.0)
+        column = tl.load(columns_ptr + first + entry, mask=entry < length, other=0).to(tl.int32)
+        kept = value.to(tl.float32) != 0
+        tl.store(dense_ptr + row.to(tl.int64) * K + column, value, mask=kept)
 
 
 @jit

@@ -157,23 +157,18 @@ def graph_node(lab: Lab) -> Row:
 
 def grid_barrier(lab: Lab) -> Row:
     """Seconds that all programs of the persistent kernel need to wait for each other; each step of it has two."""
-    from pruneproof.kernels.greedy.launch import BLOCK
-    from pruneproof.kernels.greedy.triton_kernels import greedy_gram_kernel
+    from pruneproof.kernels.backend import multiprocessors
+    from pruneproof.kernels.greedy.launch import BLOCK, walk
 
-    grid = 1 if lab.toy else torch.cuda.get_device_properties(0).multi_processor_count
+    grid = lab.size(multiprocessors(torch.device(lab.device)), 1)
     neurons, steps = grid * lab.size(BLOCK, 16), lab.size(256, 2)
-    zero = torch.zeros(neurons, dtype=torch.float64, device=lab.device)
-    row, tie = torch.zeros(neurons, device=lab.device), zero[:1].clone()
+    zero = torch.zeros(1, neurons, dtype=torch.float64, device=lab.device)
+    matrix = torch.zeros(neurons, device=lab.device).expand(1, neurons, neurons)  # one row, whichever is asked for
 
-    def walk(count: int) -> None:
-        lowest, chosen = (torch.full((count,), 2**63 - 1, device=lab.device) for _ in range(2))
-        arrivals = torch.zeros(1, dtype=torch.int32, device=lab.device)
-        greedy_gram_kernel[(grid, 1)](
-            row, zero, zero.clone(), tie, lowest, chosen, arrivals, zero.new_empty(count), neurons, count, 0, 0,
-            BN=lab.size(BLOCK, 16), GRID=grid, REPLACEMENT=True, num_warps=4, launch_cooperative_grid=grid > 1,
-        )  # fmt: skip
+    def path(count: int) -> None:
+        walk(matrix, zero, zero.clone(), zero[0, :1].clone(), count, True)
 
-    times = lab.called({"short": lambda i: walk(steps), "long": lambda i: walk(3 * steps)})
+    times = lab.called({"short": lambda i: path(steps), "long": lambda i: path(3 * steps)})
     return figures(times, barrier=(times["long"].median - times["short"].median) / (4 * steps), programs=grid)
 
 
@@ -214,7 +209,7 @@ def correctness(lab: Lab, case: Case) -> None:
         for dtype in op.dtypes:
             name = f"correct/{op.name}, {str(dtype).removeprefix('torch.')}"
             case(name, 40, lambda op=op, dtype=dtype: within_bounds(lab, op, dtype))
-    for tokens in (3, 70, 300):
+    for tokens in (3, 70, 330):
         case(f"correct/gradients, {tokens} tokens", 30, lambda tokens=tokens: gradients(lab, lab.size(tokens, 3)))
     case("correct/offsets past 2³¹", 40, lambda: far_offsets(lab))
     for method in ("gram", "stream"):

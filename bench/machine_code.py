@@ -31,6 +31,7 @@ TARGETS = {
     "sm_100": ("cuda", 100, 32),
     "gfx942": ("hip", "gfx942", 64),
 }
+TENSOR_CORE = {"sm_80": "HMMA", "sm_90": "HGMMA", "sm_100": "UTCHMMA", "gfx942": "v_mfma"}
 SHARED_LIMIT = {"sm_80": 163 * 1024, "sm_90": 227 * 1024, "sm_100": 227 * 1024, "gfx942": 64 * 1024}
 _LABEL = re.compile(r"^(\.L_x_\d+):")
 _INSTRUCTION = re.compile(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*(?:\.[A-Za-z0-9_]+)*)(.*)")
@@ -186,9 +187,15 @@ class Body:
         return compile_body(self.kernel, self.signature, self.constants, aligned, target, **options)
 
     def instructions_per_element(self, code: MachineCode) -> float:
-        """Thread instructions per element: of the longest loop where loops are known, else of the whole body."""
+        """Thread instructions per element: of the loop with the products, else the longest, else the whole body."""
         lanes = 64 if code.target.startswith("gfx") else 32
-        total = sum((code.loops[0] if code.loops else code.opcodes).values())
+
+        def products(loop: Mapping[str, int]) -> int:
+            return sum(count for name, count in loop.items() if name.startswith(TENSOR_CORE[code.target]))
+
+        most = max(map(products, code.loops), default=0)
+        loops = [loop for loop in code.loops if products(loop) == most]  # longest first; with products, one in another
+        total = sum((loops[-1 if most else 0] if loops else code.opcodes).values())
         return total * self.warps * lanes / self.unit
 
 
@@ -210,17 +217,17 @@ def _masked() -> tuple[Body, ...]:
         weight_gradient_kernel,
     )
 
-    op, integers = "masked_linear", "M N K x_stride w_stride words_stride y_stride y_part"
-    pointers = "x_ptr:{0} w_ptr:{1} words_ptr:i32 bias_ptr:{0} y_ptr:{2} tiles_ptr:i32 starts_ptr:i32"
-    pairs = _types(pointers.format("bf16", "i32", "fp32"), integers)
-    skipped = _types(pointers.format("bf16", "i32", "bf16"), integers)
-    single = _types(pointers.format("bf16", "bf16", "bf16"), integers)
-    floats = _types(pointers.format("fp32", "fp32", "fp32"), integers)
+    op, integers = "masked_linear", "M N K x_stride w_stride words_stride y_stride part_stride"
+    pointers = "x_ptr:{0} w_ptr:{1} words_ptr:i32 bias_ptr:{0} y_ptr:{0} parts_ptr:fp32 arrivals_ptr:i32"
+    lists = " tiles_ptr:i32 starts_ptr:i32"
+    pairs, single = (_types((pointers + lists).format("bf16", kind), integers) for kind in ("i32", "bf16"))
+    floats = _types((pointers + lists).format("fp32", "fp32"), integers)
     plain = {"tiles_ptr": None, "starts_ptr": None, "bias_ptr": None, "BIAS": False, "SKIP": False, "SPLIT": 4}
     common = {"UPCAST": False, "WHOLE": True, "PRECISION": "ieee", "BN": 64, "PAIRS": True}
     few, many = (common | plain | {"BM": tokens, "BK": 128} for tokens in (16, 64))
     alone = common | plain | {"BM": 64, "BK": 32, "PAIRS": False}
-    skip = common | {"BM": 64, "BK": 64, "SPLIT": 1, "BIAS": True, "SKIP": True}
+    whole = {"parts_ptr": None, "arrivals_ptr": None, "SPLIT": 1}
+    skip = common | whole | {"BM": 64, "BK": 64, "BIAS": True, "SKIP": True}
     odd = ("M", "K", "x_stride", "w_stride")
     gradient = "dy_ptr:{0} x_ptr:{0} words_ptr:i32 dw_ptr:{0}", "M N K dy_stride x_stride words_stride dw_stride"
     wide, narrow = (_types(gradient[0].format(kind), gradient[1]) for kind in ("bf16", "fp32"))
@@ -232,7 +239,7 @@ def _masked() -> tuple[Body, ...]:
         Body("masked_forward", op, forward, pairs, few, ("M",), 4, 3, 64 * 128, EVERYWHERE),
         Body("masked_forward_64", op, forward, pairs, many, ("M",), 4, 3, 64 * 128, EVERYWHERE),
         Body("masked_forward_odd", op, forward, single, ragged, odd, 4, 3, 64 * 32, EVERYWHERE),
-        Body("masked_forward_skip", op, forward, skipped, skip, ("M",), 4, 3, 64 * 64, EVERYWHERE),
+        Body("masked_forward_skip", op, forward, pairs, skip, ("M",), 4, 3, 64 * 64, EVERYWHERE),
         Body("masked_forward_tf32", op, forward, floats, tf32, ("M",), 4, 3, 64 * 32, EVERYWHERE),
         Body("masked_forward_ieee", op, forward, floats, alone, ("M",), 4, 3, 64 * 32, FLOAT32_CORES),
         Body("weight_gradient", op, dw, wide, tile, ("M",), 8, 3, 128 * 128, EVERYWHERE),

@@ -6,15 +6,19 @@ what runs.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from importlib.util import find_spec
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 from pruneproof.errors import PruneproofError
 
+P = ParamSpec("P")
+R = TypeVar("R")
 BACKENDS = ("auto", "reference", "triton")
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)  # what operations accept
 
@@ -56,6 +60,25 @@ def triton_installed() -> bool:
 def interpreting() -> bool:
     """Whether Triton bodies run in its interpreter on the CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@cache
+def multiprocessors(device: torch.device) -> int:
+    """How many multiprocessors the device has; 132, an H200's, where no device can be asked."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 132
+
+
+def on_its_device(launch: Callable[Concatenate[Tensor, P], R]) -> Callable[Concatenate[Tensor, P], R]:
+    """Launch on the GPU that holds the first argument: Triton takes the current one, which may be another."""
+
+    @wraps(launch)
+    def guarded(first: Tensor, *args: P.args, **kwargs: P.kwargs) -> R:
+        if first.device.type != "cuda":
+            return launch(first, *args, **kwargs)
+        with torch.cuda.device(first.device):
+            return launch(first, *args, **kwargs)
+
+    return guarded
 
 
 def choose(op: str, tensor: Tensor, *, wide: bool = False) -> Choice:

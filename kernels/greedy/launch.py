@@ -1,12 +1,9 @@
-"""Equal-weight selection on Gram matrices of one size, all steps and all problems in one launch. See greedy_gpu.md.
-
-Launches of the screening and re-scoring bodies of greedy selection.
-"""
+"""Launches of greedy selection: all steps of a path on Gram matrices at once; one step on features. See gpu.md."""
 
 import torch
 from torch import Tensor
 
-from pruneproof.kernels.backend import interpreting
+from pruneproof.kernels.backend import interpreting, multiprocessors, on_its_device
 
 from .problem import Gram
 from .rules import Path, tie_width
@@ -22,10 +19,21 @@ def persistent_paths(grams: list[Gram], steps: int, replacement: bool) -> list[P
     **Arguments**: `grams` of one size, dtype and device; `steps`; `replacement` as in `greedy_select`.
     """
     matrix = _stacked([gram.matrix for gram in grams])
-    problems, neurons, _ = matrix.shape
+    neurons = matrix.shape[1]
     correlation = torch.stack([gram.correlation.double() for gram in grams])
     score = torch.stack([gram.diagonal.double() / 2 for gram in grams])
     ties = score.new_tensor([tie_width(gram.diagonal.double(), gram.energy) for gram in grams])
+    chosen, chosen_score = walk(matrix, correlation, score, ties, steps, replacement)
+    rows = zip(grams, correlation, chosen, chosen_score, strict=True)
+    return [_path(gram.energy, b, index, at, neurons) for gram, b, index, at in rows]
+
+
+@on_its_device
+def walk(
+    matrix: Tensor, correlation: Tensor, score: Tensor, ties: Tensor, steps: int, replacement: bool
+) -> tuple[Tensor, Tensor]:
+    """The choices and their scores (problems, steps): one launch; `score` (problems, neurons) is overwritten."""
+    problems, neurons, _ = matrix.shape
     lowest, chosen = (torch.full((problems, steps), _LARGEST, device=matrix.device) for _ in range(2))
     arrivals = torch.zeros(problems, dtype=torch.int32, device=matrix.device)
     chosen_score = score.new_empty(problems, steps)
@@ -33,10 +41,9 @@ def persistent_paths(grams: list[Gram], steps: int, replacement: bool) -> list[P
     greedy_gram_kernel[(grid, problems)](
         matrix, correlation, score, ties, lowest, chosen, arrivals, chosen_score, neurons, steps, matrix.stride(1),
         matrix.stride(0), BN=BLOCK, GRID=grid, REPLACEMENT=replacement, num_warps=4,
-        launch_cooperative_grid=grid > 1 and not interpreting(),
+        launch_cooperative_grid=grid > 1,
     )  # fmt: skip
-    rows = zip(grams, correlation, chosen, chosen_score, strict=True)
-    return [_path(gram.energy, b, index, at, neurons) for gram, b, index, at in rows]
+    return chosen, chosen_score
 
 
 def _stacked(matrices: list[Tensor]) -> Tensor:
@@ -62,12 +69,12 @@ def _path(energy: float, correlation: Tensor, chosen: Tensor, score: Tensor, neu
 
 def _programs(neurons: int, problems: int, device: torch.device) -> int:
     """Programs per problem: all must be resident at once, at least one multiprocessor each."""
-    if device.type != "cuda":
-        return 1  # the interpreter runs one program after another: a second would wait for ever
-    processors = torch.cuda.get_device_properties(device).multi_processor_count
-    return max(1, min(-(-neurons // BLOCK), processors // problems))
+    if interpreting():
+        return 1  # it runs one program after another: a second would wait for ever
+    return max(1, min(-(-neurons // BLOCK), multiprocessors(device) // problems))
 
 
+@on_its_device
 def screen(copy: Tensor, r: Tensor) -> Tensor:
     """copy · r, float32 (neurons,), for an int8 or bfloat16 copy (neurons, points) and float32 r (points,)."""
     copy = copy.contiguous()
@@ -80,6 +87,7 @@ def screen(copy: Tensor, r: Tensor) -> Tensor:
     return out
 
 
+@on_its_device
 def rescore_on_gpu(features: Tensor, r: Tensor, half: Tensor, lower: Tensor, limit: Tensor) -> Tensor:
     """half + features · r in float64 where lower ≤ limit, inf elsewhere."""
     features = features if features.stride(1) == 1 else features.contiguous()

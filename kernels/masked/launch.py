@@ -6,14 +6,12 @@ It is computed once per `BitMask` and remembered beside it.
 Launches of the masked linear map's Triton bodies: tile sizes, strides, and where the library product takes over.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from pruneproof.kernels.backend import interpreting
+from pruneproof.kernels.backend import interpreting, multiprocessors, on_its_device
 from pruneproof.kernels.bits import BitMask, block_list, live_blocks
 from pruneproof.kernels.measured import thresholds
 
@@ -39,9 +37,9 @@ def skip_list(mask: BitMask) -> tuple[Tensor, Tensor] | None:
 
 
 WAVES = 2  # programs wanted per multiprocessor before the columns are no longer split
-PROCESSORS = 132  # assumed where no device can be asked
 
 
+@on_its_device
 def fused_forward(
     x: Tensor,
     weight: Tensor,
@@ -59,38 +57,43 @@ def fused_forward(
     skip = tiles is not None
     pairs = _pairable(weight)
     bm, bn, bk = _tokens(tokens), ROWS, COLUMNS if skip else 128 if pairs else 32  # wider, single weights would spill
-    split = 1 if skip else _split(-(-out // bn) * -(-tokens // bm), -(-columns // bk), x.device)
+    grid = -(-out // bn), -(-tokens // bm)
+    split = 1 if skip else _split(grid[0] * grid[1], -(-columns // bk), x.device)
     whole = columns % bk == 0 and out % bn == 0
-    y = x.new_empty(split, tokens, out, dtype=x.dtype if split == 1 else torch.float32)
-    masked_forward_kernel[(-(-out // bn), -(-tokens // bm), split)](
-        x, weight.view(torch.int32) if pairs else weight, words, bias, y, tiles, starts, tokens, out, columns,
-        x.stride(0), weight.stride(0) // (2 if pairs else 1), words.stride(0), y.stride(1), y.stride(0),
-        BM=bm, BN=bn, BK=bk, SPLIT=split, BIAS=bias is not None and split == 1, SKIP=skip, PAIRS=pairs, WHOLE=whole,
+    y = x.new_empty(tokens, out)
+    parts = x.new_empty(split, tokens, out, dtype=torch.float32) if split > 1 else None
+    arrivals = torch.zeros(grid[0] * grid[1], dtype=torch.int32, device=x.device) if split > 1 else None
+    masked_forward_kernel[(*grid, split)](
+        x, weight.view(torch.int32) if pairs else weight, words, bias, y, parts, arrivals, tiles, starts, tokens, out,
+        columns, x.stride(0), weight.stride(0) // (2 if pairs else 1), words.stride(0), out, tokens * out,
+        BM=bm, BN=bn, BK=bk, SPLIT=split, BIAS=bias is not None, SKIP=skip, PAIRS=pairs, WHOLE=whole,
         UPCAST=interpreting(), PRECISION=resolve(precision), num_warps=4, num_stages=3,
     )  # fmt: skip
-    if split == 1:
-        return y[0]
-    total = y.sum(0)  # a fixed order: bitwise repeatable
-    return (total if bias is None else total + bias.float()).to(x.dtype)
+    return y
 
 
 def premasked_forward(x: Tensor, weight: Tensor, words: Tensor, bias: Tensor | None, precision: str) -> Tensor:
     """Mask once, multiply by the library; right for many tokens, where W's bytes are few beside the arithmetic."""
-    with library_precision(precision):
-        return torch.nn.functional.linear(x, apply_mask(weight, words), bias)
+    if not library_serves(x.dtype, precision):
+        return fused_forward(x, weight, words, bias, None, None, precision)
+    return torch.nn.functional.linear(x, apply_mask(weight, words), bias)
 
 
 def premasked_input_gradient(dy: Tensor, weight: Tensor, words: Tensor, precision: str) -> Tensor:
     """dY (W∘M)."""
-    with library_precision(precision):
-        return dy @ apply_mask(weight, words)
+    masked = apply_mask(weight, words)
+    if library_serves(dy.dtype, precision):
+        return dy @ masked
+    everything = words.new_full((dy.shape[0], words.shape[1]), -1)
+    return weight_gradient(dy.T, masked, everything, precision)  # (dYᵀ)ᵀ(W∘M), all of it kept
 
 
-def apply_mask(weight: Tensor, words: Tensor) -> Tensor:
-    """W∘M from the packed bits in one pass."""
+@on_its_device
+def apply_mask(weight: Tensor, words: Tensor, *, in_place: bool = False) -> Tensor:
+    """W∘M from the packed bits in one pass, over W itself if its rows are in one piece and it may be overwritten."""
     weight, words = unit_rows(weight), words.contiguous()
     out, columns = weight.shape
-    masked = weight.new_empty(out, columns)
+    masked = weight if in_place else weight.new_empty(out, columns)
     if masked.numel():
         bn, bk = 16, 128
         apply_mask_kernel[(-(-out // bn), -(-columns // bk))](
@@ -99,8 +102,11 @@ def apply_mask(weight: Tensor, words: Tensor) -> Tensor:
     return masked
 
 
+@on_its_device
 def weight_gradient(dy: Tensor, x: Tensor, words: Tensor, precision: str) -> Tensor:
-    """(dYᵀX)∘M with the mask applied to the accumulator."""
+    """(dYᵀX)∘M: the library's product masked in place, or one kernel with the mask in its epilogue, by the table."""
+    if weight_gradient_choice(x, dy.shape[0], precision) == "library":
+        return apply_mask(dy.T @ x, words, in_place=True)
     dy, x, words = unit_rows(dy), unit_rows(x), words.contiguous()
     (tokens, out), columns = dy.shape, x.shape[1]
     dw = x.new_empty(out, columns)
@@ -113,26 +119,24 @@ def weight_gradient(dy: Tensor, x: Tensor, words: Tensor, precision: str) -> Ten
     return dw
 
 
+def weight_gradient_choice(x: Tensor, tokens: int, precision: str) -> str:
+    """From as many tokens on as the table says, and where it is exact enough, the "library"; else our "kernel"."""
+    enough = tokens >= thresholds(x.device)[0]["library_gradient_tokens"]
+    return "library" if enough and library_serves(x.dtype, precision) else "kernel"
+
+
 def resolve(precision: str) -> str:
-    """The float32 precision of a Triton product; "default" follows torch's setting."""
+    """The float32 precision of a Triton product; "default" follows torch's setting, by either of its names."""
     if precision == "default":
-        return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+        matmul = torch.backends.cuda.matmul
+        setting = getattr(matmul, "fp32_precision", None)  # since torch 2.9; asking for the older one may raise there
+        return "tf32" if (setting == "tf32" if setting is not None else matmul.allow_tf32) else "ieee"
     return "ieee" if precision == "tf32x3" and torch.version.hip else precision  # AMD has no tf32x3; ieee is no worse
 
 
-@contextmanager
-def library_precision(precision: str) -> Generator[None, None, None]:
-    """The library's float32 products at `precision` or better ("tf32x3" becomes ieee); a process-wide setting."""
-    before = torch.get_float32_matmul_precision()
-    wanted = {"default": before, "tf32": "high"}.get(precision, "highest")
-    if wanted == before:
-        yield
-        return
-    torch.set_float32_matmul_precision(wanted)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+def library_serves(dtype: torch.dtype, precision: str) -> bool:
+    """Whether torch's own product is as exact as was asked for at its present setting, which is not ours to switch."""
+    return dtype != torch.float32 or precision in ("default", "tf32") or resolve("default") == "ieee"
 
 
 def unit_rows(tensor: Tensor) -> Tensor:
@@ -152,9 +156,7 @@ def _tokens(tokens: int) -> int:
 
 def _split(programs: int, steps: int, device: torch.device) -> int:
     """Into how many parts to split the columns: a power of two that fills the device but leaves four steps a part."""
-    on_gpu = device.type == "cuda"
-    processors = torch.cuda.get_device_properties(device).multi_processor_count if on_gpu else PROCESSORS
     split = 1
-    while programs * split < WAVES * processors and steps // (2 * split) >= 4:
+    while programs * split < WAVES * multiprocessors(device) and steps // (2 * split) >= 4:
         split *= 2
     return split

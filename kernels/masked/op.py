@@ -36,12 +36,13 @@ def plan_masked(op: str, weight: Tensor, tokens: int, tiles: Tensor | None) -> C
     if base.backend == "reference":
         return base
     row, measured = thresholds(weight.device)
+    most = row["fused_tokens" if weight.element_size() == 2 else "fused_tokens_float32"]
     if tiles is not None:
         name, why = "skip", "the mask has empty blocks"
-    elif tokens <= row["fused_tokens"]:
-        name, why = "fused", f"at most {row['fused_tokens']} tokens: reading the weight once decides"
+    elif tokens <= most:
+        name, why = "fused", f"at most {most} tokens: reading the weight once decides"
     else:
-        name, why = "premask", f"more than {row['fused_tokens']} tokens: the library product decides"
+        name, why = "premask", f"more than {most} tokens: the library product decides"
     source = "measured on this GPU" if measured else "predicted, not measured on this device"
     return Choice(op, base.backend, name, f"{base.reason}; {why} ({source})")
 

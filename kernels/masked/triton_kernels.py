@@ -58,11 +58,15 @@ def _masked_tile(
 
 @jit
 def masked_forward_kernel(
-    x_ptr, w_ptr, words_ptr, bias_ptr, y_ptr, tiles_ptr, starts_ptr, M, N, K, x_stride, w_stride, words_stride,
-    y_stride, y_part, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, SPLIT: tl.constexpr, BIAS: tl.constexpr,
-    SKIP: tl.constexpr, PAIRS: tl.constexpr, WHOLE: tl.constexpr, UPCAST: tl.constexpr, PRECISION: tl.constexpr,
+    x_ptr, w_ptr, words_ptr, bias_ptr, y_ptr, parts_ptr, arrivals_ptr, tiles_ptr, starts_ptr, M, N, K, x_stride,
+    w_stride, words_stride, y_stride, part_stride, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+    SPLIT: tl.constexpr, BIAS: tl.constexpr, SKIP: tl.constexpr, PAIRS: tl.constexpr, WHOLE: tl.constexpr,
+    UPCAST: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One [BN, BM] tile of (W∘M)xᵀ over one of SPLIT parts of the columns; part p goes to y + p·y_part."""
+    """One [BN, BM] tile of (W∘M)xᵀ, over one of SPLIT parts of the columns.
+
+    The program of a tile that arrives last adds up its parts, in their order whichever it is: the same bits every time.
+    """
     n = tl.program_id(0) * BN + tl.arange(0, BN)
     m = tl.program_id(1) * BM + tl.arange(0, BM)
     part = tl.program_id(2)
@@ -86,10 +90,24 @@ def masked_forward_kernel(
         if UPCAST:
             w, x = w.to(tl.float32), x.to(tl.float32)
         acc = tl.dot(w, x, acc, input_precision=PRECISION)
-    if BIAS:
-        acc += tl.load(bias_ptr + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
-    at = y_ptr + part.to(tl.int64) * y_part + m[None, :].to(tl.int64) * y_stride + n[:, None]
-    tl.store(at, acc.to(y_ptr.dtype.element_ty), mask=(m[None, :] < M) & (n[:, None] < N))
+    inside = (m[None, :] < M) & (n[:, None] < N)
+    at = m[None, :].to(tl.int64) * y_stride + n[:, None]
+    last = True
+    if SPLIT > 1:
+        tl.store(parts_ptr + part.to(tl.int64) * part_stride + at, acc, mask=inside)
+        tl.debug_barrier()  # every thread's part comes before the arrival
+        tile = tl.program_id(1) * tl.num_programs(0) + tl.program_id(0)
+        last = tl.atomic_add(arrivals_ptr + tile, 1, sem="acq_rel") == SPLIT - 1
+        tl.debug_barrier()
+        if last:
+            acc = tl.zeros((BN, BM), tl.float32)
+            for other in tl.range(0, SPLIT, num_stages=1):
+                there = parts_ptr + tl.cast(other, tl.int64) * part_stride + at
+                acc += tl.load(there, mask=inside, other=0.0, cache_modifier=".cg")
+    if last:
+        if BIAS:
+            acc += tl.load(bias_ptr + n, mask=n < N, other=0.0).to(tl.float32)[:, None]
+        tl.store(y_ptr + at, acc.to(y_ptr.dtype.element_ty), mask=inside)
 
 
 @jit

@@ -14,6 +14,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import pad
 
+from pruneproof.kernels.backend import on_its_device
+
 from .reference import reciprocal_sums, scaled_half, signed_points
 
 TILE, STEP = 64, 4  # rows and columns of a tile; points per turn of the loop
@@ -44,6 +46,7 @@ def sensitivity_kernel(
     tl.store(s_ptr + at, tl.minimum(tl.abs(w) * best, 1.0), mask=inside)
 
 
+@on_its_device
 def sensitivities_triton(weight: Tensor, inputs: Tensor) -> Tensor:
     """What `sensitivities` promises, for float32 and 16-bit types."""
     points = signed_points(inputs.detach().float())

@@ -56,7 +56,7 @@ def test_whole_numbers_come_out_exactly(op: Op, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", TRITON_DTYPES)
-@pytest.mark.parametrize("tokens", [3, 70])  # the fused kernel, and masking once
+@pytest.mark.parametrize("tokens", [3, 70, 330])  # fused kernel, own gradient; library products and in-place masks
 @pytest.mark.parametrize("packed", [True, False])  # with a skip list, and without
 def test_gradients_of_whole_numbers_are_exact(dtype: torch.dtype, tokens: int, packed: bool) -> None:
     generator = torch.Generator().manual_seed(2)

@@ -172,7 +172,7 @@ def test_every_sample_of_every_operation_is_launched(driver: FakeDriver, op: Op,
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=name)
-@pytest.mark.parametrize("tokens", [1, 3, 70, 300])
+@pytest.mark.parametrize("tokens", [1, 70, 330])
 @pytest.mark.parametrize("packed", [True, False])
 def test_gradients_of_the_masked_map(driver: FakeDriver, dtype: torch.dtype, tokens: int, packed: bool) -> None:
     mask = torch.rand(130, 192, generator=torch.Generator().manual_seed(0)) < 0.3

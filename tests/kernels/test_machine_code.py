@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.machine_code import BUDGETS, GROWTH, SHARED_LIMIT, TARGETS, MachineCode, compile_body
+from bench.machine_code import BUDGETS, GROWTH, SHARED_LIMIT, TARGETS, TENSOR_CORE, MachineCode, compile_body
 from pruneproof.errors import PruneproofError
 from pruneproof.kernels import backend
 
@@ -25,7 +25,6 @@ import triton
 from bench.machine_code import Body, bodies
 
 CASES = [pytest.param(body, target, id=f"{body.name}-{target}") for body in bodies() for target in TARGETS]
-TENSOR_CORE = {"sm_80": "HMMA", "sm_90": "HGMMA", "sm_100": "UTCHMMA", "gfx942": "v_mfma"}
 SIXTEEN_BYTES = ("LDG.E.128", "LDGSTS.E.BYPASS.128", "global_load_dwordx4")
 # Loads narrower than 16 bytes, each for a reason: few 64-bit scores a thread, rows of odd length, and on AMD 1- or
 # 2-byte elements spread over 64 lanes, of which a tile row leaves fewer than 16 bytes a lane.

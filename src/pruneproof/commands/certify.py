@@ -3,12 +3,14 @@
 import json as json_text
 import math
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import FileAccessError, InvalidValueError
 
 
 def main(
@@ -45,9 +47,7 @@ def main(
         out: certificate file to write.
         json: print the summary as one JSON object; a bound that is infinite is null.
     """
-    if not out.parent.is_dir():
-        remedy = "make the folder first"
-        raise PruneproofError("--out", required="an existing folder", received=str(out.parent), remedy=remedy)
+    replaced = _check_out(out, (original, pruned, data))
     from pruneproof.prune.certification.certificate import build_certificate, write_certificate
     from pruneproof.prune.models.checkpoint import load_inputs, load_network
 
@@ -58,8 +58,27 @@ def main(
         content[part].update(factory=factory, checkpoint=os.path.relpath(file, out.parent))
     content["data"]["file"] = os.path.relpath(data, out.parent)
     write_certificate(out, content)
+    if replaced:
+        print(f"note: the certificate that {out} held before was replaced", file=sys.stderr)
     print(_summary(content, out, factory, as_json=json))
     return 0
+
+
+def _check_out(out: Path, read: Sequence[Path]) -> bool:
+    """Refuse to write where that is impossible or would destroy anything but a certificate; whether one is there."""
+    if not out.parent.is_dir():
+        raise FileAccessError(f"certify: the folder {out.parent} of --out does not exist. Make it first.")
+    if any(out.resolve() == file.resolve() for file in read):
+        raise InvalidValueError(f"certify: --out {out} is one of the files that are certified. Choose another name.")
+    if not out.exists():
+        return False
+    try:
+        content = json_text.loads(out.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or content.get("kind") != "network":
+        raise InvalidValueError(f"certify: --out {out} exists and is no certificate. Choose another name.")
+    return True
 
 
 def _summary(content: dict[str, dict[str, object]], out: Path, factory: str, *, as_json: bool) -> str:

@@ -224,3 +224,25 @@ def test_refine_is_a_number_of_units(refine: Any) -> None:
     layer = torch.nn.Linear(2, 2)
     with pytest.raises(PruneproofError, match="refine"):
         certify(layer, layer, torch.ones(1, 2), refine=refine)
+
+
+@pytest.mark.parametrize("out", ["dense.safetensors", "sparse.safetensors", "test.safetensors", "notes.txt"])
+def test_a_certificate_replaces_nothing_but_a_certificate(
+    folder: Path, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "notes.txt").write_text('{"kind": "shopping"}')
+    before = (folder / out).read_bytes()
+    arguments = _arguments(folder)
+    arguments[-1] = str(folder / out)
+    assert main(arguments) == 2
+    assert (folder / out).read_bytes() == before
+    capsys.readouterr()
+    assert main(_arguments(folder)) == 0
+    assert "certificate.json held before was replaced" in capsys.readouterr().err
+
+
+def test_a_state_of_torch_save_is_recognised(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(load_file(folder / "dense.safetensors"), folder / "dense.pt")
+    arguments = [text.replace("dense.safetensors", "dense.pt") for text in _arguments(folder)]
+    assert main(arguments) == 2
+    assert "an archive of torch.save" in capsys.readouterr().err

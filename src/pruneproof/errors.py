@@ -44,6 +44,10 @@ class UnknownNameError(PruneproofError, KeyError):
     """A parameter, layer, claim, bound or command of this name does not exist."""
 
 
+class HypothesisError(PruneproofError, ValueError):
+    """A theorem was asked for a value where one of its hypotheses fails or is not decided."""
+
+
 class UnsupportedError(PruneproofError, NotImplementedError):
     """A model, layer, operation, format or device that the library does not handle."""
 

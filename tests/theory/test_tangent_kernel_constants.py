@@ -65,12 +65,13 @@ def test_p1_holds_where_it_applies_and_says_where_it_does_not() -> None:
     narrow = tangent_kernel(inputs, targets + 1, weights, signs)
     assert not narrow.applies
     current, start = weights.copy(), weights
-    rate = {"eta": found.step_size, "lambda_0": found.eigenvalue, "r_0": found.residual}
+    rate = {"eta": found.step_size, "lambda_0": found.eigenvalue, "r_0": found.residual, "N": found.width}
+    rate |= {"M": found.curvature, "B": found.slope, "X": found.norm}
     for t in range(60):
         residual = _outputs(inputs, current, signs, "tanh") - targets
         assert np.linalg.norm(residual) <= P1_RATE.bound(t=t, **rate) * (1 + 1e-9)
         moved = np.linalg.norm(current - start)
-        assert moved <= P1_MOVEMENT.bound(r_0=found.residual, lambda_0=found.eigenvalue)
+        assert moved <= P1_MOVEMENT.bound(**rate)
         slopes = 1 - np.tanh(inputs @ current.T) ** 2
         gradient = (slopes * residual[:, None] * signs).T @ inputs / np.sqrt(len(weights))
         current = current - found.step_size * gradient

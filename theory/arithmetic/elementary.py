@@ -1,10 +1,11 @@
 """Exact and enclosing arithmetic: what each node of a formula means on rationals, balls and power series.
 
-A number is an exact rational (`fmpq`), a ball that contains a real (`arb`), or a power series with rational or ball
-coefficients (`fmpq_series`, `arb_series`: a jet). Rationals stay exact while the operation keeps them rational and they
-stay small, so that `ceiling(6/2)` is 3 and not "3 or 4"; everything else becomes a ball, rounded outward by Arb. An
-operation that is undefined somewhere on its ball returns NaN, which stays in the value of everything built on it:
-nothing can be concluded from it. In a jet it marks the value, not every derivative: look at the value first.
+A number is an exact rational (`fmpq`), a ball that contains a real (`arb`), or a power series with
+rational or ball coefficients (`fmpq_series`, `arb_series`: a jet). Rationals stay exact while the
+operation keeps them rational and they stay small, so that `ceiling(6/2)` is 3 and not "3 or 4";
+everything else becomes a ball, rounded outward by Arb. An operation that is undefined somewhere on its
+ball returns NaN, which stays in the value of everything built on it: nothing can be concluded from it.
+In a jet it marks the value, not every derivative: look at the value first.
 """
 
 from collections.abc import Callable
@@ -192,13 +193,37 @@ def harmonic(number: Number) -> Number:
     return (arb(number) + 1).digamma() + arb.const_euler() if number > -1 else UNDEFINED
 
 
+SMOOTH = ("sin", "cos", "tan", "asin", "acos", "atan", "erf", "erfc")  # methods of balls and of series
+_AT_ZERO = {"sin": 0, "cos": 1, "tan": 0, "asin": 0, "atan": 0, "erf": 0, "erfc": 1}  # exact values
+
+
 def elementary(name: str) -> Operation:
-    """An elementary function that balls and series both carry as the method `name`."""
-    return lambda number: getattr(ball(number), name)()
+    """An elementary function that balls and series both carry as the method `name`; exact at 0."""
+
+    def apply(number: Number) -> Number:
+        if isinstance(number, fmpq) and number == 0 and name in _AT_ZERO:
+            return fmpq(_AT_ZERO[name])
+        return getattr(ball(number), name)()
+
+    return apply
 
 
 def hyperbolic_tangent(number: Number) -> Number:
     """tanh(x); of a jet as 1 - 2/(exp(2x)+1), which series can do."""
     if isinstance(number, Series):
         return 1 - 2 * reciprocal((2 * number).exp() + 1)
-    return arb(number).tanh()
+    return fmpq(0) if isinstance(number, fmpq) and number == 0 else arb(number).tanh()
+
+
+def hyperbolic_sine(number: Number) -> Number:
+    """sinh(x); of a jet as (exp(x) - exp(-x))/2."""
+    if isinstance(number, Series):
+        return (number.exp() - (-number).exp()) / 2
+    return fmpq(0) if isinstance(number, fmpq) and number == 0 else arb(number).sinh()
+
+
+def hyperbolic_cosine(number: Number) -> Number:
+    """cosh(x); of a jet as (exp(x) + exp(-x))/2."""
+    if isinstance(number, Series):
+        return (number.exp() + (-number).exp()) / 2
+    return fmpq(1) if isinstance(number, fmpq) and number == 0 else arb(number).cosh()

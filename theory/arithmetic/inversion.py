@@ -1,8 +1,8 @@
 """Solve `formula = value` for one symbol: by undoing the operations around it, else by certified bisection.
 
-A symbol that occurs once sits at the end of one path of invertible operations; undoing them in turn gives the closed
-form. Otherwise a sign change of `formula - value` between two exact points is found and halved; it encloses a solution
-(or the point where a step function jumps across the value).
+A symbol that occurs once sits at the end of one path of invertible operations; undoing them in turn
+gives the closed form. Otherwise a sign change of `formula - value` between two exact points is found
+and halved; it encloses a solution (or the point where a step function jumps across the value).
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from typing import cast
 import sympy
 from flint import arb, ctx, fmpq
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError, PruneproofError
 
 from . import balls
 
@@ -20,11 +20,20 @@ BISECTIONS = 128
 
 
 def closed_form(formula: sympy.Expr, symbol: sympy.Symbol, target: sympy.Expr) -> sympy.Expr | None:
-    """The positive solution of `formula = target` as a formula, or `None` if the symbol does not occur exactly once.
+    """The positive solution of `formula = target` as a formula.
 
-    >>> x, y = sympy.symbols("x y", positive=True)
-    >>> closed_form(sympy.exp(x**2) + 1, x, y)
-    sqrt(log(y - 1))
+    Args:
+        formula: What is solved.
+        symbol: For which symbol.
+        target: The right-hand side.
+
+    Returns:
+        The solution, or `None` if the symbol does not occur exactly once.
+
+    Example:
+        >>> x, y = sympy.symbols("x y", positive=True)
+        >>> closed_form(sympy.exp(x**2) + 1, x, y)
+        sqrt(log(y - 1))
     """
     if sum(node == symbol for node in sympy.preorder_traversal(formula)) != 1:
         return None
@@ -58,7 +67,21 @@ def _undo(node: sympy.Expr, inner: sympy.Expr, target: sympy.Expr) -> sympy.Expr
 def crossing(
     formula: sympy.Expr, symbol: sympy.Symbol, value: object, known: Mapping[sympy.Symbol, object], *, where: str
 ) -> arb:
-    """A ball around a positive value of `symbol` at which `formula` crosses `value`; the other symbols are `known`."""
+    """A ball around a positive value of a symbol at which a formula crosses a value.
+
+    Args:
+        formula: The formula.
+        symbol: The symbol.
+        value: The value.
+        known: The other symbols with their numbers.
+        where: The function to be named in messages.
+
+    Returns:
+        The ball.
+
+    Raises:
+        InvalidValueError: If no crossing is found between 2**-256 and 2**256.
+    """
     target = sympy.Dummy("target", real=True)
     level = balls.exact(value, where=where, name="value")
     solution = closed_form(formula, symbol, target)
@@ -101,8 +124,10 @@ def _bisected(gap: sympy.Expr, symbol: sympy.Symbol, known: Mapping[sympy.Symbol
 
     ends = _sign_change(sign)
     if ends is None:
-        needed = f"a value that {symbol} reaches between 2**-{DOUBLINGS} and 2**{DOUBLINGS}"
-        raise PruneproofError(where, required=needed, received="no sign change", remedy="check the target value")
+        raise InvalidValueError(
+            f"{where}: there is no sign change of the formula minus the target, for {symbol} between 2**-{DOUBLINGS} "
+            f"and 2**{DOUBLINGS}: no {symbol} reaches it. Check the target value."
+        )
     low, high = ends
     start = sign(low)
     for _ in range(BISECTIONS):

@@ -7,7 +7,7 @@ selection picks q_k = argmin_q ℓ((z_{k-1}+Φ_q)/k), z_k = z_{k-1}+Φ_{q_k}, u_
 
 import sympy
 
-from pruneproof.theory.theorems.bound import Assumption, Bound
+from pruneproof.theory.theorems.bound import Assumption, Bound, whole
 
 SOURCE = "theory/theorems/greedy/proof.md"
 k = sympy.Symbol("k", positive=True)
@@ -22,12 +22,13 @@ eigenvalue = sympy.Symbol("eigenvalue", nonnegative=True)
 radius = sympy.Symbol("radius", positive=True)
 SIZE = "number of greedy steps, each neuron counted as often as it was chosen"
 _REPLACEMENT = Assumption("selection is with replacement, from the empty set, by exact minimisation")
-_STEPS = Assumption("at least one step", sympy.Ge(k, 1))
+_STEPS = whole(k, "at least one step, counted in whole numbers")
+_LOSS = "ℓ(u_k)"
 
 
 G1 = Bound(
     name="G1",
-    statement="√ℓ(u_k) ≤ √ℓ(s) + √(V_s/(2k)) for every s = Σα_iΦ_i in the hull; the dense network is s = s̄",
+    statement="ℓ(u_k) ≤ (√ℓ(s) + √(V_s/(2k)))² for every s = Σα_iΦ_i in the hull; the dense network is s = s̄",
     source=f"{SOURCE}, G1, first form",
     status="derived",
     symbols={
@@ -39,6 +40,7 @@ G1 = Bound(
     expr=(sympy.sqrt(loss) + sympy.sqrt(V / (2 * k))) ** 2,
     sense="<=",
     obligations=("G1.average", "G1.minimum", "G1.triangle", "G1.base", "G1.step", "G1.loss"),
+    quantity=_LOSS,
 )
 
 
@@ -52,6 +54,7 @@ G1_HARMONIC = Bound(
     expr=loss + V * sympy.harmonic(k) / (2 * k),
     sense="<=",
     obligations=("G1.average", "G1.minimum", "G1.convexity", "G1.harmonic-step"),
+    quantity=_LOSS,
 )
 
 
@@ -69,11 +72,13 @@ G2 = Bound(
         _REPLACEMENT,
         _STEPS,
         Assumption("y is in the affine span of the neurons"),
-        Assumption("a point at depth γ is no nearer to the farthest vertex than γ", sympy.Le(gamma, D_y)),
+        Assumption("the ball of radius γ around y, in the affine span, lies in the hull"),
+        Assumption("a point at depth γ is no nearer to the farthest vertex than γ", sympy.Le(gamma, D_y), domain=True),
     ),
     expr=sympy.Max(D_y, D_y**2 / (2 * gamma)) ** 2 / (2 * k**2),
     sense="<=",
     obligations=("G2.vertex", "G2.expansion", "G2.base", "G2.invariance", "G2.conclusion"),
+    quantity=_LOSS,
 )
 
 
@@ -90,12 +95,15 @@ G3 = Bound(
     },
     assumptions=(
         Assumption("neuron and step length in [0, 1] are minimised jointly"),
-        Assumption("u_0 is in the hull"),
-        Assumption("a ball in the hull is no wider than the hull", sympy.Le(2 * gamma, D)),
+        whole(k),
+        Assumption("u_0 and the ball of radius γ around s, in the affine span, are in the hull"),
+        Assumption("u_0 and s are no farther apart than the hull is wide", sympy.Le(start, D**2), domain=True),
+        Assumption("a ball in the hull is no wider than the hull", sympy.Le(2 * gamma, D), domain=True),
     ),
     expr=start * (1 - gamma**2 / D**2) ** k,
     sense="<=",
     obligations=("G3.vertex", "G3.step-length", "G3.line-search", "G3.contraction"),
+    quantity="‖u_k-s‖²",
 )
 
 
@@ -108,10 +116,11 @@ MARGIN = Bound(
         eigenvalue: "λ⁺_min(Σ), the smallest positive eigenvalue of Σ = (1/N)Σ(Φ_i-s̄)(Φ_i-s̄)ᵀ (squared output)",
         radius: "max‖Φ_i-s̄‖ (output)",
     },
-    assumptions=(Assumption("a variance is at most the squared radius", sympy.Le(eigenvalue, radius**2)),),
+    assumptions=(Assumption("a variance is at most the squared radius", sympy.Le(eigenvalue, radius**2), domain=True),),
     expr=eigenvalue / radius,
     sense=">=",
     obligations=("MARGIN.pointwise", "MARGIN.support"),
+    quantity="depth of s̄ in the hull",
 )
 
 
@@ -128,4 +137,5 @@ MARGIN_TARGET = Bound(
     expr=gamma_s - sympy.sqrt(2 * loss),
     sense=">=",
     obligations=("MARGIN.target",),
+    quantity="depth of y in the hull",
 )

@@ -7,7 +7,7 @@ over a region it becomes N2′, which `prune.certify` computes.
 
 import sympy
 
-from pruneproof.theory.theorems.bound import Assumption, Bound
+from pruneproof.theory.theorems.bound import Assumption, Bound, probability, whole
 from pruneproof.theory.theorems.sensitivity.statement import C, Sigma, delta, epsilon, neurons, widest
 
 SOURCE = "theory/theorems/network/proof.md"
@@ -37,14 +37,16 @@ N1 = Bound(
         amplification: "Π_{k≥l}D^k, where D^k ≥ 1 bounds Δ = (z⁺+z⁻)/|z| of the neurons of layer k",
     },
     assumptions=(
-        Assumption("at least one weight layer", sympy.Ge(layers, 2)),
+        whole(layers, "at least one weight layer, counted in whole numbers", least=2),
         Assumption("no sign turns: a pre-activation moves by less than itself", sympy.Lt(epsilon, 1)),
-        Assumption("Δ is at least 1", sympy.Ge(amplification, 1)),
+        Assumption("Δ is at least 1", sympy.Ge(amplification, 1), domain=True),
         Assumption("Δ_i ≤ D^k for every neuron of every layer at the point; D grows without bound near z = 0"),
         Assumption("no biases: they are not scaled with the activations; ReLU between the layers"),
     ),
     expr=sympy.log(1 + epsilon) / ((layers - 1) * amplification),
-    sense="<=",
+    sense=">=",
+    quantity="ε_l",
+    suffices="small enough error of every half-row of layer l",
 )
 
 
@@ -56,7 +58,9 @@ N1_PUBLISHED = Bound(
     symbols=N1.symbols,
     assumptions=N1.assumptions,
     expr=epsilon / (2 * (layers - 1) * amplification),
-    sense="<=",
+    sense=">=",
+    quantity="ε_l",
+    suffices="published error budget of layer l",
 )
 
 
@@ -76,6 +80,7 @@ N2 = Bound(
     assumptions=(Assumption("both half-rows hold at the original's activations"),),
     expr=gain * incoming + epsilon_plus * z_plus + epsilon_minus * z_minus,
     sense="<=",
+    quantity="|ẑ-z|",
 )
 
 
@@ -85,9 +90,12 @@ N2_CLASS = Bound(
     source=f"{SOURCE}, N2",
     status="derived",
     symbols={error: "max over outputs of e (logit)"},
-    assumptions=(),
+    assumptions=(Assumption("no output of the pruned network is off by more than e at the point"),),
     expr=2 * error,
-    sense=">=",
+    sense="<=",
+    quantity="margin",
+    suffices="enough for the same class",
+    strict=True,
 )
 
 
@@ -104,9 +112,20 @@ N3 = Bound(
         neurons: "η, number of neurons",
         delta: "δ, failure probability of the network at one point",
     },
-    assumptions=(Assumption("a failure probability", sympy.And(sympy.Gt(delta, 0), sympy.Lt(delta, 1))),),
+    assumptions=(
+        Assumption("the point is fixed before the draw"),
+        Assumption("g_j(x) ≤ C·s_j at the point, for every weight"),
+        Assumption("activations are not signed (else pass 2η for η)"),
+        Assumption("z > 0 at some point of S (a dead row is kept)", sympy.Ge(Sigma, 1), domain=True),
+        Assumption("C·Σ ≥ 1, as the shares of a live point sum to 1", sympy.Ge(C * Sigma, 1), domain=True),
+        probability(delta, "a failure probability lies in (0, 1)"),
+        whole(n),
+        whole(neurons),
+    ),
     expr=sympy.Min(n, sympy.ceiling(C * Sigma * (6 + 2 * epsilon) / (3 * epsilon**2) * sympy.log(4 * neurons / delta))),
     sense="<=",
+    quantity="nnz of one half-row",
+    whole=True,
 )
 
 
@@ -121,9 +140,22 @@ N4 = Bound(
         Sigma: "Σ_i",
         total: "Σ_k (c_k²Σ_k)^{1/3} over all half-rows",
     },
-    assumptions=(Assumption("before clipping at the size of each half-row"),),
+    assumptions=(
+        Assumption("before clipping at the size of each half-row"),
+        whole(budget),
+        Assumption("the total contains the half-row's own term", sympy.Ge(total**3, cost**2 * Sigma), domain=True),
+    ),
     expr=budget * sympy.cbrt(cost**2 * Sigma) / total,
     sense="==",
+    quantity="m_i",
+)
+
+
+_NETWORK = (
+    whole(neurons, "more than one neuron, counted in whole numbers", least=2),
+    whole(widest),
+    Assumption("the widest layer is part of the network", sympy.Le(widest, neurons), domain=True),
+    probability(delta, "a failure probability lies in (0, 1)"),
 )
 
 
@@ -133,10 +165,11 @@ CORENET_CONFIDENCE = Bound(
     source="CoreNet (Baykal et al., ICLR 2019), as remembered; constants unchecked",
     status="shape",
     symbols={neurons: "η, number of neurons", widest: "η*, the widest layer", delta: "δ"},
-    assumptions=(Assumption("there are neurons", sympy.And(sympy.Ge(neurons, 1), sympy.Ge(widest, 1))),),
+    assumptions=_NETWORK,
     expr=sympy.sqrt(sympy.log(neurons * widest))
     * (1 + sympy.sqrt(sympy.log(neurons * widest)) * sympy.log(8 * neurons * widest / delta)),
     sense="==",
+    quantity="κ",
 )
 
 
@@ -152,18 +185,35 @@ CORENET_SIZE = Bound(
         delta: "δ, failure probability",
         epsilon: "ε_l of the layer",
     },
-    assumptions=(Assumption("the cumulative distribution of g satisfies the paper's condition"),),
+    assumptions=(
+        Assumption("the cumulative distribution of g satisfies the paper's condition"),
+        *_NETWORK,
+        Assumption("z > 0 at some point of S (a dead row is kept)", sympy.Ge(Sigma, 1), domain=True),
+    ),
     expr=sympy.ceiling(8 * Sigma * sympy.log(neurons * widest) * sympy.log(8 * neurons / delta) / epsilon**2),
     sense="<=",
+    quantity="m",
+    suffices="enough draws, as published",
+    whole=True,
 )
 
 
 def keeps_every_weight(size: Bound, weights: int, **values: object) -> bool:
     """Whether a size bound is vacuous: it asks for at least as many draws as the half-row has weights.
 
-    **Arguments:** `size`, a `Bound` on a number of draws; `weights`, the half-row's length; the bound's values.
+    Args:
+        size: A bound on a number of draws.
+        weights: The half-row's length.
+        **values: The bound's values.
 
-    >>> keeps_every_weight(CORENET_SIZE, 300, Sigma=1, neurons=410, widest=300, delta=0.1, epsilon=0.01)
-    True
+    Returns:
+        Whether nothing would be pruned.
+
+    Raises:
+        HypothesisError: Where a hypothesis of the bound fails.
+
+    Example:
+        >>> keeps_every_weight(CORENET_SIZE, 300, Sigma=1, neurons=410, widest=300, delta=0.1, epsilon=0.01)
+        True
     """
     return size.bound(**values) >= weights

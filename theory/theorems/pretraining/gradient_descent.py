@@ -6,7 +6,7 @@ f(X; ·) at the start, λ₀ the smallest eigenvalue of J₀J₀ᵀ. The symbols
 
 import sympy
 
-from pruneproof.theory.theorems.bound import Assumption, Bound
+from pruneproof.theory.theorems.bound import Assumption, Bound, whole
 from pruneproof.theory.theorems.greedy.statement import D_y, V, gamma_s, k
 
 SOURCE = "theory/theorems/pretraining/proof.md"
@@ -34,7 +34,7 @@ MEANING = {
     d: "input dimension",
     t: "gradient-descent iterations",
     B: "bound on abs(σ'); 1 for tanh and softplus",
-    M: "bound on abs(σ''); 4/(3√3) for tanh, 1/4 for softplus",
+    M: "bound on abs(σ'')·max(1, max‖x_j‖); abs(σ'') ≤ 4/(3√3) for tanh, 1/4 for softplus",
     X: "‖X‖, the spectral norm of the m×d data",
     r_0: "‖r_0‖, the norm of the residual at the start (not divided by m)",
     lambda_0: "λ₀, the smallest eigenvalue of the empirical tangent kernel J₀J₀ᵀ",
@@ -47,20 +47,28 @@ MEANING = {
     k: "number of greedy steps",
     D_y: "max‖Φ_i-y‖ after t steps",
     gamma_s: "γ_s, the depth of the dense output in the hull of the neurons, after t steps",
-    kappa: "κ = B²‖X‖²/λ₀, the condition number of the training problem",
+    kappa: "κ = 1/(ηλ₀): at the largest step size of P1 the condition number B²‖X‖²/λ₀",
     c: "the unspecified constant of the published shape",
 }
 
 
-_UNIT_INPUTS = Assumption("‖x_j‖ ≤ 1 for every example (else M becomes M·max‖x_j‖)")
+_CONSTANTS = Assumption("abs(σ') ≤ B and abs(σ'')·‖x_j‖ ≤ M for every example (with ‖x_j‖ ≤ 1, M bounds abs(σ''))")
 _SIGNS = Assumption("the outer weights are ±1 and fixed")
 _WIDTH = Assumption("the width condition of P1", sympy.Ge(N, 256 * M**2 * X**2 * r_0**2 / lambda_0**2))
-_STEP = Assumption("the step size of P1", sympy.Le(eta, 1 / (B**2 * X**2)))
-BELOW = Assumption("λ₀ ≤ ‖J₀‖² ≤ B²‖X‖²", sympy.Le(lambda_0, B**2 * X**2))
+STEP = Assumption("the step size of P1", sympy.Le(eta, 1 / (B**2 * X**2)))
+BELOW = Assumption("λ₀ ≤ ‖J₀‖² ≤ B²‖X‖²", sympy.Le(lambda_0, B**2 * X**2), domain=True)
+DESCENT_OF_P1 = (_CONSTANTS, _SIGNS, whole(N), _WIDTH, STEP, BELOW)  # under these P1 holds
 
 
 def meanings(*symbols: sympy.Symbol) -> dict[sympy.Symbol, str]:
-    """The entries of `MEANING` for the symbols of one statement."""
+    """The entries of `MEANING` for the symbols of one statement.
+
+    Args:
+        *symbols: The symbols, in the order in which they are to be shown.
+
+    Returns:
+        Symbol → meaning.
+    """
     return {symbol: MEANING[symbol] for symbol in symbols}
 
 
@@ -70,10 +78,13 @@ P1_WIDTH = Bound(
     source=f"{SOURCE}, P1",
     status="derived",
     symbols=meanings(M, X, r_0, lambda_0),
-    assumptions=(_UNIT_INPUTS, _SIGNS),
+    assumptions=(_CONSTANTS, _SIGNS),
     expr=256 * M**2 * X**2 * r_0**2 / lambda_0**2,
     sense="<=",
     obligations=("P1.lipschitz", "P1.tanh-second", "P1.tanh", "P1.softplus-second", "P1.softplus", "P1.radius"),
+    quantity="N",
+    suffices="wide enough",
+    whole=True,
 )
 
 
@@ -83,10 +94,12 @@ P1_STEP_SIZE = Bound(
     source=f"{SOURCE}, P1",
     status="derived",
     symbols=meanings(B, X),
-    assumptions=(_UNIT_INPUTS, _SIGNS),
+    assumptions=(_CONSTANTS, _SIGNS),
     expr=1 / (B**2 * X**2),
     sense=">=",
     obligations=("P1.jacobian", "P1.step-size"),
+    quantity="η",
+    suffices="small enough step size",
 )
 
 
@@ -96,7 +109,7 @@ P1_RATE = Bound(
     source=f"{SOURCE}, P1",
     status="derived",
     symbols=meanings(t, r_0, eta, lambda_0, N, M, B, X),
-    assumptions=(_UNIT_INPUTS, _SIGNS, _WIDTH, _STEP, BELOW),
+    assumptions=(whole(t, least=0), *DESCENT_OF_P1),
     expr=(1 - eta * lambda_0 / 16) ** t * r_0,
     sense="<=",
     obligations=(
@@ -113,6 +126,7 @@ P1_RATE = Bound(
         "P1.movement",
         "P1.total",
     ),
+    quantity="‖r_t‖",
 )
 
 
@@ -122,8 +136,9 @@ P1_MOVEMENT = Bound(
     source=f"{SOURCE}, P1",
     status="derived",
     symbols=meanings(r_0, lambda_0, N, M, B, X, eta),
-    assumptions=(_UNIT_INPUTS, _SIGNS, _WIDTH, _STEP, BELOW),
+    assumptions=DESCENT_OF_P1,
     expr=8 * r_0 / sympy.sqrt(lambda_0),
     sense="<=",
     obligations=("P1.smallest-singular-value", "P1.step", "P1.potential", "P1.movement", "P1.total", "P1.radius"),
+    quantity="‖W_t-W_0‖_F",
 )

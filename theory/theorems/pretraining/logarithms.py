@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pruneproof.theory.theorems.greedy.statement import k
 
-from .gradient_descent import L_0, X, d, m
+from .gradient_descent import L_0, B, X, d, eta, m
 from .thresholds import PUBLISHED_SHAPE, T1_CONDITION, T1_THRESHOLD, T3_THRESHOLD
 
 mean = sympy.Symbol("mean", positive=True)  # mean loss of one example at the start
@@ -40,7 +40,7 @@ def origins() -> tuple[Origin, ...]:
     threshold = _inside(T1_THRESHOLD.expr)
     summed = sympy.expand(sympy.expand_log(threshold.subs(L_0, m * mean), force=True))
     every_example = _inside(T3_THRESHOLD.expr)
-    generic = _inside(T1_CONDITION.expr).subs(X, sympy.sqrt(m / d))
+    generic = _inside(T1_CONDITION.expr).subs(eta, 1 / (B**2 * X**2)).subs(X, sympy.sqrt(m / d))
     shape = PUBLISHED_SHAPE.series("m", sympy.oo, 0).removeO()
     fixed = "a fixed contraction q, i.e. a fixed condition number"
     return (

@@ -7,16 +7,55 @@ L_t = ‖r_t‖²/(2m) is the mean-scaled loss of the dense network; ‖r_t‖ �
 
 import sympy
 
-from pruneproof.theory.theorems.bound import Assumption, Bound
+from pruneproof.theory.theorems.bound import Assumption, Bound, whole
 from pruneproof.theory.theorems.greedy.statement import D_y, V, gamma_s, k
 
-from .gradient_descent import BELOW, L_0, SOURCE, B, L_t, X, c, d, kappa, lambda_0, m, meanings, q, spread, t
+from .gradient_descent import (
+    BELOW,
+    L_0,
+    SOURCE,
+    STEP,
+    B,
+    L_t,
+    N,
+    X,
+    c,
+    d,
+    eta,
+    kappa,
+    lambda_0,
+    m,
+    meanings,
+    q,
+    spread,
+    t,
+)
 
 _CONTRACTION = Assumption("the residual contracts", sympy.Lt(q, 1))
 _DESCENT = Assumption("‖r_t‖ ≤ q^t‖r_0‖, e.g. by P1")
-_SELECTION = Assumption("greedy selection with replacement of at least one neuron", sympy.Ge(k, 1))
-_SPAN = Assumption("the neurons span the output space")
+_DESCENT_AT_STEP = Assumption("‖r_t‖ ≤ (1-ηλ₀/16)^t‖r_0‖, e.g. by P1")
+_DESCENT_AT_CONDITION = Assumption("‖r_t‖ ≤ (1-1/(16κ))^t‖r_0‖, e.g. by P1 at the step size η = 1/(κλ₀)")
+_REPLACEMENT = Assumption("greedy selection is with replacement, from the empty set, by exact minimisation")
+_STEPS = whole(k, "greedy selection of at least one neuron, counted in whole numbers")
+_TIME = whole(t, least=0)
+_EXAMPLES = whole(m)
+_SPAN = Assumption("the neurons span the output space, and γ_s, D_y are those after t steps")
+_MARGIN = Assumption(
+    "a point at depth γ_s/2 is no nearer to the farthest vertex", sympy.Le(gamma_s, 2 * D_y), domain=True
+)
 _LABELS = Assumption("labels are ±1")
+_W = sympy.Max(D_y, D_y**2 / gamma_s)
+_AFTER_T2 = Assumption("t is at least T2's threshold: q^(2t)·8L₀ ≤ γ_s²", sympy.Le(8 * L_0 * q ** (2 * t), gamma_s**2))
+_INSIDE = sympy.And(
+    sympy.Gt(k, _W * sympy.sqrt(m)), sympy.Or(sympy.Ge(m * gamma_s**2, 1), sympy.Le(8 * L_0, gamma_s**2))
+)
+_SIZE = Assumption(
+    "k > 4mV; or k > W√m, W = max(D_y, D_y²/γ_s), with T2's threshold no later: mγ_s² ≥ 1 or 8L₀ ≤ γ_s²",
+    sympy.Or(sympy.Gt(k, 4 * m * V), _INSIDE),
+)
+_LATER = Assumption(
+    "V_t, D_y and γ_s are those after that many steps; for the second size the neurons span the outputs"
+)
 
 
 T1 = Bound(
@@ -25,10 +64,11 @@ T1 = Bound(
     source=f"{SOURCE}, T1",
     status="derived",
     symbols=meanings(q, t, L_0, V, k),
-    assumptions=(_DESCENT, _CONTRACTION, _SELECTION),
+    assumptions=(_DESCENT, _REPLACEMENT, _STEPS, _TIME),
     expr=(q**t * sympy.sqrt(L_0) + sympy.sqrt(V / (2 * k))) ** 2,
     sense="<=",
     obligations=("T1.composition",),
+    quantity="ℓ(u_k)",
 )
 
 
@@ -38,23 +78,29 @@ T1_THRESHOLD = Bound(
     source=f"{SOURCE}, T1",
     status="derived",
     symbols=meanings(k, L_0, spread, q),
-    assumptions=(_DESCENT, _CONTRACTION, _SELECTION),
+    assumptions=(_DESCENT, _CONTRACTION, _REPLACEMENT, _STEPS),
     expr=sympy.Max(0, sympy.ceiling(sympy.log(2 * k * L_0 / spread) / (2 * sympy.log(1 / q)))),
     sense="<=",
     obligations=("T1.composition", "T1.regime", "T1.threshold"),
+    quantity="t",
+    suffices="enough pre-training",
+    whole=True,
 )
 
 
 T1_CONDITION = Bound(
     name="T1-condition",
-    statement="the threshold of T1 is at most ⌈(8B²‖X‖²/λ₀)·log(2kL₀/V_t)⌉ at step size 1/(B²‖X‖²)",
+    statement="ℓ(u_k) ≤ 2V_t/k from iteration ⌈8κ·log(2kL₀/V_t)⌉ on, κ = 1/(ηλ₀): B²‖X‖²/λ₀ at the largest step of P1",
     source=f"{SOURCE}, T1",
     status="derived",
-    symbols=meanings(k, L_0, spread, B, X, lambda_0),
-    assumptions=(_DESCENT, _SELECTION, BELOW),
-    expr=sympy.Max(0, sympy.ceiling(8 * B**2 * X**2 / lambda_0 * sympy.log(2 * k * L_0 / spread))),
+    symbols=meanings(k, L_0, spread, eta, lambda_0, B, X),
+    assumptions=(_DESCENT_AT_STEP, STEP, BELOW, _REPLACEMENT, _STEPS),
+    expr=sympy.Max(0, sympy.ceiling(8 / (eta * lambda_0) * sympy.log(2 * k * L_0 / spread))),
     sense="<=",
     obligations=("T1.threshold", "T1.rate"),
+    quantity="t",
+    suffices="enough pre-training",
+    whole=True,
 )
 
 
@@ -64,10 +110,12 @@ T1_INVERSE = Bound(
     source=f"{SOURCE}, T1",
     status="derived",
     symbols=meanings(spread, L_t),
-    assumptions=(Assumption("selection is with replacement"),),
+    assumptions=(_REPLACEMENT,),
     expr=spread / (2 * L_t),
     sense="<=",
     obligations=("T1.regime",),
+    quantity="k from which the guarantee still gains",
+    whole=True,
 )
 
 
@@ -76,11 +124,12 @@ T2 = Bound(
     statement="ℓ(u_k) ≤ W²/(2k²) with W = max(D_y, D_y²/γ_s) for all k, from the threshold of T2 on",
     source=f"{SOURCE}, T2",
     status="derived",
-    symbols=meanings(k, D_y, gamma_s),
-    assumptions=(_DESCENT, _SPAN, _SELECTION),
-    expr=sympy.Max(D_y, D_y**2 / gamma_s) ** 2 / (2 * k**2),
+    symbols=meanings(k, D_y, gamma_s, t, L_0, q),
+    assumptions=(_DESCENT, _AFTER_T2, _SPAN, _MARGIN, _REPLACEMENT, _STEPS, _TIME),
+    expr=_W**2 / (2 * k**2),
     sense="<=",
     obligations=("T2.margin", "G2.vertex", "G2.invariance", "G2.conclusion"),
+    quantity="ℓ(u_k)",
 )
 
 
@@ -90,28 +139,29 @@ T2_THRESHOLD = Bound(
     source=f"{SOURCE}, T2",
     status="derived",
     symbols=meanings(L_0, gamma_s, q),
-    assumptions=(_DESCENT, _CONTRACTION, _SPAN),
+    assumptions=(_DESCENT, _CONTRACTION, _SPAN, _REPLACEMENT),
     expr=sympy.Max(0, sympy.ceiling(sympy.log(8 * L_0 / gamma_s**2) / (2 * sympy.log(1 / q)))),
     sense="<=",
     obligations=("T2.threshold", "T2.margin"),
+    quantity="t",
+    suffices="enough pre-training",
+    whole=True,
 )
 
 
 T3_THRESHOLD = Bound(
-    name="T3",
+    name="T3-threshold",
     statement="every training example is classified correctly from iteration ⌈(log m + log 8L₀)/(2 log(1/q))⌉ on",
     source=f"{SOURCE}, T3",
     status="derived",
     symbols=meanings(m, L_0, q, k, V, D_y, gamma_s),
-    assumptions=(
-        _LABELS,
-        _DESCENT,
-        _CONTRACTION,
-        Assumption("k > 4mV (or, after T2's threshold, k > W√m)", sympy.Gt(k, 4 * m * V)),
-    ),
+    assumptions=(_LABELS, _DESCENT, _CONTRACTION, _REPLACEMENT, _EXAMPLES, _STEPS, _SIZE, _LATER),
     expr=sympy.Max(0, sympy.ceiling((sympy.log(m) + sympy.log(8 * L_0)) / (2 * sympy.log(1 / q)))),
     sense="<=",
     obligations=("T3.sum", "T3.halves", "T3.threshold"),
+    quantity="t",
+    suffices="enough pre-training",
+    whole=True,
 )
 
 
@@ -121,10 +171,14 @@ T3_SIZE = Bound(
     source=f"{SOURCE}, T3",
     status="derived",
     symbols=meanings(m, V),
-    assumptions=(_LABELS, Assumption("selection is with replacement")),
+    assumptions=(_LABELS, _REPLACEMENT, _EXAMPLES, Assumption("t is at least T3-threshold")),
     expr=4 * m * V,
     sense="<=",
     obligations=("T3.halves",),
+    quantity="k",
+    suffices="enough neurons",
+    whole=True,
+    strict=True,
 )
 
 
@@ -133,30 +187,41 @@ T3_SIZE_INTERIOR = Bound(
     statement="after T2's threshold the size from which no example is lost is at most W√m (any k beyond it)",
     source=f"{SOURCE}, T3",
     status="derived",
-    symbols=meanings(m, D_y, gamma_s),
-    assumptions=(_LABELS, _DESCENT, _SPAN, Assumption("t is at least T2's threshold")),
-    expr=sympy.Max(D_y, D_y**2 / gamma_s) * sympy.sqrt(m),
+    symbols=meanings(m, D_y, gamma_s, t, L_0, q),
+    assumptions=(_LABELS, _DESCENT, _AFTER_T2, _SPAN, _MARGIN, _REPLACEMENT, _EXAMPLES, _TIME),
+    expr=_W * sympy.sqrt(m),
     sense="<=",
     obligations=("T3.interior",),
+    quantity="k",
+    suffices="enough neurons",
+    whole=True,
+    strict=True,
 )
 
 
 T3_DATASET = Bound(
     name="T3-dataset-size",
-    statement="at a fixed condition number, losing no example takes at most 8κ(log m + log 8L₀) + 1 iterations",
+    statement="every training example is classified correctly from iteration 8κ(log m + log 8L₀) + 1 on, κ = 1/(ηλ₀)",
     source=f"{SOURCE}, T3",
     status="derived",
-    symbols=meanings(m, kappa, L_0),
+    symbols=meanings(m, kappa, L_0, k, V, D_y, gamma_s),
     assumptions=(
         _LABELS,
-        _DESCENT,
-        Assumption("step size 1/(B²‖X‖²)"),
-        Assumption("κ ≥ 1", sympy.Ge(kappa, 1)),
+        _DESCENT_AT_CONDITION,
+        Assumption("κ ≥ 1, as ηλ₀ ≤ ηB²‖X‖² ≤ 1", sympy.Ge(kappa, 1), domain=True),
         Assumption("there is a loss to reduce", sympy.Ge(8 * m * L_0, 1)),
+        _REPLACEMENT,
+        _EXAMPLES,
+        _STEPS,
+        _SIZE,
+        _LATER,
     ),
     expr=8 * kappa * (sympy.log(m) + sympy.log(8 * L_0)) + 1,
     sense="<=",
     obligations=("T3.threshold", "T3.condition", "T1.rate"),
+    quantity="t",
+    suffices="enough pre-training",
+    whole=True,
 )
 
 
@@ -165,13 +230,18 @@ PUBLISHED_SHAPE = Bound(
     statement="t ≥ -log k/log(1 - c·d/m²) brings the pruned loss into its O(1/k) regime (SGD; c unspecified)",
     source="the published form as remembered (arXiv 2108.00259 v2); constants unchecked, so symbolic",
     status="shape",
-    symbols=meanings(k, c, d, m),
+    symbols=meanings(k, c, d, m, N),
     assumptions=(
-        Assumption("two-layer network in 1/N scaling, trained by SGD, N·d > m²"),
+        Assumption("two-layer network in 1/N scaling, trained by SGD"),
+        Assumption("wide enough: N·d > m²", sympy.Gt(N * d, m**2)),
         Assumption("more examples than dimensions", sympy.Gt(m, d)),
         Assumption("the contraction is in (0, 1)", sympy.Lt(c * d, m**2)),
+        *map(whole, (k, d, m, N)),
     ),
     expr=-sympy.log(k) / sympy.log(1 - c * d / m**2),
     sense="<=",
     obligations=("published-shape.above", "published-shape.below", "published-shape.leading-term"),
+    quantity="t",
+    suffices="enough pre-training",
+    whole=True,
 )

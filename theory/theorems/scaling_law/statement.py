@@ -7,7 +7,7 @@ the dense network; ε↑, the error at density 0, γ, p, φ and ψ are fitted. T
 
 import sympy
 
-from pruneproof.theory.theorems.bound import Assumption, Bound
+from pruneproof.theory.theorems.bound import Assumption, Bound, whole
 
 density = sympy.Symbol("d", positive=True)
 depth, width = sympy.symbols("l w", positive=True)
@@ -37,7 +37,7 @@ _network = {
 
 
 _density = {density: "kept share of the weights (1)"}
-_in_range = Assumption("the density lies in (0, 1]", density <= 1)
+_in_range = Assumption("the density lies in (0, 1]", density <= 1, domain=True)
 _ordered = Assumption("pruning everything is worse than pruning nothing", upper_error > dense_error)
 
 
@@ -48,6 +48,12 @@ _reached = Assumption(
 
 def complex_form(invariant: sympy.Expr = density) -> sympy.Expr:
     """The law as published, with complex numbers: ε_np · ‖(m − i p (ε↑/ε_np)^{1/γ}) / (m − i p)‖^γ.
+
+    Args:
+        invariant: m, by default the density of one network.
+
+    Returns:
+        The error as a formula.
 
     Example:
         >>> complex_form().subs(density, 0).simplify()
@@ -60,6 +66,12 @@ def complex_form(invariant: sympy.Expr = density) -> sympy.Expr:
 def real_form(invariant: sympy.Expr = density) -> sympy.Expr:
     """The same law without complex numbers: ε_np · [(m² + p²K²)/(m² + p²)]^{γ/2}.
 
+    Args:
+        invariant: m, by default the density of one network.
+
+    Returns:
+        The error as a formula.
+
     Example:
         >>> real_form().subs(density, 0).simplify()
         epsilon_up
@@ -70,6 +82,12 @@ def real_form(invariant: sympy.Expr = density) -> sympy.Expr:
 
 def limit_form(invariant: sympy.Expr = density) -> sympy.Expr:
     """The limit γ → ∞ at fixed ε↑/ε_np: ε_np · (ε↑/ε_np)^{p²/(m² + p²)}.
+
+    Args:
+        invariant: m, by default the density of one network.
+
+    Returns:
+        The error as a formula.
 
     Example:
         >>> limit_form().subs(density, transition).equals(sympy.sqrt(dense_error * upper_error))
@@ -95,6 +113,7 @@ SINGLE = Bound(
         "scaling.between",
         "scaling.power-law",
     ),
+    quantity="error",
 )
 
 
@@ -104,13 +123,14 @@ JOINT = Bound(
     source=f"{PAPER}; scaling_law.md",
     status="published",
     symbols=_density | _network | _common,
-    assumptions=(_in_range, _ordered),
+    assumptions=(_in_range, _ordered, whole(depth)),
     expr=real_form(_invariant),
     sense="==",
     obligations=(
         "scaling.real-form",
         "scaling.monotone",
     ),
+    quantity="error",
 )
 
 
@@ -124,6 +144,7 @@ STEEP = Bound(
     expr=limit_form(),
     sense="==",
     obligations=("scaling.steep",),
+    quantity="error",
 )
 
 
@@ -144,4 +165,5 @@ SMALLEST = Bound(
         "scaling.target",
         "scaling.round-trip",
     ),
+    quantity="m*",
 )

@@ -7,7 +7,7 @@ g_j(x) ≤ C s_j (1 on S). After Baykal et al. (arXiv 1910.05422); the constants
 
 import sympy
 
-from pruneproof.theory.theorems.bound import Assumption, Bound
+from pruneproof.theory.theorems.bound import Assumption, Bound, probability, whole
 
 SOURCE = "theory/theorems/sensitivity/proof.md"
 m = sympy.Symbol("m", positive=True)
@@ -31,21 +31,44 @@ z_minus = sympy.Symbol("z_minus", nonnegative=True)
 DRAWS = "number of draws with replacement"
 ERROR = "ε, relative error of the half-row's sum"
 FAILURE = "δ', probability that one half-row fails at one fixed point"
-STRETCH = "C, with g_j(x) ≤ C·s_j at the point; 1 on the sample S"
+STRETCH = "C, the stretch from the sample to the point: 1 on S"
 MASS = "Σ = Σ_j s_j, between 1 and min(n, |S|)"
 _FIXED = Assumption("the point is fixed before the draw")
-_DELTA = Assumption("a failure probability", sympy.And(sympy.Gt(delta, 0), sympy.Lt(delta, 1)))
-_LIVE = Assumption("z > 0 at some point of S (a dead row is kept)", sympy.Ge(Sigma, 1))
+_DELTA = probability(delta, "a failure probability lies in (0, 1)")
+_LIVE = Assumption("z > 0 at some point of S (a dead row is kept)", sympy.Ge(Sigma, 1), domain=True)
+_COVERS = Assumption("g_j(x) ≤ C·s_j at the point, for every weight")
+_STRETCH = Assumption("C·Σ ≥ 1, as the shares of a live point sum to 1", sympy.Ge(C * Sigma, 1), domain=True)
+_DRAWS = whole(m)
+_SHARE = Assumption("a share is at most 1", sympy.Le(share, 1), domain=True)
+_ROW = (_FIXED, _COVERS, _LIVE, _STRETCH)
 
 
 def spread(reach: sympy.Expr, most: sympy.Expr) -> sympy.Expr:
-    """max over r' ≤ `most` of r'(`reach` − r'), the variance bound of S3."""
+    """The variance bound of S3.
+
+    Args:
+        reach: b, the range of a term.
+        most: r, the largest share of the rest.
+
+    Returns:
+        max over r' ≤ `most` of r'(`reach` − r').
+    """
     best = sympy.Min(most, reach / 2)
     return best * (reach - best)
 
 
 def bernstein_error(reach: sympy.Expr, variance: sympy.Expr, draws: sympy.Expr, failure: sympy.Expr) -> sympy.Expr:
-    """The ε at which 2·exp(−draws·ε²/(2(variance + reach·ε/3))) equals `failure`."""
+    """Bernstein's inequality solved for the error.
+
+    Args:
+        reach: The range of a term.
+        variance: The variance of a term.
+        draws: How many terms are averaged.
+        failure: The failure probability.
+
+    Returns:
+        The ε at which 2·exp(−draws·ε²/(2(variance + reach·ε/3))) equals `failure`.
+    """
     log = sympy.log(2 / failure)
     linear = log * reach / (3 * draws)
     return linear + sympy.sqrt(linear**2 + 2 * log * variance / draws)
@@ -57,9 +80,10 @@ S1 = Bound(
     source=f"{SOURCE}, S1",
     status="derived",
     symbols={m: DRAWS, epsilon: ERROR, C: STRETCH, Sigma: MASS},
-    assumptions=(_FIXED, _LIVE),
+    assumptions=(*_ROW, _DRAWS),
     expr=2 * sympy.exp(-3 * m * epsilon**2 / (C * Sigma * (6 + 2 * epsilon))),
     sense="<=",
+    quantity="P(|ẑ-z| > εz)",
 )
 
 
@@ -69,9 +93,12 @@ S1_SIZE = Bound(
     source=f"{SOURCE}, S1",
     status="derived",
     symbols={epsilon: ERROR, delta: FAILURE, C: STRETCH, Sigma: MASS},
-    assumptions=(_FIXED, _LIVE, _DELTA),
+    assumptions=(*_ROW, _DELTA),
     expr=C * Sigma * (6 + 2 * epsilon) / (3 * epsilon**2) * sympy.log(2 / delta),
     sense="<=",
+    quantity="m",
+    suffices="enough draws",
+    whole=True,
 )
 
 
@@ -81,9 +108,10 @@ S1_ERROR = Bound(
     source=f"{SOURCE}, S1",
     status="derived",
     symbols={m: DRAWS, delta: FAILURE, C: STRETCH, Sigma: MASS},
-    assumptions=(_FIXED, _LIVE, _DELTA),
+    assumptions=(*_ROW, _DRAWS, _DELTA),
     expr=bernstein_error(C * Sigma, C * Sigma, m, delta),
     sense="<=",
+    quantity="|ẑ-z|/z",
 )
 
 
@@ -93,9 +121,10 @@ S2 = Bound(
     source=f"{SOURCE}, S2",
     status="derived",
     symbols={share: "max over S of Σ_dropped g_j(x), the max of the sum; outside S use S2-published"},
-    assumptions=(Assumption("the point is in S"),),
+    assumptions=(Assumption("the point is in S"), _SHARE),
     expr=share,
     sense="<=",
+    quantity="(z-ẑ)/z",
 )
 
 
@@ -105,9 +134,10 @@ S2_PUBLISHED = Bound(
     source=f"{SOURCE}, S2; the form of SiPPDet",
     status="derived",
     symbols={dropped: "Σ over the dropped weights of s_j", C: STRETCH},
-    assumptions=(),
+    assumptions=(_COVERS,),
     expr=C * dropped,
     sense="<=",
+    quantity="(z-ẑ)/z",
 )
 
 
@@ -117,9 +147,10 @@ S2_SYMMETRIC = Bound(
     source=f"{SOURCE}, S2",
     status="derived",
     symbols={share: "ε of S2 before scaling, below 1"},
-    assumptions=(Assumption("something is kept", sympy.Lt(share, 1)),),
+    assumptions=(Assumption("the point is in S"), Assumption("something is kept", sympy.Lt(share, 1), domain=True)),
     expr=share / (2 - share),
     sense="<=",
+    quantity="|ẑ-z|/z",
 )
 
 
@@ -134,9 +165,16 @@ S3 = Bound(
         b: "CΣ_R, C times the sensitivities of the rest",
         r: "a bound on Σ_R g_j(x), at most min(1, b); v is the largest r'(b-r') over r' ≤ r",
     },
-    assumptions=(_FIXED, Assumption("a share", sympy.Le(r, 1)), Assumption("its bound by C·s", sympy.Le(r, b))),
+    assumptions=(
+        _FIXED,
+        _COVERS,
+        Assumption("a share is at most 1", sympy.Le(r, 1), domain=True),
+        Assumption("a share of the rest is at most C·Σ_R", sympy.Le(r, b), domain=True),
+        whole(rest),
+    ),
     expr=2 * sympy.exp(-rest * epsilon**2 / (2 * (spread(b, r) + b * epsilon / 3))),
     sense="<=",
+    quantity="P(|ẑ-z| > εz)",
 )
 
 
@@ -149,6 +187,7 @@ S3_ERROR = Bound(
     assumptions=(*S3.assumptions, _DELTA),
     expr=bernstein_error(b, spread(b, r), rest, delta),
     sense="<=",
+    quantity="|ẑ-z|/z",
 )
 
 
@@ -163,9 +202,10 @@ S4 = Bound(
         C: STRETCH,
         r: "r̃ = Σ_{p<1}(1-p_j)g_j(x) at its largest, at most 1",
     },
-    assumptions=(_FIXED, Assumption("a share", sympy.Le(r, 1))),
+    assumptions=(_FIXED, _COVERS, Assumption("a share is at most 1", sympy.Le(r, 1), domain=True)),
     expr=2 * sympy.exp(-tau * epsilon**2 / (2 * C * (r + epsilon / 3))),
     sense="<=",
+    quantity="P(|ẑ-z| > εz)",
 )
 
 
@@ -178,6 +218,7 @@ S4_ERROR = Bound(
     assumptions=(*S4.assumptions, _DELTA),
     expr=bernstein_error(C, C * r, tau, delta),
     sense="<=",
+    quantity="|ẑ-z|/z",
 )
 
 
@@ -187,9 +228,10 @@ S4_SIZE = Bound(
     source=f"{SOURCE}, S4",
     status="derived",
     symbols={tau: S4.symbols[tau], Sigma: MASS},
-    assumptions=(),
+    assumptions=(_LIVE,),
     expr=tau * Sigma,
     sense="<=",
+    quantity="E nnz",
 )
 
 
@@ -201,10 +243,14 @@ S5_RANK = Bound(
     symbols={beta: "β, share of the population given up", held_out: "|V|, number of held-out points"},
     assumptions=(
         Assumption("held-out points and the new point are exchangeable given S"),
-        Assumption("a finite rank needs enough points", sympy.Ge(beta * (held_out + 1), 1)),
+        probability(beta, "a share of the population lies in (0, 1)"),
+        whole(held_out),
+        Assumption("a finite rank needs enough points: β(|V|+1) ≥ 1", sympy.Ge(beta * (held_out + 1), 1)),
     ),
     expr=sympy.ceiling((1 - beta) * (held_out + 1)),
     sense="==",
+    quantity="rank",
+    whole=True,
 )
 
 
@@ -214,9 +260,10 @@ S5_FAILURE = Bound(
     source=f"{SOURCE}, S5(b)",
     status="derived",
     symbols={beta: S5_RANK.symbols[beta], delta: FAILURE},
-    assumptions=S5_RANK.assumptions[:1],
+    assumptions=(*S5_RANK.assumptions[:2], _DELTA),
     expr=beta + delta,
     sense="<=",
+    quantity="P(a new point fails)",
 )
 
 
@@ -229,6 +276,7 @@ S6 = Bound(
     assumptions=(Assumption("both half-rows hold"),),
     expr=epsilon * (z_plus + z_minus),
     sense="<=",
+    quantity="|ẑ-z|",
 )
 
 
@@ -238,9 +286,18 @@ SAMPLE = Bound(
     source="Baykal et al., arXiv 1910.05422, as in its released code",
     status="published",
     symbols={C: "constant", neurons: "η, number of neurons", widest: "η*, the widest layer", delta: "δ_S"},
-    assumptions=(Assumption("the paper's condition on the cumulative distribution of g, which data cannot show"),),
+    assumptions=(
+        Assumption("the paper's condition on the cumulative distribution of g, which data cannot show"),
+        _DELTA,
+        whole(neurons),
+        whole(widest),
+        Assumption("the widest layer is part of the network", sympy.Le(widest, neurons), domain=True),
+    ),
     expr=sympy.ceiling(C * sympy.log(8 * widest * neurons / delta)),
-    sense=">=",
+    sense="<=",
+    quantity="|S|",
+    suffices="published sample size",
+    whole=True,
 )
 
 
@@ -250,7 +307,10 @@ S1_SAMPLE = Bound(
     source=f"{SOURCE}, S1",
     status="derived",
     symbols={**S1_SIZE.symbols, points: "|S|, number of points"},
-    assumptions=(_LIVE, _DELTA),
+    assumptions=(Assumption("S is fixed before the draw"), _COVERS, _LIVE, _STRETCH, _DELTA, whole(points)),
     expr=S1_SIZE.expr.subs(delta, delta / points),
     sense="<=",
+    quantity="m",
+    suffices="enough draws",
+    whole=True,
 )

@@ -95,7 +95,7 @@ def _row(i: int, k: int, m: int, seen: list[Seen], q: float) -> Row:
     regime = [2 * one.V / k for one in seen]
     predicted = [T1_THRESHOLD.bound(k=k, L_0=start, V=one.V, q=q) for one in seen]
     after = [one.t >= t for one, t in zip(seen, predicted, strict=True)]
-    lost_by = T3_THRESHOLD.bound(m=m, L_0=start, q=q)
+    lost_by = T3_THRESHOLD.bound(assume=True, m=m, L_0=start, q=q)  # its size is checked in the next line
     large = [k > T3_SIZE.bound(m=m, V=one.V) for one in seen]
     due = [one.t >= lost_by and big for one, big in zip(seen, large, strict=True)]
     return {
@@ -134,7 +134,8 @@ def _interior(neurons: Tensor, labels: Tensor, seen: list[Seen], q: float) -> Ro
         return result
     result["predicted T2"] = T2_THRESHOLD.bound(L_0=seen[0].dense, gamma_s=shape.gamma_s, q=q)
     if last.t >= result["predicted T2"]:
-        bounds = [T2.bound(k=k, D_y=shape.D_y, gamma_s=shape.gamma_s) for k in SIZES]
+        shared = {"D_y": shape.D_y, "gamma_s": shape.gamma_s, "t": last.t, "L_0": seen[0].dense, "q": q}
+        bounds = [T2.bound(k=k, **shared) for k in SIZES]
         result["excess T2"] = max(loss - b for loss, b in zip(last.losses, bounds, strict=True)) - last.slack
         result["vacuous T2 below k"] = next((k for k, b in zip(SIZES, bounds, strict=True) if b < 0.5), None)
     return result

@@ -89,7 +89,7 @@ def _layer(cell: Cell, model: nn.Sequential, points: Tensor, name: str, pruned: 
             size = int(half[i].sum())
             if mass == 0:
                 continue
-            asked = S1_SIZE.bound(epsilon=cell["epsilon"], delta=delta, C=1, Sigma=mass)
+            asked = S1_SIZE.bound(epsilon=cell["epsilon"], delta=delta, C=1, Sigma=max(mass, 1.0))  # 1 up to rounding
             limit = min(size, int(-(-asked // 1)))
             over += kept[i] > limit
             vacuous += limit == size

@@ -62,7 +62,8 @@ def whole(symbol: sympy.Symbol, text: str = "", *, least: int = 1) -> Assumption
         'k is a whole number, at least 1'
     """
     words = text or f"{symbol} is a whole number, at least {least}"
-    return Assumption(words, sympy.And(sympy.Ge(symbol, least), sympy.Eq(symbol, sympy.floor(symbol))), domain=True)
+    counts = cast(Boolean, sympy.Eq(symbol, sympy.floor(symbol)))
+    return Assumption(words, sympy.And(sympy.Ge(symbol, least), counts), domain=True)
 
 
 def probability(symbol: sympy.Symbol, text: str) -> Assumption:
@@ -128,11 +129,11 @@ class Bound:
     whole: bool = False
     strict: bool = False
 
-    def bound(self, *, assume: bool = False, **values: object) -> float:
+    def bound(self, *, assume: object = False, **values: object) -> float:
         """The value of `expr`, rounded so that the statement stays true.
 
         Args:
-            assume: Take hypotheses for granted that fail or that the values do not decide.
+            assume: `True` takes hypotheses for granted that fail or that the values do not decide.
             **values: One number per symbol of `expr` and of the hypotheses; others may be given.
 
         Returns:
@@ -145,7 +146,7 @@ class Bound:
         """
         return balls.rounded(self.enclose(assume=assume, **values), _DIRECTION[self.sense])
 
-    def enclose(self, *, assume: bool = False, **values: object) -> arb:
+    def enclose(self, *, assume: object = False, **values: object) -> arb:
         """A ball that contains the exact value of `expr`.
 
         Args:
@@ -170,7 +171,7 @@ class Bound:
         used = {symbol: given[symbol] for symbol in self.symbols if symbol in self.expr.free_symbols}
         return balls.enclose(self.expr, used, where=self.name)
 
-    def conclude(self, *, assume: bool = False, **values: object) -> str:
+    def conclude(self, *, assume: object = False, **values: object) -> str:
         """The conclusion at the values, in one line that names the quantity and the direction.
 
         Args:
@@ -226,7 +227,7 @@ class Bound:
             count = number.unique_fmpz()
             return str(count) if count is not None else repr(float(outer))
 
-    def solve(self, symbol: str, *, value: object, assume: bool = False, **values: object) -> arb:
+    def solve(self, symbol: str, *, value: object, assume: object = False, **values: object) -> arb:
         """The value of one symbol at which `expr` equals a target: in closed form if it occurs once, else by bisection.
 
         Args:
@@ -372,7 +373,7 @@ _OTHERWISE = "or take it for granted with assume=True (on the command line, --as
 
 
 def _shown(condition: Boolean, given: Values) -> str:
-    used = {symbol: given[symbol] for symbol in condition.free_symbols if symbol in given}
+    used = {symbol: number for symbol, number in given.items() if symbol in condition.free_symbols}
     return ", ".join(f"{symbol} = {_short(number)}" for symbol, number in sorted(used.items(), key=str))
 
 

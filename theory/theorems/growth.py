@@ -103,7 +103,7 @@ def _along(formula: sympy.Expr, run: sympy.Symbol, symbol: sympy.Symbol, scale: 
 
 
 def _shape(base: sympy.Expr, power: Fraction, logs: int) -> sympy.Expr:
-    return cast(sympy.Expr, base ** sympy.Rational(power.numerator, power.denominator) * sympy.log(base) ** logs)
+    return base ** sympy.Rational(power.numerator, power.denominator) * sympy.log(base) ** logs
 
 
 def _classified(value: Callable[[int], arb]) -> tuple[Fraction | str, int] | None:

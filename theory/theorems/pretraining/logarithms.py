@@ -5,15 +5,17 @@ changes the table.
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import sympy
-from rich.table import Table
 
 from pruneproof.theory.theorems.greedy.statement import k
 
 from .gradient_descent import L_0, B, X, d, eta, m
 from .thresholds import PUBLISHED_SHAPE, T1_CONDITION, T1_THRESHOLD, T3_THRESHOLD
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 mean = sympy.Symbol("mean", positive=True)  # mean loss of one example at the start
 
@@ -64,8 +66,10 @@ def _term(expression: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
     return expression.coeff(sympy.log(symbol)) * sympy.log(symbol)
 
 
-def origin_table() -> Table:
+def origin_table() -> "Table":
     """The table for the terminal (`rich.print`)."""
+    from rich.table import Table
+
     table = Table(
         "factor", "statement", "term", "comes from", "holds for", title="Where the pre-training length comes from"
     )

@@ -23,7 +23,7 @@ from torch.nn.modules.conv import _ConvTransposeNd  # pyright: ignore[reportPriv
 from pruneproof.errors import PruneproofError
 from pruneproof.kernels import BitMask
 from pruneproof.prune.masks.masks import Masks
-from pruneproof.prune.models.evaluation import Inputs, call, frozen, trial
+from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mode, trial
 from pruneproof.prune.models.parameters import parameters_named, prunable, unwrapped
 
 from .sparse_layers import MaskedLinear, SparseLinear
@@ -60,8 +60,8 @@ def _counted(model: nn.Module, layers: dict[nn.Module, str], input_shape: Sequen
             raise PruneproofError("inspect_model", required=required, received=received, remedy=remedy)
         inputs = torch.zeros(tuple(input_shape), dtype=sample.dtype, device=sample.device)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with frozen(model), _counting(layers) as uses, torch.no_grad():
-        call(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
+    with evaluation_mode(model), _counting(layers) as uses, torch.no_grad():
+        call_model(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
     return uses
 
 

@@ -6,7 +6,6 @@ Convolutions keep their dense kernels: their pruned weights are zeros that cost 
 says so. The original model is never changed.
 """
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -17,6 +16,7 @@ from pruneproof.kernels import BitMask, SparseWeight, masked_linear, sparse_line
 from pruneproof.prune.masks.enforcement import release
 from pruneproof.prune.masks.interop import remove_torch_prune
 from pruneproof.prune.masks.masks import Masks
+from pruneproof.prune.models.evaluation import copied
 from pruneproof.prune.models.parameters import parameters_named, unwrapped
 
 
@@ -155,7 +155,7 @@ def sparsify(model: nn.Module, masks: Masks, *, format: str = "auto", batch: int
     """
     plain = unwrapped(model)
     parameters_named(plain, {name: mask.shape for name, mask in masks.items()}, where="sparsify")
-    sparse = masks.apply_(copy.deepcopy(plain))
+    sparse = masks.apply_(copied(plain))
     release(sparse)
     layers = dict(sparse.named_modules(remove_duplicate=False))
     for name, mask in masks.items():
@@ -196,9 +196,7 @@ def make_permanent(model: nn.Module) -> nn.Module:
         )
     """
     plain = unwrapped(model)
-    # `torch.nn.utils.prune` keeps computed weights as attributes, which deepcopy refuses: copy their values instead
-    computed = [v for m in plain.modules() for v in vars(m).values() if isinstance(v, Tensor) and v.grad_fn is not None]
-    plain = copy.deepcopy(plain, {id(tensor): tensor.detach().clone() for tensor in computed})
+    plain = copied(plain)
     release(plain)
     remove_torch_prune(plain)
     dense = dict[nn.Module, nn.Linear]()  # a layer under two names stays one layer

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 from pruneproof.prune.certification.population import confident_quantile
 from pruneproof.prune.masks.masks import Masks
-from pruneproof.prune.models.evaluation import Inputs, call, frozen
+from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mode
 from pruneproof.prune.models.layers import Layer, layers_of
-from pruneproof.prune.models.parameters import Patterns, chosen_weights, prunable, require_real, unwrapped
+from pruneproof.prune.models.parameters import Patterns, find_prunable, require_numbers, unwrapped, weights_by_name
 
 from .budget import Budget, budgets
 from .layers import is_linear
@@ -209,7 +209,7 @@ def calibrated(
     plan = _plan(where, model, batches, held_out, method, density, scope, include, exclude, blocks, damping, block_size)
     _check_shares(where, alpha, beta)
     settings = _Settings(method, damping, block_size, alpha, beta)
-    with frozen(plan.model), _kept_buffers(plan.model):
+    with evaluation_mode(plan.model), _kept_buffers(plan.model):
         seen = survey(plan.model, plan.blocks, plan.inputs, where=where)
         store = (
             None
@@ -287,7 +287,7 @@ def calibrated_sweep(
     _check_shares(where, alpha, beta)
     several = [budgets(plan.layers, density, scope, where=where) for density in densities]
     settings = _Settings(method, damping, block_size, alpha, beta)
-    with frozen(plan.model), _kept_buffers(plan.model):
+    with evaluation_mode(plan.model), _kept_buffers(plan.model):
         seen = survey(plan.model, plan.blocks, plan.inputs, where=where)
         results = _Run(plan, seen, settings, where).dense(several)
     return {
@@ -364,10 +364,10 @@ def _plan(
     plain = unwrapped(model)
     if exclude is None:
         exclude = ["lm_head"] if any(name == "lm_head" for name, _ in plain.named_modules()) else []
-        untied = {name.rpartition(".")[0] for name in prunable(plain)}
+        untied = {name.rpartition(".")[0] for name in weights_by_name(plain)}
         exclude = [pattern for pattern in exclude if pattern in untied]
-    weights = chosen_weights(plain, include, exclude, where=where)
-    require_real(where, weights)
+    weights = find_prunable(where, plain, include, exclude)
+    require_numbers(where, weights)
     layers = layers_of(plain, weights)
     for layer in layers:
         if not bool(layer.weight.isfinite().all()):
@@ -382,7 +382,9 @@ def _plan(
     require_rows(method, layers, where=where)
     allowed = budgets(layers, density, scope, where=where)
     found = find_blocks(plain, layers, blocks)
-    dense = (*(name for name in prunable(plain) if name not in weights), *_tied_heads(plain))
+    layered = weights_by_name(plain)
+    left = (name for name, _ in plain.named_parameters() if name in layered and name not in weights)
+    dense = (*left, *_tied_heads(plain))
     inputs = [*calibration, *_batches(where, held_out, "held_out")]
     return _Plan(plain, weights, layers, allowed, found, inputs, len(calibration), dense)
 
@@ -661,7 +663,7 @@ class _Run:
             for module in block.modules:
                 stack.callback(hook(module).remove)
             try:
-                call(self.plan.model, copied(self.plan.inputs[number]))
+                call_model(self.plan.model, copied(self.plan.inputs[number]))
             except _Stop:
                 pass
 

@@ -10,7 +10,7 @@ from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
 
 from pruneproof.errors import UnsupportedError
 from pruneproof.kernels.patches import convolution_patches
-from pruneproof.prune.models.layers import is_transposed_linear
+from pruneproof.prune.models.parameters import is_transposed_linear
 
 
 def is_linear(module: nn.Module) -> bool:

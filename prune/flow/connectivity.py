@@ -1,39 +1,51 @@
-"""What functions called inside `forward` become in the path certificate: activations the identity, maxima averages.
+"""Layer collapse: does a mask leave a path from input to output, and which weights lie on one?
 
-`linearised` replaces modules; a function such as `F.max_pool2d` or `torch.sigmoid` has none, and pooling modules call
-the same functions. A maximum passes its derivative to one of several equal inputs, an average to all that are live; a
-sigmoid of zero is not zero, and a saturated one passes no derivative. Attention's softmax and what a model computes by
-other means (`amax`, `clamp`) are left as they are.
+Each weight is replaced by its mask, each bias by zero, max pooling by average pooling, the rest of
+the network by its positive linear copy (`linearised`). A signal of ones then reaches exactly the
+units that a kept path reaches from the input, and its derivative exactly those that reach the
+output; both are reduced to zero or one at every layer, so depth neither overflows nor underflows. A
+kept weight is *live* if its input and its output are: this is exact for networks of linear layers,
+normalisers, activations, pooling and sums.
 
-Layer collapse: does a mask leave a path from input to output, and which weights lie on one?
-
-Each weight is replaced by its mask, each bias by zero, max pooling by average pooling, the rest of the network by its
-positive linear copy (`linearised`), activations and pooling called as functions included (`positive_functions`). A
-signal of ones then reaches exactly the units that a kept path reaches from the input, and its derivative exactly those
-that reach the output; both are reduced to zero or one at every layer, so depth neither overflows nor underflows. A kept
-weight is *live* if its input and its output are: this is exact for networks of linear layers, normalisers, activations,
-pooling and sums. Paths through an attention softmax are not followed, and other functions inside `forward` (`amax`,
-`clamp`, products) are taken as they are.
+Functions called inside `forward` count like the modules of the same operation
+(`PositiveFunctions`): activations are the identity, maxima are averages, since a maximum passes its
+derivative to one of several equal inputs, an average to all that are live; a sigmoid of zero is not
+zero, and a saturated one passes no derivative; normalisers scale and shift. Paths through an
+attention softmax are not followed, and other functions (`clamp`, products) are taken as they are.
+Models that choose by their data what runs (`topk`, …), and recurrent layers, are refused.
 
 Cost: one forward and one backward pass of the copy on one example.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
-from torch.overrides import TorchFunctionMode
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidTypeError, UnsupportedError, described
 from pruneproof.prune.masks.masks import Masks
-from pruneproof.prune.models.evaluation import Inputs, Readout, call, check_device, require_derivatives, trial
-from pruneproof.prune.models.parameters import parameters_named, require_real, unwrapped
+from pruneproof.prune.models.evaluation import (
+    Inputs,
+    Readout,
+    call_model,
+    check_device,
+    explained,
+    require_derivatives,
+)
+from pruneproof.prune.models.parameters import (
+    OUTPUTS_FIRST,
+    Layout,
+    computed_weights,
+    layouts,
+    parameters_named,
+    require_numbers,
+    unwrapped,
+)
 
-from .linearised import ScaleShift, linearised, reduce_outputs
+from .linearised import Unrouted, flow_inputs, gated, is_normaliser, linearised, reduce_outputs, require_followable
 
 _POINTWISE = frozenset(
     f"{name}{suffix}"
@@ -58,14 +70,35 @@ _ADAPTIVE_MAXIMA: Mapping[str, Callable[..., Tensor]] = {
 }
 
 
-class PositiveFunctions(TorchFunctionMode):
+def _trailing(input: Tensor, shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, *_: Any) -> Tensor:
+    """The scale and shift of a layer norm or RMS norm."""
+    input = input if weight is None else input * weight
+    return input if bias is None else input + bias
+
+
+def _first(input: Tensor, *_: Any, **__: Any) -> Tensor:
+    return input
+
+
+_NORMALISERS: Mapping[str, Callable[..., Tensor]] = {
+    **{"layer_norm": _trailing, "rms_norm": _trailing, "glu": gated},
+    **dict.fromkeys(("batch_norm", "group_norm", "instance_norm", "local_response_norm", "normalize"), _first),
+}
+
+
+class PositiveFunctions(Unrouted):
     """While the block runs, pointwise functions are the identity and max pooling is average pooling.
 
-    **Raises:** `PruneproofError` for max pooling that no average stands for: dilated, fractional, or with indices.
+    Args:
+        where: The public function that asks, for the error message.
+
+    Raises:
+        UnsupportedError: For max pooling that no average stands for (dilated, fractional, or with
+            indices), and for routing.
 
     Example:
         >>> import torch
-        >>> with PositiveFunctions():
+        >>> with PositiveFunctions("connectivity"):
         ...     print(torch.sigmoid(torch.zeros(1)), functional.max_pool1d(torch.tensor([[0.0, 1.0]]), 2))
         tensor([0.]) tensor([[0.5000]])
     """
@@ -75,12 +108,15 @@ class PositiveFunctions(TorchFunctionMode):
     ) -> Any:
         """Call what stands for the function."""
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        self.refuse_routing(name, args)
         if name in _POINTWISE:
             return args[0] if args else kwargs["input"]
         if name in _MAXIMA:
             return _MAXIMA[name](*_window(name, *args, **kwargs))
         if name in _ADAPTIVE_MAXIMA:
             return _adaptive(name, *args, **kwargs)
+        if name in _NORMALISERS:
+            return _NORMALISERS[name](*args, **kwargs)
         if "max_pool" in name:
             _refuse(name.replace("_with", " with"))
         return func(*args, **kwargs)
@@ -107,23 +143,21 @@ def _adaptive(name: str, input: Tensor, output_size: Any, return_indices: bool =
 
 
 def _refuse(received: str) -> None:
-    required, remedy = "max pooling that an average can stand for", "examine a copy of the model with average pooling"
-    raise PruneproofError("connectivity", required=required, received=received, remedy=remedy)
-
-
-_REMEDY = "pass the shape of a batch of one example"
+    raise UnsupportedError(
+        f"connectivity: no average stands for {received}. Examine a copy of the model with average pooling."
+    )
 
 
 @dataclass(frozen=True)
 class Connectivity:
     """Which kept weights lie on a path from input to output.
 
-    **Arguments:**
-
-    - `connected`: whether there is such a path at all.
-    - `kept`: the masks that were examined.
-    - `live`: of these, the weights on a path. Of a bias: those whose unit reaches the output.
-    - `groups`: name → groups of a convolution that has several; each reads its own inputs.
+    Args:
+        connected: Whether there is such a path at all.
+        kept: The masks that were examined.
+        live: Of these, the weights on a path. Of a bias: those whose unit reaches the output.
+        layouts: Name → how the weight forms its layer's (outputs, inputs) matrix, where it does not
+            store outputs first or is that of a convolution in groups.
 
     Example:
         >>> net = nn.Linear(3, 2)
@@ -135,7 +169,7 @@ class Connectivity:
     connected: bool
     kept: Masks
     live: Masks
-    groups: Mapping[str, int] = field(default_factory=dict[str, int])
+    layouts: Mapping[str, Layout] = field(default_factory=dict[str, Layout])
 
     @property
     def emptied(self) -> tuple[str, ...]:
@@ -149,16 +183,30 @@ class Connectivity:
 
     @property
     def live_units(self) -> dict[str, int]:
-        """Layer → number of its outputs (rows of the weight) that a live weight feeds."""
-        return {name: int(mask.flatten(1).any(1).sum()) for name, mask in self.live.items() if mask.ndim > 1}
+        """Layer → number of its outputs that a live weight feeds."""
+        return {name: int(self._matrix(name, m).any(1).sum()) for name, m in self.live.items() if m.ndim > 1}
 
     def live_positions(self) -> dict[str, Tensor]:
         """Name → bool tensor: all positions, kept or not, between a live input and a live output of the layer.
 
         Of a convolution in groups: within each group. Of a bias: its live positions.
         """
-        groups = {name: mask.chunk(self.groups.get(name, 1)) for name, mask in self.live.items()}
-        return {name: torch.cat([_between(group) for group in each]) for name, each in groups.items()}
+        return {name: self._between(name, mask) if mask.ndim > 1 else mask for name, mask in self.live.items()}
+
+    def _matrix(self, name: str, mask: Tensor) -> Tensor:
+        return self.layouts.get(name, OUTPUTS_FIRST).matrix(mask)
+
+    def _between(self, name: str, mask: Tensor) -> Tensor:
+        layout = self.layouts.get(name, OUTPUTS_FIRST)
+        groups = layout.matrix(mask).chunk(layout.groups)
+        kernel = mask.shape[2:].numel()
+        return layout.tensor(torch.cat([_pairs(group, kernel) for group in groups]), mask.shape).clone()
+
+
+def _pairs(live: Tensor, kernel: int) -> Tensor:
+    """Every position between a live row and a live input of an (outputs, inputs × kernel) matrix."""
+    inputs = live.reshape(len(live), -1, kernel).any(2).any(0) if live.numel() else live.any(0)
+    return live.any(1)[:, None] & inputs.repeat_interleave(kernel)
 
 
 def connectivity(
@@ -166,17 +214,22 @@ def connectivity(
 ) -> Connectivity:
     """Certify which layers a mask cuts and whether input and output are still connected.
 
-    **Arguments:**
+    Args:
+        model: The network; copied, unchanged.
+        masks: Masks of its parameters.
+        input_shape: Shape of a batch of one example, or the inputs themselves, as in
+            `scores.synflow`.
+        readout: Takes the tensor out of an output that is not one.
 
-    - `model`: the network; copied, unchanged.
-    - `masks`: masks of its parameters.
-    - `input_shape`: shape of a batch of one example, or the inputs themselves, as in `scores.synflow`.
-    - `readout`: takes the tensor out of an output that is not one.
+    Returns:
+        `Connectivity`.
 
-    **Returns:** `Connectivity`.
-
-    **Raises:** `PruneproofError` if the masks are of another model, the model does not take the inputs, its weights are
-    no real numbers, its max pooling is dilated, fractional or with indices, or its output is not a tensor.
+    Raises:
+        UnknownNameError: The masks are of another model.
+        InvalidTypeError: The weights are no real numbers, or the output is not a tensor.
+        UnsupportedError: The model has dilated or fractional max pooling or one with indices,
+            recurrent layers, or routes its input; a masked weight is computed from others.
+        PruneproofError: As `prunable` raises. What the model itself raises comes with a note.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False))
@@ -187,36 +240,38 @@ def connectivity(
         (False, (), ('0.weight', '2.weight'))
     """
     model = unwrapped(model)
-    device = check_device("connectivity", model)
     shapes = {name: mask.shape for name, mask in masks.items()}
-    parameters_named(model, shapes, where="connectivity")
-    require_real("connectivity", dict(model.named_parameters()))
+    _refuse_originals(model, parameters_named(model, shapes, where="connectivity"))
+    device = check_device("connectivity", model)
+    require_numbers("connectivity", dict(model.named_parameters()))
     require_derivatives("connectivity")
+    require_followable("connectivity", model)
+    inputs = flow_inputs("connectivity", input_shape, device)
     network = _indicator(model, masks)
-    with torch.enable_grad(), PositiveFunctions():
-        with trial("connectivity", required="inputs that the model takes", remedy=_REMEDY):
-            output = call(network, _ones(input_shape, device))
+    with torch.enable_grad(), PositiveFunctions("connectivity"):
+        with explained("connectivity", "the model", "Pass the shape of a batch of one example."):
+            output = call_model(network, inputs)
         output = output if readout is None else readout(output)
         if not isinstance(output, Tensor):
-            remedy = "pass readout=, the function that takes the logits out of the output"
-            received = type(output).__name__
-            raise PruneproofError("connectivity", required="a tensor output", received=received, remedy=remedy)
+            raise InvalidTypeError(
+                f"connectivity: the model must return a tensor, got {described(output)}. "
+                "Pass readout=, the function that takes the logits out of the output."
+            )
         weights = parameters_named(network, shapes, where="connectivity")
         flow = torch.autograd.grad(output.sum(), list(weights.values()), materialize_grads=True)
     live = {name: masks[name].to(device) & (g > 0) for name, g in zip(weights, flow, strict=True)}
-    return Connectivity(bool((output > 0).any()), masks, Masks(live), _groups(model, shapes))
+    kept_layouts = {name: layout for name, layout in layouts(model).items() if name in masks}
+    return Connectivity(bool((output > 0).any()), masks, Masks(live), kept_layouts)
 
 
-def _ones(input_shape: Sequence[int] | Inputs, device: torch.device) -> Inputs:
-    if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
-        return torch.ones(tuple(input_shape), dtype=torch.float64, device=device)
-    return input_shape  # pyright: ignore[reportReturnType] (a tuple of inputs is a Sequence too)
-
-
-def _groups(model: nn.Module, names: Container[str]) -> dict[str, int]:
-    modules = model.named_modules(remove_duplicate=False)
-    convolutions = {f"{name}.weight".lstrip("."): m.groups for name, m in modules if isinstance(m, _ConvNd)}
-    return {name: groups for name, groups in convolutions.items() if groups > 1 and name in names}
+def _refuse_originals(model: nn.Module, masked: Mapping[str, nn.Parameter]) -> None:
+    """Refuse masks of the parameters from which a weight is computed: which weights they prune is not known."""
+    for weight in computed_weights(model):
+        if set(weight.parameters) & masked.keys():
+            raise UnsupportedError(
+                f"connectivity: {weight.name} is computed by {weight.by}, and masks of what it is computed from do not "
+                f"say which weights are pruned. {weight.remedy}, and pass masks of {weight.name}."
+            )
 
 
 def _indicator(model: nn.Module, masks: Masks) -> nn.Module:
@@ -227,7 +282,7 @@ def _indicator(model: nn.Module, masks: Masks) -> nn.Module:
             for name, parameter in module.named_parameters(recurse=False):
                 if name.endswith("bias"):
                     parameter.zero_()
-                elif isinstance(module, ScaleShift):
+                elif is_normaliser(module):
                     parameter.fill_(1)
         for name, weight in parameters_named(network, {n: m.shape for n, m in masks.items()}, where="masks").items():
             if not name.endswith("bias"):
@@ -236,11 +291,3 @@ def _indicator(model: nn.Module, masks: Masks) -> nn.Module:
     modules = network.named_modules(remove_duplicate=False)  # a layer used twice may be masked under either name
     reduce_outputs({module for name, module in modules if name in names})
     return network
-
-
-def _between(live: Tensor) -> Tensor:
-    if live.ndim == 1:
-        return live
-    outputs, inputs = live.flatten(1).any(1), live.flatten(2).any(2).any(0) if live.ndim > 2 else live.any(0)
-    pairs = outputs[:, None] & inputs
-    return pairs.view(*pairs.shape, *[1] * (live.ndim - 2)).expand_as(live).clone()

@@ -1,20 +1,27 @@
-"""Signals reduced to zero or one, forwards and backwards: what reaches a unit, without overflow or underflow.
+"""The positive linear copy of a network, which SynFlow and the path certificate evaluate.
 
-The positive linear copy of a network that SynFlow and the path certificate evaluate.
+Every parameter is replaced by its absolute value in double precision, every activation and dropout
+by the identity, a gated linear unit by the sum of its halves, every normaliser by its scale and
+shift alone: BatchNorm divides by the stored standard deviation and subtracts no mean, LayerNorm,
+GroupNorm, InstanceNorm and RMSNorm do not normalise. Weights that are computed (by weight norm,
+spectral norm, `torch.nn.utils.prune`) count with their computed values. On a network of linear
+layers, such modules and pooling the copy is a positively homogeneous, increasing function of its
+input, and R = Σ f(1) is a polynomial with non-negative coefficients in the weights.
 
-Every parameter is replaced by its absolute value in double precision, every activation and dropout by the identity,
-every normaliser by its scale and shift alone: BatchNorm divides by the stored standard deviation and subtracts no mean,
-LayerNorm, GroupNorm, InstanceNorm and RMSNorm do not normalise. On a network of linear layers, such modules and pooling
-the copy is a positively homogeneous, increasing function of its input, and R = Σ f(1) is a polynomial with non-negative
-coefficients in the weights. Functions called inside `forward` (softmax, `F.gelu`) are left as they are; `F.relu` is the
-identity on what they see.
+Modules stay the objects that they were, with all their attributes, since `forward` methods read
+them; only what they compute changes. Functions called inside `forward` (softmax, `F.gelu`) are left
+as they are; `F.relu` is the identity on what they see. The gates of recurrent layers have no such
+copy, and a model that chooses by its data which parts run (`topk`, `argmax`, …) has none either:
+both are refused.
+
+`reduce_outputs` makes signals zero or one, forwards and backwards: what reaches a unit, without
+overflow or underflow.
 
 Cost: one copy of the model in double precision.
 """
 
-import copy
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,16 +29,217 @@ from torch.nn.modules.activation import __all__ as _activation_names
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 from torch.nn.modules.dropout import _DropoutNd  # pyright: ignore[reportPrivateUsage]
 from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[reportPrivateUsage]
+from torch.nn.utils import parametrize
+from torch.overrides import TorchFunctionMode
 
+from pruneproof.errors import InvalidTypeError, InvalidValueError, UnsupportedError, described
 from pruneproof.prune.masks.enforcement import release
+from pruneproof.prune.models.evaluation import Inputs, copied
+from pruneproof.prune.models.parameters import ComputedWeight, computed_weights
+
+_NOT_ELEMENTWISE = ("MultiheadAttention", "GLU")
+_ELEMENTWISE = tuple(getattr(nn, name) for name in _activation_names if name not in _NOT_ELEMENTWISE)
+_CHANNELWISE = (_BatchNorm, _InstanceNorm, nn.GroupNorm)
+_TRAILING = (nn.LayerNorm, nn.RMSNorm)
+_NORMALISERS = (*_CHANNELWISE, *_TRAILING, nn.LocalResponseNorm)
+_ROUTERS = frozenset("topk argmax argmin sort argsort msort kthvalue multinomial bernoulli gumbel_softmax".split())
+
+
+def linearised(model: nn.Module) -> nn.Module:
+    """A positive linear copy of a model in double precision; the model itself is untouched.
+
+    Args:
+        model: Any module that can be copied.
+
+    Returns:
+        A module with the same names for the parameters of linear and convolutional layers; a weight
+        that was computed is a parameter of its own name.
+
+    Source: the linearisation of SynFlow (Tanaka et al. 2020), in evaluation mode, double precision.
+
+    Example:
+        >>> layer = nn.Linear(2, 1, bias=False)
+        >>> _ = nn.init.constant_(layer.weight, -0.5)
+        >>> linearised(nn.Sequential(layer, nn.Tanh()))(torch.ones(1, 2, dtype=torch.float64)).item()
+        1.0
+    """
+    positive = copied(model).double().eval()
+    release(positive)  # a copy of an enforced model is enforced, and would lose derivatives
+    for weight in computed_weights(positive):
+        _store(positive, weight)
+    with torch.no_grad():
+        for parameter in positive.parameters():
+            parameter.abs_()
+    for module in positive.modules():
+        _linearise(module)
+    return positive.requires_grad_(True)
+
+
+def _store(model: nn.Module, weight: ComputedWeight) -> None:
+    """Make a parameter of a computed weight, with its present value."""
+    owner, _, name = weight.name.rpartition(".")
+    module = model.get_submodule(owner)
+    if parametrize.is_parametrized(module, name):
+        parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        return
+    for key, hook in list(module._forward_pre_hooks.items()):  # pyright: ignore[reportPrivateUsage]
+        if getattr(hook, "name", getattr(hook, "_tensor_name", None)) == name:
+            hook(module, ())  # recomputes the weight; in evaluation mode it changes nothing else
+            del module._forward_pre_hooks[key]  # pyright: ignore[reportPrivateUsage]
+    value = cast(Tensor, getattr(module, name)).detach()
+    delattr(module, name)
+    for parameter in weight.parameters:
+        delattr(module, parameter.rpartition(".")[2])
+    module.register_parameter(name, nn.Parameter(value.clone()))
+
+
+def _linearise(module: nn.Module) -> None:
+    """Let the module compute its positive linear counterpart from now on."""
+    if isinstance(module, (*_ELEMENTWISE, _DropoutNd, nn.LocalResponseNorm)):
+        module.forward = _identity
+    elif isinstance(module, nn.GLU):
+        module.forward = _sum_of_halves(module)
+    elif isinstance(module, (*_CHANNELWISE, *_TRAILING)):
+        _fold_deviation(module)
+        module.forward = _scale_and_shift(module)
+
+
+def _identity(x: Tensor, *_: Any, **__: Any) -> Tensor:
+    return x
+
+
+def _sum_of_halves(module: nn.GLU) -> Callable[[Tensor], Tensor]:
+    return lambda x: gated(x, module.dim)
+
+
+def gated(x: Tensor, dim: int = -1) -> Tensor:
+    """What stands for a gated linear unit: both halves reach its output."""
+    value, gate = x.chunk(2, dim)
+    return value + gate
+
+
+def _scale_and_shift(module: Any) -> Callable[[Tensor], Tensor]:
+    channelwise = isinstance(module, _CHANNELWISE)
+
+    def shaped(values: Tensor, x: Tensor) -> Tensor:
+        return values.reshape(-1, *[1] * (x.ndim - 2)) if channelwise else values
+
+    def forward(x: Tensor) -> Tensor:
+        weight, bias = module.weight, getattr(module, "bias", None)  # read anew: `functional_call` may replace them
+        x = x if weight is None else x * shaped(weight, x)
+        return x if bias is None else x + shaped(bias, x)
+
+    return forward
+
+
+def _fold_deviation(module: Any) -> None:
+    """Take the stored standard deviation into the scale, so that there is one factor."""
+    variance: Tensor | None = getattr(module, "running_var", None)
+    if variance is None:
+        return
+    scale = (variance + module.eps).rsqrt()
+    module.weight = nn.Parameter(scale if module.weight is None else module.weight.detach() * scale)
+
+
+def is_normaliser(module: nn.Module) -> bool:
+    """Whether the copy lets the module only scale and shift."""
+    return isinstance(module, _NORMALISERS)
+
+
+def require_followable(where: str, model: nn.Module) -> None:
+    """Refuse a model with recurrent layers, through whose gates no positive linear copy leads.
+
+    Raises:
+        UnsupportedError: For such a model.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+            raise UnsupportedError(
+                f"{where}: the gates of the recurrent layer {name or 'itself'} ({type(module).__name__}) cannot be "
+                "followed by a positive linear copy of the network. Score the model by magnitude, SNIP or GraSP."
+            )
+
+
+class Unrouted(TorchFunctionMode):
+    """While the block runs, functions by which data choose what runs (`topk`, `argmax`, …) are refused.
+
+    A path through what one example did not choose would seem dead. Functions of whole numbers
+    (positions of tokens, say) choose nothing that depends on weights, and pass.
+
+    Args:
+        where: The public function that asks, for the error message.
+
+    Raises:
+        UnsupportedError: When such a function is called on a tensor that depends on weights.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where = where
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Call the function, unless it routes."""
+        self.refuse_routing(getattr(func, "__name__", ""), args)
+        return func(*args, **(kwargs or {}))
+
+    def refuse_routing(self, name: str, args: tuple[Any, ...]) -> None:
+        """Refuse a function that chooses by a tensor which depends on weights."""
+        first = args[0] if args else None
+        if name in _ROUTERS and isinstance(first, Tensor) and first.requires_grad:
+            raise UnsupportedError(
+                f"{self.where}: the model calls {name} on what it computed, so the data decide which parts run "
+                "(routing, as in a mixture of experts), and made-up inputs do not tell which weights matter. "
+                "Score by SNIP, GraSP or Wanda on data, or examine the parts one by one."
+            )
+
+
+def flow_inputs(where: str, input_shape: Sequence[int] | Inputs, device: torch.device) -> Inputs:
+    """Ones of a shape, or inputs whose floating-point tensors are replaced by ones in double precision.
+
+    Args:
+        where: The public function that asks, for the error message.
+        input_shape: Sizes, or a tensor, a tuple or a mapping of inputs.
+        device: Where the ones are made.
+
+    Raises:
+        InvalidTypeError: It is neither.
+        InvalidValueError: A size is negative.
+
+    Example:
+        >>> flow_inputs("synflow", (1, 2), torch.device("cpu"))
+        tensor([[1., 1.]], dtype=torch.float64)
+    """
+    given: object = input_shape
+    if isinstance(given, Sequence) and all(type(size) is int for size in cast("Sequence[object]", given)):
+        sizes = cast("Sequence[int]", given)
+        if any(size < 0 for size in sizes):
+            raise InvalidValueError(f"{where}: sizes must not be negative, got {tuple(sizes)}. Pass a batch's shape.")
+        return torch.ones(tuple(sizes), dtype=torch.float64, device=device)
+    if not isinstance(given, Tensor | tuple | Mapping):
+        raise InvalidTypeError(
+            f"{where}: the inputs must be a shape, a tensor, a tuple or a mapping, got {described(given)}. "
+            "Pass the shape of a batch of one example, such as (1, 3, 32, 32)."
+        )
+    return _with_ones(given)
+
+
+def _with_ones(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _with_ones(each) for name, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_with_ones(each) for each in value)
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return torch.ones_like(value, dtype=torch.float64, requires_grad=False)
+    return value
 
 
 def reduce_outputs(modules: Iterable[nn.Module]) -> None:
     """From now on every tensor that these modules give becomes x > 0 as a number, and so does its derivative.
 
-    **Arguments:**
-
-    - `modules`: changed in place, by a forward hook on each.
+    Args:
+        modules: Changed in place, by a forward hook on each.
 
     Example:
         >>> layer = nn.Linear(1, 1)
@@ -58,83 +266,3 @@ class _Indicator(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         return (gradients[0] > 0).to(gradients[0].dtype)
-
-
-_ATTENTION = "MultiheadAttention"
-_ELEMENTWISE = tuple(getattr(nn, name) for name in _activation_names if name != _ATTENTION)
-_CHANNELWISE = (_BatchNorm, _InstanceNorm, nn.GroupNorm)
-_TRAILING = (nn.LayerNorm, nn.RMSNorm)
-
-
-class ScaleShift(nn.Module):
-    """x·scale + shift, broadcast over the channel dimension or over the trailing ones."""
-
-    def __init__(self, scale: Tensor | None, shift: Tensor | None, *, channelwise: bool) -> None:
-        super().__init__()
-        self.weight = None if scale is None else nn.Parameter(scale)  # under the normaliser's own names
-        self.bias = None if shift is None else nn.Parameter(shift)
-        self.channelwise = channelwise
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale and shift, shape preserved."""
-        x = x if self.weight is None else x * self._shaped(self.weight, x)
-        return x if self.bias is None else x + self._shaped(self.bias, x)
-
-    def _shaped(self, values: Tensor, x: Tensor) -> Tensor:
-        return values.reshape(-1, *[1] * (x.ndim - 2)) if self.channelwise else values
-
-
-def linearised(model: nn.Module) -> nn.Module:
-    """A positive linear copy of a model in double precision; the model itself is untouched.
-
-    **Arguments:**
-
-    - `model`: any module that `copy.deepcopy` can copy.
-
-    **Returns:** a module with the same names for the parameters of linear and convolutional layers.
-
-    Source: the linearisation of SynFlow (Tanaka et al. 2020), in evaluation mode, double precision.
-
-    Example:
-        >>> layer = nn.Linear(2, 1, bias=False)
-        >>> _ = nn.init.constant_(layer.weight, -0.5)
-        >>> linearised(nn.Sequential(layer, nn.Tanh()))(torch.ones(1, 2, dtype=torch.float64)).item()
-        1.0
-    """
-    positive = copy.deepcopy(model).double().eval()
-    release(positive)  # a copy of an enforced model is enforced, and would lose derivatives
-    with torch.no_grad():
-        for parameter in positive.parameters():
-            parameter.abs_()
-    twins = dict[nn.Module, nn.Module]()  # a module used twice has two names and one twin
-    for name, module in list(positive.named_modules(remove_duplicate=False)):
-        replacement = twins.setdefault(module, _linear_twin(module))
-        if replacement is module:
-            continue
-        if not name:
-            return replacement
-        parent, _, child = name.rpartition(".")
-        setattr(positive.get_submodule(parent), child, replacement)
-    return positive.requires_grad_(True)
-
-
-def _linear_twin(module: nn.Module) -> nn.Module:
-    if isinstance(module, (*_ELEMENTWISE, _DropoutNd)):
-        return nn.Identity()
-    if isinstance(module, _CHANNELWISE):
-        return ScaleShift(_channel_scale(module), _detached(module.bias), channelwise=True)
-    if isinstance(module, _TRAILING):
-        return ScaleShift(_detached(module.weight), _detached(getattr(module, "bias", None)), channelwise=False)
-    return module
-
-
-def _channel_scale(module: nn.Module) -> Tensor | None:
-    scale, variance = _detached(getattr(module, "weight", None)), getattr(module, "running_var", None)
-    if variance is None:
-        return scale
-    deviation = torch.sqrt(variance + module.eps)
-    return 1 / deviation if scale is None else scale / deviation
-
-
-def _detached(parameter: Tensor | None) -> Tensor | None:
-    return None if parameter is None else parameter.detach()

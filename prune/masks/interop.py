@@ -72,5 +72,9 @@ def from_torch_prune(model: nn.Module) -> Masks:
 def remove_torch_prune(model: nn.Module) -> None:
     """Make pruning by `torch.nn.utils.prune` permanent, in place, everywhere in a model."""
     for module in model.modules():
+        masked = {
+            name.removesuffix(_SUFFIX) for name, _ in module.named_buffers(recurse=False) if name.endswith(_SUFFIX)
+        }
         for name in [name for name, _ in module.named_parameters(recurse=False) if name.endswith(_ORIGINAL)]:
-            torch_prune.remove(module, name.removesuffix(_ORIGINAL))
+            if name.removesuffix(_ORIGINAL) in masked:  # not the `weight_orig` of the older spectral norm
+                torch_prune.remove(module, name.removesuffix(_ORIGINAL))

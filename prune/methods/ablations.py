@@ -4,7 +4,6 @@ Frankle et al. (2021) ask of each method at initialisation whether it matters *w
 (`shuffle`), *which values* they have (`reinitialize`) and *whether the scores mean anything* (`invert`).
 """
 
-import copy
 from collections.abc import Callable, Mapping
 
 import torch
@@ -13,7 +12,9 @@ from torch import Tensor, nn
 from pruneproof.errors import PruneproofError, require_type
 from pruneproof.prune.masks.enforcement import zero_again
 from pruneproof.prune.masks.masks import Masks
+from pruneproof.prune.models.evaluation import copied
 from pruneproof.prune.selection.progressive import among_survivors
+from pruneproof.prune.selection.selection import Scores, layouts_of
 
 
 def shuffle(masks: Masks, generator: torch.Generator, *, within: Mapping[str, Tensor] | None = None) -> Masks:
@@ -88,7 +89,7 @@ def reinitialize(
     remedy = "pass the module itself"
     require_type("reinitialize", model, nn.Module, required="a model (torch.nn.Module)", remedy=remedy)
     _require_generator("reinitialize", generator)
-    fresh = copy.deepcopy(model)
+    fresh = copied(model)
     owners = [module for module in fresh.modules() if next(module.parameters(recurse=False), None) is not None]
     for module in owners if initialize is None else []:
         if not callable(getattr(module, "reset_parameters", None)):
@@ -135,8 +136,9 @@ def invert(scores: Mapping[str, Tensor], masks: Masks | None = None) -> dict[str
     remedy = "pass what a function of pruneproof.prune.scores returned"
     require_type("invert", scores, Mapping, required="scores by parameter name", remedy=remedy)
     if masks is None:
-        return {name: -score for name, score in scores.items()}
+        return Scores({name: -score for name, score in scores.items()}, layouts_of(scores))
     if {n: s.shape for n, s in scores.items()} != {n: m.shape for n, m in masks.items()}:
         remedy = "pass the masks under which the model was scored"
         raise PruneproofError("invert", required="a mask for each score", received=list(masks), remedy=remedy)
-    return among_survivors({name: -score for name, score in scores.items()}, masks, where="invert")
+    negated = Scores({name: -score for name, score in scores.items()}, layouts_of(scores))
+    return among_survivors(negated, masks, where="invert")

@@ -8,7 +8,6 @@ selected average, layer by layer. Bounds G1, G2 apply to each layer with its den
 one Gram matrix, units² · examples, then units per choice.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +20,7 @@ from pruneproof.errors import PruneproofError, described, require_type
 from pruneproof.kernels.greedy.op import greedy_select
 from pruneproof.kernels.greedy.problem import Gram
 from pruneproof.prune.masks.enforcement import release
-from pruneproof.prune.models.evaluation import trial
+from pruneproof.prune.models.evaluation import copied, trial
 
 _WHERE = "greedy_subnetwork"
 
@@ -97,9 +96,9 @@ def greedy_subnetwork(
         raise PruneproofError(
             _WHERE, required="at least one example", received=tuple(inputs.shape), remedy="pass inputs"
         )
-    smaller = copy.deepcopy(model).eval()
+    smaller = copied(model).eval()
     release(smaller)  # masks of the original do not fit the smaller weights
-    dense = copy.deepcopy(smaller)
+    dense = copied(smaller)
     with trial(_WHERE, required="inputs that the model takes", remedy="pass inputs of the model's shape and dtype"):
         activations = dense[: positions[1]](inputs)
     if activations.ndim != 2:

@@ -1,65 +1,72 @@
-"""Run code that is the user's own (a model, a loss) and tell in one line what it did not accept.
+"""Running a user's model without changing it.
 
-A model held still: modes set, random generators forked, everything put back afterwards.
+Scores evaluate a model inside `evaluation_mode`: every module is in evaluation mode (no dropout)
+except BatchNorm, whose mode is a choice that changes the scores:
 
-Scores evaluate a model inside `frozen`: every module is in evaluation mode (no dropout) except BatchNorm, whose mode is
-a choice that changes the scores:
-
-* `batch_norm="batch"`: statistics of the pooled batch, the mode a network trains in;
+* `batch_norm="batch"`: statistics of the batch, the mode in which a network trains;
 * `batch_norm="running"`: the running estimates, which at initialisation are the identity.
 
-The pooled loss of a model as a pure function of its prunable weights.
-
-SNIP and GraSP differentiate this function. Evaluating it leaves the model as it was: parameters are replaced by
-detached copies, buffers by clones, modes and random generators are put back (`_frozen`).
-
-`chunk` bounds memory: the gradient of a mean over examples is the weighted mean of the chunks' gradients, so the result
-is the pooled one, term by term. That needs a loss that is a mean and examples that do not see each other, so BatchNorm
-on batch statistics is refused, and so is a loss whose chunks do not average to its pooled value.
+An exception that a model or a loss of the user raises reaches the user as it is, with a note that
+says where it happened and what to check (`explained`).
 """
 
+import copy
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError, PruneproofError, StateError, UnsupportedError
 
+Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
+Readout = Callable[[Any], Tensor]
+BatchNormMode = Literal["batch", "running"]
 LONGEST = 200  # characters of a message that are shown
-REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)  # how torch refuses its arguments
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @contextmanager
-def trial(where: str, *, required: str, remedy: str) -> Generator[None]:
-    """Turn what torch raises about wrong arguments into a `PruneproofError`; lack of memory is left as it is."""
+def explained(where: str, what: str, remedy: str) -> Generator[None]:
+    """Add a note to whatever the user's own code raises, and let it pass.
+
+    Args:
+        where: The public function that was called.
+        what: Whose code runs, such as `"the model"`.
+        remedy: What to check, as a sentence.
+
+    Example:
+        >>> try:
+        ...     with explained("snip", "the loss", "Pass one target per example."):
+        ...         raise KeyError("labels")
+        ... except KeyError as error:
+        ...     print(error.__notes__[0])
+        Raised by the loss, called by snip. Pass one target per example.
+    """
     try:
         yield
-    except (PruneproofError, torch.OutOfMemoryError):
+    except Exception as error:
+        if not isinstance(error, PruneproofError):
+            error.add_note(f"Raised by {what}, called by {where}. {remedy}")
         raise
-    except REFUSALS as error:
-        raise PruneproofError(where, required=required, received=brief(error), remedy=remedy) from error
 
 
-def brief(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """An exception's type and message in one line, shortened.
 
     Example:
-        >>> brief(ValueError("two\\n\\tlines"))
+        >>> one_line(ValueError("two\\n\\tlines"))
         'ValueError: two lines'
     """
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
-Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
-BatchNormMode = Literal["batch", "running"]
-
-
 @contextmanager
-def frozen(model: nn.Module, batch_norm: BatchNormMode = "running") -> Generator[None]:
+def evaluation_mode(model: nn.Module, batch_norm: BatchNormMode = "running") -> Generator[None]:
     """All modules in evaluation mode, BatchNorm as asked; modes and random generators restored on the way out."""
     modes = [(module, module.training) for module in model.modules()]
     devices = {p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"}
@@ -73,28 +80,83 @@ def frozen(model: nn.Module, batch_norm: BatchNormMode = "running") -> Generator
                 module.training = mode
 
 
-def call(function: Callable[..., Any], inputs: Inputs) -> Any:
+def call_model(function: Callable[..., Any], inputs: Inputs) -> Any:
     """Call with one tensor, a tuple of positional or a mapping of named inputs."""
     if isinstance(inputs, Mapping):
         return function(**inputs)
     return function(*inputs) if isinstance(inputs, tuple) else function(inputs)
 
 
+def copied(model: M) -> M:
+    """A copy of a model, also where it stores tensors that autograd computed.
+
+    `copy.deepcopy` refuses those (activations kept by a forward pass, weights computed by hooks);
+    here they are copied by value, without their history.
+
+    Args:
+        model: Any module; unchanged.
+
+    Example:
+        >>> layer = nn.Linear(2, 1)
+        >>> layer.features = layer(torch.ones(1, 2))
+        >>> bool(torch.equal(copied(layer).features, layer.features))
+        True
+    """
+    known = dict[int, Any]()
+    for module in model.modules():
+        for value in vars(module).values():
+            _copy_history(value, known)
+    return copy.deepcopy(model, known)
+
+
+def _copy_history(value: object, known: dict[int, Any]) -> None:
+    """Enter copies of the tensors with a history that an attribute holds into deepcopy's memo."""
+    if isinstance(value, Tensor):
+        if value.grad_fn is not None and id(value) not in known:
+            known[id(value)] = value.detach().clone()
+    elif isinstance(value, Mapping):
+        for item in cast("Mapping[object, object]", value).values():
+            _copy_history(item, known)
+    elif isinstance(value, list | tuple):
+        for item in cast("tuple[object, ...]", value):
+            _copy_history(item, known)
+
+
 def check_device(where: str, model: nn.Module) -> torch.device:
-    """The one device that holds every parameter and buffer."""
+    """The one device that holds every parameter and buffer.
+
+    Raises:
+        InvalidValueError: They lie on several, or there are none.
+        UnsupportedError: They have no values, being on the meta device.
+    """
     devices = {tensor.device for tensor in [*model.parameters(), *model.buffers()]}
+    if torch.device("meta") in devices:
+        raise UnsupportedError(f"{where}: the model is on the meta device and has no values. Load the weights first.")
     if len(devices) != 1:
-        received = "parameters on " + (", ".join(sorted(map(str, devices))) or "no device: there are none")
-        remedy = "move the model to one device with model.to(device)"
-        raise PruneproofError(where, required="all parameters on one device", received=received, remedy=remedy)
+        listed = ", ".join(sorted(map(str, devices)))
+        received = f"they lie on {listed}" if devices else "there are none"
+        raise InvalidValueError(
+            f"{where}: all parameters must lie on one device, but {received}. Move the model by model.to(device)."
+        )
     return devices.pop()
 
 
 def require_derivatives(where: str) -> None:
     """Refuse to run under `torch.inference_mode`, which records nothing to differentiate."""
     if torch.is_inference_mode_enabled():
-        required, remedy = "derivatives", "call it outside the block"
-        raise PruneproofError(where, required=required, received="torch.inference_mode()", remedy=remedy)
+        raise StateError(f"{where}: derivatives cannot be taken inside torch.inference_mode(). Call it outside.")
 
 
-Readout = Callable[[Any], Tensor]
+REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)  # how torch refuses its arguments
+brief = one_line
+
+
+@contextmanager
+def trial(where: str, *, required: str, remedy: str) -> Generator[None]:
+    """Turn what torch raises about wrong arguments into a `PruneproofError`; lack of memory is left as it is."""
+    try:
+        yield
+    except (PruneproofError, torch.OutOfMemoryError):
+        raise
+    except REFUSALS as error:
+        raise PruneproofError(where, required=required, received=one_line(error), remedy=remedy) from error

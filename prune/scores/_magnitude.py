@@ -2,22 +2,26 @@
 
 from torch import Tensor, nn
 
-from pruneproof.errors import require_type
-from pruneproof.prune.models.parameters import prunable
+from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers
+from pruneproof.prune.selection.selection import Scores
 
 
-def magnitude(model: nn.Module) -> dict[str, Tensor]:
+def magnitude(model: nn.Module, *, include: Patterns = (), exclude: Patterns = ()) -> dict[str, Tensor]:
     """Score each prunable weight by its absolute value.
 
-    **Arguments:**
+    Args:
+        model: Any module with a weight that `prunable` names; not changed.
+        include: Shell patterns of the parameters or modules to score, as in `prunable`.
+        exclude: Patterns of what is left out.
 
-    - `model`: any module with a linear or convolution weight.
+    Returns:
+        Parameter name → score, of the parameter's shape, dtype and device.
 
-    **Returns:** parameter name → score, of the parameter's shape, dtype and device. The model is not changed.
+    Raises:
+        PruneproofError: As `prunable` raises, and for weights without values or real numbers.
 
-    **Raises:** `PruneproofError` if nothing is prunable.
-
-    Source: the oldest score there is; in this form Han et al., "Learning both weights and connections", 2015.
+    Source: the oldest score there is; in this form Han et al., "Learning both weights and
+    connections", 2015.
 
     Example:
         >>> import torch
@@ -26,5 +30,6 @@ def magnitude(model: nn.Module) -> dict[str, Tensor]:
         >>> magnitude(layer)
         {'weight': tensor([[3., 2.]])}
     """
-    require_type("magnitude", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module itself")
-    return {name: weight.detach().abs() for name, weight in prunable(model).items()}
+    weights = find_prunable("magnitude", model, include, exclude)
+    require_numbers("magnitude", weights)
+    return Scores({name: weight.detach().abs() for name, weight in weights.items()}, layouts(model))

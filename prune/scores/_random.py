@@ -4,23 +4,30 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.errors import require_type
-from pruneproof.prune.models.parameters import prunable
+from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers
+from pruneproof.prune.selection.selection import Scores
 
 
-def random(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
+def random(
+    model: nn.Module, generator: torch.Generator, *, include: Patterns = (), exclude: Patterns = ()
+) -> dict[str, Tensor]:
     """Score each prunable weight by an independent draw from the uniform distribution on [0, 1).
 
-    Drawn in float32 on the generator's device, in the order of `named_parameters()`: one seed gives one answer whatever
-    the dtype and device of the model. At 2²⁴ possible values ties occur in large layers; `select` breaks them by index.
+    Drawn in float32 on the generator's device, in the order of `named_parameters()`: one seed gives
+    one answer whatever the dtype and device of the model. At 2²⁴ possible values ties occur in
+    large layers; `select` breaks them by index.
 
-    **Arguments:**
+    Args:
+        model: Any module with a weight that `prunable` names; not changed.
+        generator: The only source of randomness; it advances.
+        include: Shell patterns of the parameters or modules to score, as in `prunable`.
+        exclude: Patterns of what is left out.
 
-    - `model`: any module with a linear or convolution weight.
-    - `generator`: the only source of randomness; it advances.
+    Returns:
+        Parameter name → float32 score of the parameter's shape, on the parameter's device.
 
-    **Returns:** parameter name → float32 score of the parameter's shape, on the parameter's device.
-
-    **Raises:** `PruneproofError` if nothing is prunable.
+    Raises:
+        PruneproofError: As `prunable` raises, and for weights without values or real numbers.
 
     Example:
         >>> scores = random(nn.Linear(3, 2), torch.Generator().manual_seed(0))
@@ -29,8 +36,10 @@ def random(model: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
     """
     remedy = "pass torch.Generator().manual_seed(seed)"
     require_type("random", generator, torch.Generator, required="a torch.Generator", remedy=remedy)
-    require_type("random", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module itself")
-    return {
+    weights = find_prunable("random", model, include, exclude)
+    require_numbers("random", weights)
+    drawn = {
         name: torch.rand(weight.shape, generator=generator, device=generator.device).to(weight.device)
-        for name, weight in prunable(model).items()
+        for name, weight in weights.items()
     }
+    return Scores(drawn, layouts(model))

@@ -1,13 +1,15 @@
 """SynFlow: the share of each weight in the flow through the network with every weight made positive.
 
-With R = Σ f(1; abs θ) the score is abs(θ·∂R/∂θ) (Tanaka et al. 2020). It needs no data. Without biases each layer's
-scores add up to the same R (a conservation law, and a free certificate of the computation). One evaluation is one
-iteration; the method `prune.synflow` runs 100 of them with density ρ^(k/100).
+With R = Σ f(1; abs θ) the score is abs(θ·∂R/∂θ) (Tanaka et al. 2020). It needs no data. Without
+biases each layer's scores add up to the same R (a conservation law, and a free certificate of the
+computation). One evaluation is one iteration; the method `prune.synflow` runs 100 of them with
+density ρ^(k/100).
 
-R is a product over layers and leaves the range of a double in very deep nets. The copy is positively homogeneous in its
-input and biases together, so these are multiplied by a power of two when R leaves [2⁻⁹⁰⁰, 2⁹⁰⁰], and the output is too,
-also where derivatives do: all scores are then multiplied by the same power of two, which changes no selection. A flow
-that no such scale makes representable, in every layer that carries some of it, is refused.
+R is a product over layers and leaves the range of a double in very deep nets. The copy is
+positively homogeneous in its input and biases together, so these are multiplied by a power of two
+when R leaves [2⁻⁹⁰⁰, 2⁹⁰⁰], and the output is too, also where derivatives do: all scores are then
+multiplied by the same power of two, which changes no selection. A flow that no such scale makes
+representable, in every layer that carries some of it, is refused.
 """
 
 import math
@@ -18,12 +20,21 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pruneproof.errors import PruneproofError
-from pruneproof.prune.flow.linearised import linearised, reduce_outputs
-from pruneproof.prune.models.evaluation import Inputs, Readout, call, check_device, frozen, require_derivatives, trial
-from pruneproof.prune.models.parameters import prunable, require_real, unwrapped
+from pruneproof.errors import InvalidTypeError, InvalidValueError, described
+from pruneproof.prune.flow.linearised import Unrouted, flow_inputs, linearised, reduce_outputs, require_followable
+from pruneproof.prune.models.evaluation import (
+    Inputs,
+    Readout,
+    call_model,
+    check_device,
+    evaluation_mode,
+    explained,
+    require_derivatives,
+)
+from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers, unwrapped
+from pruneproof.prune.selection.selection import Scores
 
-Scores = Callable[[int], tuple[Tensor, ...]]
+ScoresAt = Callable[[int], tuple[Tensor, ...]]  # by the exponent that scales the output
 
 _RANGE = 900  # exponents of R that leave room for its derivatives in a double
 _STEPS = (250, 500, 750, 1000)  # exponents tried for the input, of one sign
@@ -31,22 +42,34 @@ _SINKS = (-1000, -500, 0, 500, 1000)  # and then for the output alone
 
 
 def synflow(
-    model: nn.Module, input_shape: Sequence[int] | Inputs, *, readout: Readout | None = None
+    model: nn.Module,
+    input_shape: Sequence[int] | Inputs,
+    *,
+    readout: Readout | None = None,
+    include: Patterns = (),
+    exclude: Patterns = (),
 ) -> dict[str, Tensor]:
     """Score each prunable weight by abs(weight · ∂R/∂weight), R the flow of an all-ones input through abs(weights).
 
-    **Arguments:**
+    Args:
+        model: Any module on one device; it is copied (see `linearised`), so nothing in it changes.
+        input_shape: Shape of a batch of one example, e.g. `(1, 3, 32, 32)`; or the inputs
+            themselves (a tensor, a tuple, a mapping), for a model that takes tokens. Of
+            floating-point tensors only the shape counts: the flow starts from ones.
+        readout: Takes the tensor to be summed out of an output that is not a tensor.
+        include: Shell patterns of the parameters or modules to score, as in `prunable`.
+        exclude: Patterns of what is left out; the flow passes through it all the same.
 
-    - `model`: any module on one device; it is copied (see `linearised`), so nothing in it changes.
-    - `input_shape`: shape of a batch of one example, e.g. `(1, 3, 32, 32)`; or the inputs themselves (a tensor, a
-      tuple, a mapping), for a model that takes tokens.
-    - `readout`: takes the tensor to be summed out of an output that is not a tensor.
+    Returns:
+        Name → float64 tensor of the weight's shape, non-negative; up to one common power of two
+        when R is not representable.
 
-    **Returns:** name → float64 tensor of the weight's shape, non-negative; up to one common power of two when R is not
-    representable.
-
-    **Raises:** `PruneproofError` if the output is not a tensor, parameters lie on several devices or are no real
-    numbers, or the flow leaves 2^±1900 at the output, or double precision at every scale on the way there.
+    Raises:
+        InvalidTypeError: The output is not a tensor, or a parameter holds no real numbers.
+        InvalidValueError: Parameters lie on several devices, or the flow leaves 2^±1900 at the
+            output, or double precision at every scale on the way there.
+        UnsupportedError: The model has recurrent layers, or routes its input by `topk` or the like.
+        PruneproofError: As `prunable` raises. What the model itself raises comes with a note.
 
     Source: SynFlow as stated in Frankle et al. 2021; evaluation mode, double precision.
 
@@ -56,22 +79,18 @@ def synflow(
         >>> {name: score.sum().item() for name, score in synflow(net, (1, 1)).items()}
         {'0.weight': 0.5, '1.weight': 0.5}
     """
+    names = tuple(find_prunable("synflow", model, include, exclude))
     model = unwrapped(model)
     device = check_device("synflow", model)
     require_derivatives("synflow")
-    names = tuple(prunable(model))
-    require_real("synflow", dict(model.named_parameters()))
-    with frozen(model), torch.enable_grad():
+    require_numbers("synflow", dict(model.named_parameters()))
+    require_followable("synflow", model)
+    inputs = flow_inputs("synflow", input_shape, device)
+    with evaluation_mode(model), torch.enable_grad():
         positive = linearised(model)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.enable_grad():
-        return dict(zip(names, _in_range(positive, names, _inputs(input_shape, device), readout), strict=True))
-
-
-def _inputs(input_shape: Sequence[int] | Inputs, device: torch.device) -> Inputs:
-    if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
-        with trial("synflow", required="sizes >= 0", remedy="pass the shape of a batch of one example"):
-            return torch.ones(tuple(input_shape), dtype=torch.float64, device=device)
-    return input_shape  # pyright: ignore[reportReturnType] (a tuple of inputs is a Sequence too)
+        found = _in_range(positive, names, inputs, readout)
+    return Scores(dict(zip(names, found, strict=True)), layouts(model))
 
 
 def _in_range(
@@ -88,15 +107,17 @@ def _in_range(
             return found
     if first == 0.0 and not _reached(positive, inputs, readout):
         return tuple(torch.zeros_like(parameter) for parameter in map(positive.get_parameter, names))
-    remedy = "rescale the weights, e.g. divide each layer by its largest"
-    raise PruneproofError("synflow", required="a flow that double precision can follow", received=first, remedy=remedy)
+    raise InvalidValueError(
+        f"synflow: the flow must stay within what double precision can follow, but it is {first} at the output. "
+        "Rescale the weights, for example divide each layer by its largest."
+    )
 
 
 def _representable(flow: float) -> bool:
     return math.isfinite(flow) and flow != 0.0 and abs(math.frexp(flow)[1]) <= _RANGE
 
 
-def _complete(scores: Scores, exponent: int) -> tuple[Tensor, ...] | None:
+def _complete(scores: ScoresAt, exponent: int) -> tuple[Tensor, ...] | None:
     """Finite scores that lose no layer to underflow of its derivatives; None if the output has no scale that gives any.
 
     A layer is lost if it has no score at this scale of the output and has one at another.
@@ -122,7 +143,7 @@ def _alive(scores: tuple[Tensor, ...]) -> list[bool]:
 
 def _flow(
     positive: nn.Module, names: tuple[str, ...], inputs: Inputs, readout: Readout | None, exponent: int
-) -> tuple[float, Scores]:
+) -> tuple[float, ScoresAt]:
     """R·2^exponent with input and biases scaled, and the scores by the exponent that scales the output."""
     scale, parameters = 2.0**exponent, dict(positive.named_parameters())
     state = {n: p * scale if n.rpartition(".")[2] == "bias" else p for n, p in parameters.items()}
@@ -140,19 +161,21 @@ def _flow(
 
 
 def _output(network: Callable[..., Any], inputs: Inputs, readout: Readout | None) -> Tensor:
-    with trial("synflow", required="inputs that the model takes", remedy="pass the shape of a batch of one example"):
-        output = call(network, inputs)
+    with explained("synflow", "the model", "Pass the shape of a batch of one example."), Unrouted("synflow"):
+        output = call_model(network, inputs)
     output = output if readout is None else readout(output)
     if not isinstance(output, Tensor):
-        remedy = "pass readout=, the function that takes the logits out of the output"
-        raise PruneproofError("synflow", required="a tensor output", received=type(output).__name__, remedy=remedy)
+        raise InvalidTypeError(
+            f"synflow: the model must return a tensor, got {described(output)}. "
+            "Pass readout=, the function that takes the logits out of the output."
+        )
     return output
 
 
-@torch.no_grad()
 def _reached(positive: nn.Module, inputs: Inputs, readout: Readout | None) -> bool:
     """Whether any flow reaches the output, in zeros and ones; the network is spent."""
-    for parameter in positive.parameters():
-        parameter.copy_(parameter > 0)
+    with torch.no_grad():
+        for parameter in positive.parameters():
+            parameter.copy_(parameter > 0)
     reduce_outputs(list(positive.modules()))
     return bool((_output(positive, inputs, readout) > 0).any())

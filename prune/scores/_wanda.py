@@ -1,8 +1,9 @@
 """Wanda: weight magnitude times the norm of the input that the weight reads.
 
-abs(w_ij)·‖x_j‖₂, the norm over all examples (Sun et al. 2024); for a convolution, over all patches too. A module
-linear in its weight satisfies ∂/∂w Σ f(x²; w) = Σ x², entry by entry, so one backward pass of the module on its squared
-input gives ‖x_j‖² for linear, grouped and transposed layers alike, without unfolding patches.
+abs(w_ij)·‖x_j‖₂, the norm over all examples (Sun et al. 2024); for a convolution, over all patches
+too. A module linear in its weight satisfies ∂/∂w Σ f(x²; w) = Σ x², entry by entry, so one backward
+pass of the module on its squared input gives ‖x_j‖² for linear, grouped and transposed layers alike,
+without unfolding patches.
 
 Cost: one forward pass of the model and one weight gradient per layer; memory of one chunk.
 """
@@ -15,24 +16,37 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pruneproof.errors import PruneproofError
-from pruneproof.prune.models.evaluation import Inputs, call, check_device, frozen, require_derivatives, trial
-from pruneproof.prune.models.parameters import prunable, require_real, unwrapped
+from pruneproof.errors import UnsupportedError
+from pruneproof.prune.models.evaluation import (
+    Inputs,
+    call_model,
+    check_device,
+    evaluation_mode,
+    explained,
+    require_derivatives,
+)
+from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers, unwrapped
+from pruneproof.prune.selection.selection import Scores
 
 
-def wanda(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+def wanda(model: nn.Module, inputs: Inputs, *, include: Patterns = (), exclude: Patterns = ()) -> dict[str, Tensor]:
     """Score each prunable weight by abs(weight) · ‖input it reads‖₂; the model is left bit for bit as it was.
 
-    **Arguments:**
+    Args:
+        model: Any module on one device whose prunable layers are called as modules; evaluation mode
+            is used throughout.
+        inputs: The calibration batch: a tensor, a tuple (positional) or a mapping (named).
+        include: Shell patterns of the parameters or modules to score, as in `prunable`.
+        exclude: Patterns of what is left out.
 
-    - `model`: any module on one device whose prunable layers are called as modules; evaluation mode is used throughout.
-    - `inputs`: the calibration batch: a tensor, a tuple (positional) or a mapping (named).
+    Returns:
+        Name → tensor of the weight's shape and dtype, non-negative. Wanda compares weights within
+        one output: `select(..., scope="layer")` compares them within one layer.
 
-    **Returns:** name → tensor of the weight's shape and dtype, non-negative. Wanda compares weights within one output:
-    `select(..., scope="layer")` compares them within one layer.
-
-    **Raises:** `PruneproofError` if the model does not take the inputs, a prunable layer is never called, weights are
-    no real numbers, or parameters lie on several devices.
+    Raises:
+        UnsupportedError: A layer to be scored is not called as a module.
+        PruneproofError: As `prunable` raises, for parameters on several devices, and for weights
+            without values or real numbers. What the model itself raises comes with a note.
 
     Source: Sun, Liu, Bair, Kolter 2024, "A Simple and Effective Pruning Approach for Large Language Models".
 
@@ -43,21 +57,22 @@ def wanda(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
         {'weight': tensor([[10.,  2.]])}
     """
     model = unwrapped(model)
+    weights = find_prunable("wanda", model, include, exclude)
     check_device("wanda", model)
     require_derivatives("wanda")
-    weights = prunable(model)
-    require_real("wanda", weights)
+    require_numbers("wanda", weights)
     squares = {n: torch.zeros_like(w, dtype=_wide(w), requires_grad=False) for n, w in weights.items()}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    remedy = "pass inputs of the model's shape and dtype"
-    with frozen(model), _recording(model, weights, squares) as seen, torch.no_grad():
-        with trial("wanda", required="inputs that the model takes", remedy=remedy):
-            call(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
+    with evaluation_mode(model), _recording(model, weights, squares) as seen, torch.no_grad():
+        with explained("wanda", "the model", "Pass inputs of the shape and dtype that it takes."):
+            call_model(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
     if unseen := sorted(set(weights) - seen):
-        remedy = "call the layers as modules, or score these weights by magnitude"
-        received = f"no input for {', '.join(unseen[:8])}"
-        raise PruneproofError("wanda", required="an input for each layer", received=received, remedy=remedy)
-    return {n: (weight.detach().abs() * squares[n].sqrt()).to(weight.dtype) for n, weight in weights.items()}
+        raise UnsupportedError(
+            f"wanda: the model does not call the layers of {', '.join(unseen[:8])} as modules, so nothing is known of "
+            "their inputs. Leave these weights out by exclude=, or score them by magnitude."
+        )
+    scored = {n: (weight.detach().abs() * squares[n].sqrt()).to(weight.dtype) for n, weight in weights.items()}
+    return Scores(scored, layouts(model))
 
 
 @contextmanager

@@ -12,39 +12,41 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from heapq import heapify, heappop, heappush
 
-from pruneproof.errors import InvalidValueError, PruneproofError, described
+from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 
 
 def kept_count(density: float | None, total: int, *, where: str, argument: str = "density=0.1") -> int:
     """How many of `total` weights a density keeps: the nearest whole number to density × total, halves rounded up.
 
-    **Arguments:**
+    Args:
+        density: The kept fraction, in (0, 1].
+        total: The number of weights.
+        where: The public function that asks, for the error message.
+        argument: A right use of the argument, for the error message.
 
-    - `density`: the kept fraction, in (0, 1].
-    - `total`: the number of weights.
-    - `where`: the public function that asks, for the error message.
-    - `argument`: a right use of the argument, for the error message.
-
-    **Raises:** `PruneproofError` for a density outside (0, 1], or so small that not one weight is left.
+    Raises:
+        InvalidTypeError: The density is no number.
+        InvalidValueError: It lies outside (0, 1], or is so small that not one weight is left.
 
     Example:
         >>> kept_count(0.1, 25, where="select")
         3
     """
-    if isinstance(density, bool) or not isinstance(density, int | float) or not 0 < density <= 1:
-        raise PruneproofError(
-            where,
-            required="a density (kept fraction) in (0, 1]",
-            received=described(density),
-            remedy=f"pass e.g. {argument}",
+    if isinstance(density, bool) or not isinstance(density, int | float):
+        raise InvalidTypeError(
+            f"{where}: the density must be a number in (0, 1], got {described(density)}. "
+            f"Pass the fraction of weights to keep, such as {argument}."
+        )
+    if not 0 < density <= 1:
+        raise InvalidValueError(
+            f"{where}: the density must lie in (0, 1], got {density}. "
+            f"Pass the fraction of weights to keep, such as {argument}."
         )
     count = math.floor(Fraction(density) * total + Fraction(1, 2))
     if count == 0:
-        raise PruneproofError(
-            where,
-            required=f"a density that keeps at least one of {total} weights",
-            received=density,
-            remedy=f"pass at least {1 / total:.3g}, the density of one weight",
+        raise InvalidValueError(
+            f"{where}: a density of {density} keeps none of {total} weights. "
+            f"Pass at least {1 / total:.3g}, the density of one weight."
         )
     return count
 
@@ -55,8 +57,8 @@ def row_count(density: float | None, length: int, name: str, *, where: str) -> i
     Args:
         density: The kept fraction, in (0, 1].
         length: The number of weights in a row.
-        name: The layer, for the message.
-        where: The public function that asks, for the message.
+        name: The layer, for the error message.
+        where: The public function that asks, for the error message.
 
     Raises:
         InvalidValueError: No weight of the row would be left.
@@ -149,20 +151,16 @@ def _scale(shares: Sequence[int], sizes: Sequence[int], count: int) -> Fraction:
 def layer_counts(wanted: Mapping[str, int], sizes: Mapping[str, int], *, where: str) -> dict[str, int]:
     """Check counts given layer by layer, for example copied from another mask by `Masks.counts`."""
     if wanted.keys() != sizes.keys():
-        raise PruneproofError(
-            where,
-            required=f"one count for each of {list(sizes)}",
-            received=list(wanted),
-            remedy="name every layer once",
+        raise InvalidValueError(
+            f"{where}: counts by layer are needed for {', '.join(sizes)}, got some for {', '.join(map(str, wanted))}. "
+            "Name every layer once."
         )
     for name, size in sizes.items():
         if isinstance(wanted[name], bool) or not isinstance(wanted[name], int) or not 0 <= wanted[name] <= size:
-            raise PruneproofError(
-                where,
-                required=f"a whole number between 0 and {size} for {name}",
-                received=described(wanted[name]),
-                remedy="keep no more weights than there are",
+            raise InvalidValueError(
+                f"{where}: the count of {name} must be a whole number between 0 and {size}, "
+                f"got {described(wanted[name])}. Keep no more weights than there are."
             )
     if not any(wanted.values()):
-        raise PruneproofError(where, required="at least one weight kept", received=0, remedy="raise a count")
+        raise InvalidValueError(f"{where}: all counts are 0, so nothing would be kept. Raise one of them.")
     return {name: wanted[name] for name in sizes}

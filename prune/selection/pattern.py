@@ -1,7 +1,7 @@
 """Masks of balanced structure: exactly n of every m consecutive weights, as in 2:4.
 
-Groups run along the rows of the (outputs, inputs × kernel) matrix that a layer multiplies by: for a convolution the
-weight flattened from its second dimension on. A group never crosses two rows, so m must divide the row's length.
+Groups run along the rows of the (outputs, inputs × kernel) matrix by which a layer multiplies
+(`models.parameters.Layout`). A group never crosses two rows, so m must divide the row's length.
 """
 
 import re
@@ -12,24 +12,25 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError, described
+from pruneproof.errors import InvalidTypeError, InvalidValueError, described
+from pruneproof.prune.models.parameters import OUTPUTS_FIRST, Layout
 
 
 def read_pattern(scope: str, *, where: str) -> tuple[int, int] | None:
     """Read `"n:m"` as two numbers with 1 ≤ n ≤ m; `None` if the scope is not a pattern."""
     if not isinstance(scope, str):
-        required, remedy = 'scope "global", "layer", "row", "erk" or a pattern such as "2:4"', "pass one as a string"
-        raise PruneproofError(where, required=required, received=described(scope), remedy=remedy)
+        raise InvalidTypeError(
+            f"{where}: the scope must be a string, got {described(scope)}. "
+            'Pass "global", "layer", "row", "erk" or a pattern such as "2:4".'
+        )
     if ":" not in scope:
         return None
     match = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,6})", scope)
     n, m = map(int, match.groups()) if match else (0, 0)
     if not 1 <= n <= m:
-        raise PruneproofError(
-            where,
-            required='two numbers n:m with 1 ≤ n ≤ m, as in "2:4"',
-            received=repr(scope),
-            remedy='write e.g. "2:4"',
+        raise InvalidValueError(
+            f"{where}: a pattern is two numbers n:m with 1 ≤ n ≤ m, got scope={scope!r}. "
+            'Write for example "2:4", two of every four weights.'
         )
     return n, m
 
@@ -38,30 +39,39 @@ def require_pattern_budget(density: object, count: object, n: int, m: int, *, wh
     """A pattern fixes the budget; a density may repeat it: n/m, or the float nearest to it."""
     repeated = density is None or (isinstance(density, Real) and density in (Fraction(n, m), n / m))
     if count is not None or not repeated:
-        required = f'no count, and no density but n/m = {n}/{m} = {n / m:g}, which scope "{n}:{m}" fixes'
         received = f"count={described(count)}" if count is not None else f"density={described(density)}"
-        raise PruneproofError(where, required=required, received=received, remedy="leave it out")
+        raise InvalidValueError(
+            f'{where}: scope "{n}:{m}" fixes the density at {n}/{m} = {n / m:g}, got {received} as well. Leave it out.'
+        )
 
 
-def pattern_masks(scores: Mapping[str, Tensor], n: int, m: int, *, where: str) -> dict[str, Tensor]:
-    """Keep the n highest scores of every m consecutive ones; among equals the lowest index."""
-    for name, score in scores.items():
-        if row_length(score) % m:
-            raise PruneproofError(
-                where,
-                required=f"rows of a length that {m} divides",
-                received=f"{row_length(score)} weights per row in {name}",
-                remedy=f"leave {name} out of the scores, or choose another pattern",
+def pattern_masks(
+    scores: Mapping[str, Tensor], n: int, m: int, *, where: str, layouts: Mapping[str, Layout] | None = None
+) -> dict[str, Tensor]:
+    """Keep the n highest scores of every m consecutive inputs of an output; among equals the lowest.
+
+    Args:
+        scores: Parameter name → scores of the parameter's shape.
+        n: How many of each group are kept.
+        m: The size of a group.
+        where: The public function that asks, for the error message.
+        layouts: How a parameter forms its layer's matrix, where it does not store outputs first.
+
+    Raises:
+        InvalidValueError: m does not divide the inputs of an output.
+    """
+    how = {name: (layouts or {}).get(name, OUTPUTS_FIRST) for name in scores}
+    matrices = {name: how[name].matrix(score.detach()) for name, score in scores.items()}
+    for name, matrix in matrices.items():
+        if matrix.shape[1] % m:
+            raise InvalidValueError(
+                f"{where}: the pattern {n}:{m} needs rows of a length that {m} divides, but each output of {name} "
+                f"has {matrix.shape[1]} weights. Leave {name} out by exclude=, or choose another pattern."
             )
-    return {name: _balanced(score.detach(), n, m) for name, score in scores.items()}
+    return {name: how[name].tensor(_balanced(mat, n, m), scores[name].shape) for name, mat in matrices.items()}
 
 
-def row_length(score: Tensor) -> int:
-    """The number of weights in a row of the (outputs, inputs × kernel) matrix."""
-    return score.shape[1:].numel() if score.ndim > 1 else score.numel()
-
-
-def _balanced(score: Tensor, n: int, m: int) -> Tensor:
-    groups = score.reshape(-1, m)
+def _balanced(matrix: Tensor, n: int, m: int) -> Tensor:
+    groups = matrix.reshape(-1, m)
     order = groups.argsort(dim=1, descending=True, stable=True)
-    return torch.zeros_like(groups, dtype=torch.bool).scatter_(1, order[:, :n], True).reshape(score.shape)
+    return torch.zeros_like(groups, dtype=torch.bool).scatter_(1, order[:, :n], True).reshape(matrix.shape)

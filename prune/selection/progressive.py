@@ -1,10 +1,9 @@
 """Progressive pruning: score, select among the survivors, zero the rest, and again along a schedule of densities.
 
-The masks are nested: a weight once pruned scores −∞ and is not selected again. The loop works on a copy.
-Cost: one scoring and one selection per density, and one copy of the model.
+The masks are nested: a weight once pruned scores −∞ and is not selected again. The loop works on a
+copy. Cost: one scoring and one selection per density, and one copy of the model.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from numbers import Real
@@ -12,11 +11,12 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError, described
+from pruneproof.errors import InvalidValueError, described
 from pruneproof.prune.masks.masks import Masks
+from pruneproof.prune.models.evaluation import copied
 from pruneproof.prune.models.parameters import unwrapped
 
-from .selection import select
+from .selection import Scores, layouts_of, select
 
 Score = Callable[[nn.Module], dict[str, Tensor]]
 
@@ -26,17 +26,21 @@ def prune_progressively(
 ) -> tuple[Masks, ...]:
     """Compose a score, a scope and a schedule into nested masks, one per density.
 
-    **Arguments:**
+    Args:
+        model: The network to score; it is copied and left untouched.
+        score: `model -> {name: tensor}`, higher is kept; called on a copy whose pruned weights are
+            zero.
+        densities: Kept fractions in (0, 1], not increasing, e.g. `schedules.exponential(0.05, 100)`.
+        scope: As in `select`.
 
-    - `model`: the network to score; it is copied and left untouched.
-    - `score`: `model -> {name: tensor}`, higher is kept; called on a copy whose pruned weights are zero.
-    - `densities`: kept fractions in (0, 1], not increasing, e.g. `schedules.exponential(0.05, 100)`.
-    - `scope`: as in `select`.
+    Returns:
+        The masks after each step; the last has the last density, and each is contained in the one
+        before.
 
-    **Returns:** the masks after each step; the last has the last density, and each is contained in the one before.
-
-    **Raises:** `PruneproofError` for no densities or increasing ones, before any work, for a score that leaves out or
-    adds parameters from one step to the next, and as `select` does.
+    Raises:
+        InvalidValueError: For no densities or increasing ones, before any work, and for a score
+            that leaves out or adds parameters from one step to the next.
+        PruneproofError: As `select` raises.
 
     Source: iterative pruning at initialisation as SynFlow does it (Tanaka et al. 2020).
 
@@ -49,11 +53,11 @@ def prune_progressively(
         (10, 4, True)
     """
     densities = _falling(densities)
-    shrinking, levels = copy.deepcopy(unwrapped(model)), list[Masks]()
+    shrinking, levels = copied(unwrapped(model)), list[Masks]()
     for density in densities:
         scores = score(shrinking)
         survivors = among_survivors(scores, levels[-1], where="prune_progressively") if levels else scores
-        levels.append(select(survivors, density=density, scope=scope))
+        levels.append(select(survivors, density=density, scope=scope, model=shrinking))
         levels[-1].apply_(shrinking)
     return tuple(levels)
 
@@ -63,24 +67,27 @@ def _falling(densities: object) -> list[float]:
     values = list[object](densities) if isinstance(densities, Iterable) else []
     numbers = [float(value) for value in values if isinstance(value, Real) and not isinstance(value, bool)]
     if not numbers or len(numbers) < len(values) or any(later > earlier for earlier, later in pairwise(numbers)):
-        remedy = "take one from pruneproof.prune.selection.schedules"
-        required, received = "at least one density, none above the one before", values or densities
-        raise PruneproofError("prune_progressively", required=required, received=described(received), remedy=remedy)
+        raise InvalidValueError(
+            "prune_progressively: densities are numbers, at least one and none above the one before, got "
+            f"{described(values or densities)}. Take them from pruneproof.prune.schedules."
+        )
     return numbers
 
 
 def among_survivors(scores: Mapping[str, Tensor], masks: Masks, *, where: str) -> dict[str, Tensor]:
     """Scores under which `select` prefers every survivor, at any score, to every weight pruned before.
 
-    **Arguments:**
+    Args:
+        scores: Name → tensor; a survivor's score of −∞ becomes the lowest finite number, below
+            which is only the −∞ of what the masks prune.
+        masks: What was pruned before.
+        where: The public function that asks, for the error message.
 
-    - `scores`: name → tensor; a survivor's score of −∞ becomes the lowest finite number, below which is only …
-    - `masks`: … the −∞ of what they prune.
-    - `where`: the public function that asks, for the error message.
+    Returns:
+        Name → new tensor.
 
-    **Returns:** name → new tensor.
-
-    **Raises:** `PruneproofError` if the scores are of other parameters than the masks.
+    Raises:
+        InvalidValueError: The scores are of other parameters than the masks.
 
     Example:
         >>> among_survivors({"w": torch.tensor([3.0, -torch.inf])}, Masks({"w": torch.tensor([False, True])}), where="")
@@ -90,9 +97,11 @@ def among_survivors(scores: Mapping[str, Tensor], masks: Masks, *, where: str) -
     given = {name: tuple(score.shape) for name, score in scores.items()}
     if given != wanted:
         off = [name for name in wanted | given if given.get(name) != wanted.get(name)]
-        required, received = f"a score for each of {len(wanted)} pruned parameters", f"other ones: {', '.join(off)}"
-        raise PruneproofError(where, required=required, received=received, remedy="score all of them, and no others")
-    return {name: _demoted(score, masks[name]) for name, score in scores.items()}
+        raise InvalidValueError(
+            f"{where}: the scores must be of the {len(wanted)} parameters that the masks are of, but differ in "
+            f"{', '.join(off)}. Score all of them, and no others."
+        )
+    return Scores({name: _demoted(score, masks[name]) for name, score in scores.items()}, layouts_of(scores))
 
 
 def _demoted(score: Tensor, mask: Tensor) -> Tensor:

@@ -1,23 +1,49 @@
 """Turn scores into masks with exact counts: the highest survive, and among equals the lowest index.
 
-A scope says how the count is shared among layers. Selection itself is always `top_k_masks`: over all layers at once
-(`"global"`), in each layer (`"layer"`, `"erk"`, counts by layer), in each row (`"row"`), or in each group of m weights
-(`"2:4"`, `"8:64"`).
+A scope says how the count is shared among layers. Selection itself is always `top_k_masks`: over all
+layers at once (`"global"`), in each layer (`"layer"`, `"erk"`, counts by layer), in each row
+(`"row"`), or in each group of m weights (`"2:4"`, `"8:64"`). A `Budget` is what a density or count
+and a scope mean for given shapes; it is checked once, before anything is scored.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pruneproof.errors import InvalidValueError, PruneproofError, described, require_type
+from pruneproof.errors import InvalidTypeError, InvalidValueError, described, require_type
 from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune.masks.masks import Masks
+from pruneproof.prune.models.parameters import OUTPUTS_FIRST, Layout, Patterns, find_prunable, layouts
 
 from .budget import erk, kept_count, layer_counts, row_count, uniform
-from .pattern import pattern_masks, read_pattern, require_pattern_budget, row_length
+from .pattern import pattern_masks, read_pattern, require_pattern_budget
 
-_WHERE = "select"
+Count = int | Mapping[str, int]
+
+
+class Scores(dict[str, Tensor]):
+    """Scores by parameter name that bring along how each parameter forms its layer's matrix.
+
+    The functions of `pruneproof.prune.scores` return it, so that `select` finds the rows of layers
+    which store inputs first; otherwise it is a dict.
+
+    Args:
+        tensors: Parameter name → scores.
+        layouts: Parameter name → `Layout`, where it does not store outputs first.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> None:
+        super().__init__(tensors)
+        self.layouts = {name: layout for name, layout in layouts.items() if name in tensors}
+
+
+def layouts_of(scores: Mapping[str, Tensor], model: nn.Module | None = None) -> Mapping[str, Layout]:
+    """The layouts that scores bring along, or those of a model."""
+    if model is not None:
+        return layouts(model)
+    return scores.layouts if isinstance(scores, Scores) else {}
 
 
 def select(
@@ -26,33 +52,42 @@ def select(
     density: float | None = None,
     count: int | Mapping[str, int] | None = None,
     scope: str = "global",
+    model: nn.Module | None = None,
 ) -> Masks:
     """Keep the weights with the highest scores, exactly as many as asked for.
 
-    Ties go to the lowest index: layers in the order of `scores`, weights of a layer in row-major order. A density
-    keeps the nearest whole number to density × total, halves rounded up. Scores of +inf are kept first and of −inf
-    last; they are values like others and do not change the count.
+    Ties go to the lowest index: layers in the order of `scores`, weights of a layer in row-major
+    order. A density keeps the nearest whole number to density × total, halves rounded up. Scores of
+    +inf are kept first and of −inf last; they are values like others and do not change the count.
 
-    **Arguments:**
+    Args:
+        scores: Parameter name → floating-point tensor of the parameter's shape, without NaN; higher
+            is kept.
+        density: The kept fraction of all weights, in (0, 1].
+        count: Instead of the density, the number of kept weights; or, with `scope="layer"`, name →
+            number for every layer (`Masks.counts` copies the budget of another mask; 0 empties a
+            layer).
+        scope: How the count is shared among the layers.
+            `"global"`: the highest scores of the model; a layer may become empty.
+            `"layer"`: every layer at the same density, rounded so that the total is exact.
+            `"row"`: every row of the (outputs, inputs × kernel) matrix keeps the nearest whole
+            number to its length × density; give a density, no count.
+            `"erk"`: in proportion to the sum of a layer's dimensions, full layers dense.
+            `"n:m"` with two numbers, as in `"2:4"`: exactly n of every m consecutive weights of
+            each row of the (outputs, inputs × kernel) matrix, which m must divide. The pattern
+            fixes the density at n/m, which may be repeated as `density`; give no count.
+        model: The model that was scored, which tells the layers that store inputs first (transposed
+            convolutions, `Conv1D` of Hugging Face). Only rows and patterns need it, and only for
+            scores that do not come from `pruneproof.prune.scores`.
 
-    - `scores`: parameter name → floating-point tensor of the parameter's shape, without NaN; higher is kept.
-    - `density`: the kept fraction of all weights, in (0, 1].
-    - `count`: instead of the density, the number of kept weights; or, with `scope="layer"`, name → number for every
-      layer (`Masks.counts` copies the budget of another mask; 0 empties a layer).
-    - `scope`: how the count is shared among the layers.
-        - `"global"`: the highest scores of the model; a layer may become empty.
-        - `"layer"`: every layer at the same density, rounded so that the total is exact (`budget.uniform`).
-        - `"row"`: every row of the (outputs, inputs × kernel) matrix keeps the nearest whole number to its length ×
-          density; give a density, no count.
-        - `"erk"`: in proportion to the sum of a layer's dimensions, full layers dense (`budget.erk`).
-        - `"n:m"` with two numbers, as in `"2:4"`: exactly n of every m consecutive weights of each row of the
-          (outputs, inputs × kernel) matrix, which m must divide. The pattern fixes the density at n/m, which
-          may be repeated as `density`; give no count.
+    Returns:
+        `Masks` with the names and shapes of the scores.
 
-    **Returns:** `Masks` with the names and shapes of the scores.
-
-    **Raises:** `PruneproofError` for NaN, a density outside (0, 1], a count out of range, neither or both of them, or
-    a budget that leaves a layer empty under `"layer"` and `"erk"` or a row under `"row"`. Nothing is changed.
+    Raises:
+        InvalidValueError: For NaN, a density outside (0, 1], a count out of range, neither or both
+            of them, or a budget that leaves a layer empty under `"layer"` and `"erk"`, or a row
+            under `"row"`.
+        InvalidTypeError: For scores that are no floating-point tensors.
 
     Example:
         >>> import torch
@@ -68,34 +103,99 @@ def select(
                 [ True, False]])
     """
     _check_scores(scores)
-    pattern = read_pattern(scope, where=_WHERE)
+    shapes = {name: score.shape for name, score in scores.items()}
+    return make_budget("select", shapes, density, count, scope, layouts_of(scores, model)).masks(scores)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a density or a count and a scope mean for given shapes; exactly one of the last four is set.
+
+    Args:
+        where: The public function that was called, for error messages.
+        density: The kept fraction that was asked for, or that a pattern fixes.
+        layouts: How parameters form their layers' matrices, where they do not store outputs first.
+        total: How many of all weights are kept.
+        by_layer: Parameter name → how many of its weights are kept.
+        by_row: Parameter name → how many weights of each row are kept.
+        pattern: (n, m): n of every m consecutive weights of a row are kept.
+    """
+
+    where: str
+    density: float | None
+    layouts: Mapping[str, Layout]
+    total: int | None = None
+    by_layer: Mapping[str, int] | None = None
+    by_row: Mapping[str, int] | None = None
+    pattern: tuple[int, int] | None = None
+
+    def masks(self, scores: Mapping[str, Tensor]) -> Masks:
+        """Keep the highest scores within the budget."""
+        if self.pattern is not None:
+            return Masks(pattern_masks(scores, *self.pattern, where=self.where, layouts=self.layouts))
+        if self.total is not None:
+            return Masks(dict(zip(scores, top_k_masks(list(scores.values()), self.total), strict=True)))
+        if self.by_layer is not None:
+            return Masks({name: top_k_masks([score], self.by_layer[name])[0] for name, score in scores.items()})
+        return Masks({name: self._by_row(name, score.detach()) for name, score in scores.items()})
+
+    def _by_row(self, name: str, score: Tensor) -> Tensor:
+        assert self.by_row is not None
+        if not score.numel():
+            return torch.zeros_like(score, dtype=torch.bool)
+        layout = self.layouts.get(name, OUTPUTS_FIRST)
+        return layout.tensor(row_masks(layout.matrix(score), self.by_row[name]), score.shape)
+
+
+def make_budget(
+    where: str,
+    shapes: Mapping[str, torch.Size],
+    density: float | None,
+    count: Count | None,
+    scope: str,
+    layouts: Mapping[str, Layout],
+) -> Budget:
+    """Check a density or count and a scope against the shapes; the arguments are those of `select`.
+
+    Raises:
+        InvalidValueError: It cannot be kept.
+        InvalidTypeError: An argument is of another type.
+    """
+    pattern = read_pattern(scope, where=where)
     if pattern is not None:
-        require_pattern_budget(density, count, *pattern, where=_WHERE)
-        return Masks(pattern_masks(scores, *pattern, where=_WHERE))
+        require_pattern_budget(density, count, *pattern, where=where)
+        return Budget(where, pattern[0] / pattern[1], layouts, pattern=pattern)
     if scope == "row":
-        return _by_row(scores, density, count)
+        return Budget(where, density, layouts, by_row=_row_counts(where, shapes, density, count, layouts))
     if scope == "global" and not isinstance(count, Mapping):
-        total = sum(score.numel() for score in scores.values())
-        return Masks(dict(zip(scores, top_k_masks(list(scores.values()), _total(total, density, count)), strict=True)))
-    counts = _by_layer(scores, density, count, scope)
-    return Masks({name: top_k_masks([score], counts[name])[0] for name, score in scores.items()})
+        total = _total(where, sum(shape.numel() for shape in shapes.values()), density, count)
+        return Budget(where, density, layouts, total=total)
+    return Budget(where, density, layouts, by_layer=_layer_counts(where, shapes, density, count, scope))
 
 
-def _by_row(scores: Mapping[str, Tensor], density: float | None, count: int | Mapping[str, int] | None) -> Masks:
-    if density is None or count is not None:
+def plan(
+    where: str, model: nn.Module, density: float | None, scope: str, include: Patterns = (), exclude: Patterns = ()
+) -> Budget:
+    """The budget of a method, refused before any work where it must empty a layer.
+
+    Args:
+        where: The public function that was called.
+        model: The model to prune.
+        density: The kept fraction of the weights that are pruned; `None` where a pattern fixes it.
+        scope: As in `select`.
+        include: Patterns of what may be pruned, as in `prunable`.
+        exclude: Patterns of what stays dense.
+    """
+    shapes = {name: weight.shape for name, weight in find_prunable(where, model, include, exclude).items()}
+    budget = make_budget(where, shapes, density, None, scope, layouts(model))
+    full = sum(shape.numel() > 0 for shape in shapes.values())
+    if budget.total is not None and budget.total < full:
+        weights = sum(shape.numel() for shape in shapes.values())
         raise InvalidValueError(
-            f'{_WHERE}: scope "row" takes a density and no count, got density={density}, count={described(count)}. '
-            "Pass, for example, density=0.5."
+            f"{where}: density {density} keeps {budget.total} of {weights} weights, fewer than the {full} layers. "
+            f"Pass a density of at least {full / weights:.3g}."
         )
-    counts = {n: row_count(density, row_length(s), n, where=_WHERE) for n, s in scores.items() if s.numel()}
-    return Masks(
-        {
-            name: row_masks(score.detach().reshape(-1, row_length(score)), counts[name]).reshape(score.shape)
-            if score.numel()
-            else torch.zeros_like(score, dtype=torch.bool)
-            for name, score in scores.items()
-        }
-    )
+    return budget
 
 
 def row_masks(scores: Tensor, count: int) -> Tensor:
@@ -120,75 +220,78 @@ def row_masks(scores: Tensor, count: int) -> Tensor:
 
 def _check_scores(scores: Mapping[str, Tensor]) -> None:
     remedy = "pass what a function of pruneproof.prune.scores returned"
-    require_type(_WHERE, scores, Mapping, required="scores by parameter name", remedy=remedy)
+    require_type("select", scores, Mapping, required="scores by parameter name", remedy=remedy)
     for name, score in scores.items():
-        require_type(_WHERE, score, Tensor, required=f"a tensor of scores for {name}", remedy="convert it")
+        require_type("select", score, Tensor, required=f"a tensor of scores for {name}", remedy="convert it")
     if not any(score.numel() for score in scores.values()):
-        raise PruneproofError(_WHERE, required="scores", received="none", remedy="score a model with prunable weights")
+        raise InvalidValueError("select: there are no scores. Score a model with prunable weights.")
     for name, score in scores.items():
         if not score.is_floating_point() or score.dtype.itemsize == 1:  # eight bits cannot be compared in torch
-            required, received = "floating-point scores of 16 bits or more", f"{score.dtype} for {name}"
-            raise PruneproofError(_WHERE, required=required, received=received, remedy="convert them")
-        if score.numel() and bool(score.detach().aminmax().min.isnan()):
-            raise PruneproofError(
-                _WHERE,
-                required="scores without NaN",
-                received=f"NaN in {name}",
-                remedy="look for the layer that overflows",
+            raise InvalidTypeError(
+                f"select: the scores of {name} are {score.dtype}, not floating-point numbers of 16 bits or more. "
+                "Convert them."
             )
+        if score.is_meta:
+            raise InvalidTypeError(
+                f"select: the scores of {name} have no values (meta device). Load the weights first."
+            )
+        if score.numel() and bool(score.detach().aminmax().min.isnan()):
+            raise InvalidValueError(f"select: the scores of {name} contain NaN. Look for the layer that overflows.")
 
 
-def _total(total: int, density: float | None, count: int | None) -> int:
+def _row_counts(
+    where: str,
+    shapes: Mapping[str, torch.Size],
+    density: float | None,
+    count: Count | None,
+    layouts: Mapping[str, Layout],
+) -> dict[str, int]:
+    if density is None or count is not None:
+        raise InvalidValueError(
+            f'{where}: scope "row" takes a density and no count, got density={density}, count={described(count)}. '
+            "Pass, for example, density=0.5."
+        )
+    lengths = {n: layouts.get(n, OUTPUTS_FIRST).row_length(shape) for n, shape in shapes.items() if shape.numel()}
+    return {name: row_count(density, length, name, where=where) for name, length in lengths.items()}
+
+
+def _total(where: str, total: int, density: float | None, count: int | None) -> int:
     """The number of kept weights from either of the two ways to say it."""
+    if where != "select" or density is not None:
+        if count is None:
+            return kept_count(density, total, where=where)
     if (density is None) == (count is None):
-        received = "neither" if density is None else "both"
-        raise PruneproofError(_WHERE, required="density or count", received=received, remedy="give one of the two")
-    if density is not None:
-        return kept_count(density, total, where=_WHERE)
+        raise InvalidValueError(f"{where}: give density= or count=, got {'neither' if density is None else 'both'}.")
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= total:
-        raise PruneproofError(
-            _WHERE,
-            required=f"a whole number between 1 and {total}",
-            received=described(count),
-            remedy="change the count",
+        raise InvalidValueError(
+            f"{where}: the count must be a whole number between 1 and {total}, got {described(count)}. Change it."
         )
     return count
 
 
-def _by_layer(
-    scores: Mapping[str, Tensor], density: float | None, count: int | Mapping[str, int] | None, scope: str
+def _layer_counts(
+    where: str, shapes: Mapping[str, torch.Size], density: float | None, count: Count | None, scope: str
 ) -> dict[str, int]:
-    sizes = {name: score.numel() for name, score in scores.items()}
+    sizes = {name: shape.numel() for name, shape in shapes.items()}
     if isinstance(count, Mapping):
         if density is not None or scope != "layer":
-            received = f"density={density}, scope={scope!r}"
-            raise PruneproofError(
-                _WHERE,
-                required='scope="layer" alone with counts by layer',
-                received=received,
-                remedy="change the scope",
+            raise InvalidValueError(
+                f'{where}: counts by layer go with scope="layer" alone, got density={density}, scope={scope!r}. '
+                "Change the scope."
             )
-        return layer_counts(count, sizes, where=_WHERE)
+        return layer_counts(count, sizes, where=where)
     if scope not in ("layer", "erk"):
-        raise PruneproofError(
-            _WHERE,
-            required='scope "global", "layer", "row", "erk" or a pattern such as "2:4"',
-            received=scope,
-            remedy="use one",
+        raise InvalidValueError(
+            f'{where}: the scope must be "global", "layer", "row", "erk" or a pattern such as "2:4", got {scope!r}. '
+            "Use one of them."
         )
-    kept = _total(sum(sizes.values()), density, count)
-    shares = uniform(list(sizes.values()), kept) if scope == "layer" else erk([s.shape for s in scores.values()], kept)
-    counts = dict(zip(scores, shares, strict=True))
-    _refuse_empty({name: kept for name, kept in counts.items() if sizes[name]}, scope)
-    return counts
-
-
-def _refuse_empty(counts: Mapping[str, int], scope: str) -> None:
-    empty = [name for name, kept in counts.items() if kept == 0]
+    kept = _total(where, sum(sizes.values()), density, count)
+    shares = uniform(list(sizes.values()), kept) if scope == "layer" else erk(list(shapes.values()), kept)
+    counts = dict(zip(shapes, shares, strict=True))
+    empty = [name for name, kept in counts.items() if kept == 0 and sizes[name]]
     if empty:
-        raise PruneproofError(
-            _WHERE,
-            required=f"at least one weight for every layer under scope {scope!r}",
-            received=f"none for {', '.join(empty)}",
-            remedy="raise the density, or state the counts by layer",
+        raise InvalidValueError(
+            f"{where}: scope {scope!r} keeps at least one weight of every layer, but this budget leaves none for "
+            f"{', '.join(empty)}. Raise the density, or state the counts by layer."
         )
+    return counts

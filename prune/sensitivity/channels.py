@@ -5,7 +5,6 @@ the share it ever has. Channels are dropped deterministically (S2); the bound is
 After the deterministic variant of Provable Filter Pruning (Liebenwein, Baykal, Lang, Feldman, Rus).
 """
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from pruneproof.errors import PruneproofError
 from pruneproof.kernels.sensitivity.op import sensitivities
 from pruneproof.kernels.top_k import top_k_masks
+from pruneproof.prune.models.evaluation import copied
 
 from .half_rows import blocks
 from .measuring import Layer, met, pseudo_points, supported
@@ -67,7 +67,7 @@ def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
     """
     if not 0 < density <= 1:
         raise PruneproofError("pfp", required="a density in (0, 1]", received=density, remedy="pass e.g. 0.5")
-    small = copy.deepcopy(model).eval()
+    small = copied(model).eval()
     chain = _chain(small, inputs.ndim)
     kept: dict[str, Tensor] = {}
     bounds: dict[str, Tensor] = {}

@@ -9,7 +9,6 @@ per layer, one (max, ×) product for the sensitivities, about two matrix product
 per candidate for the bound. Memory: a copy of the model, its sensitivities, and blocks of 128 rows.
 """
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from pruneproof.errors import PruneproofError
 from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune.masks.masks import Masks
+from pruneproof.prune.models.evaluation import copied
 from pruneproof.prune.models.parameters import prunable
 
 from .choices import KEPT, NAMES, Choice, least_budget, least_error, pruned_rows
@@ -197,7 +197,7 @@ def sipp(
         (128, True)
     """
     _check(inputs, density, epsilon, delta, variant, stretch, generator)
-    pruned = copy.deepcopy(model).eval()
+    pruned = copied(model).eval()
     found, others = layers(pruned)
     measured = [measure(pruned, inputs, layer) for layer in found]
     share = delta / max(1, sum(layer.events for layer in measured))

@@ -23,7 +23,7 @@ from torch.nn.modules.conv import _ConvTransposeNd  # pyright: ignore[reportPriv
 from pruneproof.errors import PruneproofError
 from pruneproof.kernels import BitMask
 from pruneproof.prune.masks.masks import Masks
-from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mode, trial
+from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mode, explained
 from pruneproof.prune.models.parameters import parameters_named, prunable, unwrapped
 
 from .sparse_layers import MaskedLinear, SparseLinear
@@ -44,8 +44,7 @@ def count_positions(
 
     **Raises:** `PruneproofError` if the model does not take the inputs.
     """
-    remedy = "pass the shape of a batch of one example"
-    with trial("inspect_model", required="inputs that the model takes", remedy=remedy):
+    with explained("inspect_model", "the model", "Pass the shape of a batch of one example."):
         return _counted(model, layers, input_shape)
 
 

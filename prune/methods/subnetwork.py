@@ -20,7 +20,7 @@ from pruneproof.errors import PruneproofError, described, require_type
 from pruneproof.kernels.greedy.op import greedy_select
 from pruneproof.kernels.greedy.problem import Gram
 from pruneproof.prune.masks.enforcement import release
-from pruneproof.prune.models.evaluation import copied, trial
+from pruneproof.prune.models.evaluation import copied, explained
 
 _WHERE = "greedy_subnetwork"
 
@@ -99,7 +99,7 @@ def greedy_subnetwork(
     smaller = copied(model).eval()
     release(smaller)  # masks of the original do not fit the smaller weights
     dense = copied(smaller)
-    with trial(_WHERE, required="inputs that the model takes", remedy="pass inputs of the model's shape and dtype"):
+    with explained(_WHERE, "the model", "Pass inputs of the shape and dtype that it takes."):
         activations = dense[: positions[1]](inputs)
     if activations.ndim != 2:
         received = tuple(activations.shape)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError, described, require_type
+from pruneproof.errors import InvalidTypeError, InvalidValueError, described, require_type
 
 
 def balanced_batch(
@@ -11,16 +11,18 @@ def balanced_batch(
 ) -> tuple[Tensor, Tensor]:
     """Draw the same number of examples of each class without replacement.
 
-    **Arguments:**
+    Args:
+        inputs: (n, …).
+        labels: (n,) integer classes.
+        per_class: Examples of each class that occurs in `labels`; Frankle et al. (2021) take 10.
+        generator: The only source of randomness; it advances.
 
-    - `inputs`: (n, …).
-    - `labels`: (n,) integer classes.
-    - `per_class`: examples of each class that occurs in `labels`; Frankle et al. (2021) take 10.
-    - `generator`: the only source of randomness; it advances.
+    Returns:
+        Inputs (classes · per_class, …) and their labels, ordered by class.
 
-    **Returns:** inputs (classes · per_class, …) and their labels, ordered by class.
-
-    **Raises:** `PruneproofError` if lengths differ, there are no labels, or a class has too few examples.
+    Raises:
+        InvalidValueError: Lengths differ, there are no labels, or a class has too few examples.
+        InvalidTypeError: An argument is of another type.
 
     Example:
         >>> x, y = balanced_batch(torch.arange(8.0), torch.arange(8) % 2, 2, generator=torch.Generator())
@@ -33,16 +35,20 @@ def balanced_batch(
     for data in (inputs, labels):
         require_type(where, data, Tensor, required="tensors of inputs and labels", remedy="convert them")
     if labels.ndim != 1 or not labels.numel() or inputs.shape[:1] != labels.shape or labels.is_floating_point():
-        received = f"inputs {tuple(inputs.shape)}, labels {labels.dtype} {tuple(labels.shape)}"
-        raise PruneproofError(where, required="one integer label per input", received=received, remedy="check the data")
+        raise InvalidValueError(
+            f"balanced_batch: there must be one integer label per input, at least one, got inputs "
+            f"{tuple(inputs.shape)} and labels {labels.dtype} {tuple(labels.shape)}. Check the data."
+        )
     if isinstance(per_class, bool) or not isinstance(per_class, int):
-        required, remedy = "a whole number of examples per class", "pass e.g. 10"
-        raise PruneproofError(where, required=required, received=described(per_class), remedy=remedy)
+        raise InvalidTypeError(
+            f"balanced_batch: per_class must be a whole number, got {described(per_class)}. Pass, for example, 10."
+        )
     order = torch.randperm(len(labels), generator=generator, device=generator.device).to(labels.device)
     classes, counts = labels.unique(return_counts=True)
     if per_class < 1 or int(counts.min()) < per_class:
-        received = f"{per_class} per class, and {int(counts.min())} of class {int(classes[counts.argmin()])}"
-        remedy = "ask for fewer, or pass more data"
-        raise PruneproofError(where, required="1 to as many as each class has", received=received, remedy=remedy)
+        raise InvalidValueError(
+            f"balanced_batch: per_class must be between 1 and the size of the smallest class, got {per_class}; there "
+            f"are {int(counts.min())} of class {int(classes[counts.argmin()])}. Ask for fewer, or pass more data."
+        )
     index = torch.cat([order[labels[order] == label][:per_class] for label in classes])
     return inputs[index.to(inputs.device)], labels[index]

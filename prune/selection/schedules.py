@@ -10,15 +10,14 @@ With n steps and final density d, after step k = 1 … n:
 
 from numbers import Real
 
-from pruneproof.errors import PruneproofError, described
+from pruneproof.errors import InvalidValueError, described
 
 
 def one_shot(density: float) -> tuple[float, ...]:
     """Prune to the final density in one step.
 
-    **Arguments:**
-
-    - `density`: the final kept fraction, in (0, 1].
+    Args:
+        density: The final kept fraction, in (0, 1].
 
     Example:
         >>> one_shot(0.1)
@@ -31,10 +30,9 @@ def one_shot(density: float) -> tuple[float, ...]:
 def linear(density: float, steps: int) -> tuple[float, ...]:
     """Remove the same number of weights at every step.
 
-    **Arguments:**
-
-    - `density`: the final kept fraction, in (0, 1].
-    - `steps`: the number of densities, at least 1; the last is `density`.
+    Args:
+        density: The final kept fraction, in (0, 1].
+        steps: The number of densities, at least 1; the last is `density`.
 
     Example:
         >>> linear(0.5, 2)
@@ -47,7 +45,9 @@ def linear(density: float, steps: int) -> tuple[float, ...]:
 def exponential(density: float, steps: int) -> tuple[float, ...]:
     """Keep the same fraction of what is left at every step; SynFlow's schedule, with 100 steps.
 
-    **Arguments:** those of `linear`.
+    Args:
+        density: The final kept fraction, in (0, 1].
+        steps: The number of densities, at least 1; the last is `density`.
 
     Example:
         >>> exponential(0.25, 2)
@@ -60,7 +60,9 @@ def exponential(density: float, steps: int) -> tuple[float, ...]:
 def cubic(density: float, steps: int) -> tuple[float, ...]:
     """Remove many weights at first and few at the end (Zhu & Gupta 2018).
 
-    **Arguments:** those of `linear`.
+    Args:
+        density: The final kept fraction, in (0, 1].
+        steps: The number of densities, at least 1; the last is `density`.
 
     Example:
         >>> cubic(0.2, 2)
@@ -72,8 +74,10 @@ def cubic(density: float, steps: int) -> tuple[float, ...]:
 
 def _check(where: str, density: float, steps: int) -> None:
     if isinstance(density, bool) or not isinstance(density, Real) or not 0 < density <= 1:
-        remedy, received = "pass the kept fraction", described(density)
-        raise PruneproofError(where, required="a density in (0, 1]", received=received, remedy=remedy)
+        raise InvalidValueError(
+            f"{where}: the density must be a number in (0, 1], got {described(density)}. Pass the kept fraction."
+        )
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        remedy, received = "pass e.g. 100", described(steps)
-        raise PruneproofError(where, required="steps, a whole number >= 1", received=received, remedy=remedy)
+        raise InvalidValueError(
+            f"{where}: steps must be a whole number of at least 1, got {described(steps)}. Pass, for example, 100."
+        )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pruneproof.errors import PruneproofError
 from pruneproof.kernels.patches import convolution_patches
 from pruneproof.kernels.sensitivity.op import sensitivities
-from pruneproof.prune.models.evaluation import trial
+from pruneproof.prune.models.evaluation import explained
 from pruneproof.prune.models.parameters import prunable
 
 from .half_rows import ROWS, Block, blocks, floored
@@ -84,8 +84,7 @@ def met(model: nn.Module, inputs: Tensor, layer: Layer) -> tuple[list[Tensor], i
 
     handles = [module.register_forward_pre_hook(see) for module in layer.modules]
     try:
-        remedy = "pass inputs of the model's shape, dtype and device"
-        with torch.no_grad(), trial("sipp", required="inputs that the model takes", remedy=remedy):
+        with torch.no_grad(), explained("sipp", "the model", "Pass inputs of the shape, dtype and device it takes."):
             model(inputs.clone())
     finally:
         for handle in handles:

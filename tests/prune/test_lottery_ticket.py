@@ -176,7 +176,7 @@ def test_a_score_of_other_parameters_is_refused(model: nn.Sequential, names: lis
         ({"rewind_to": ITERATIONS}, "rewind_to < iterations"),
         ({"rewind_to": -1}, "rewind_to < iterations"),
         ({"rewind_to": True}, "whole number rewind_to"),
-        ({"model": nn.Identity()}, "a linear or convolution weight"),
+        ({"model": nn.Identity()}, "no weight of a linear, convolutional"),
     ],
 )
 def test_refuses_misuse_when_called(model: nn.Sequential, arguments: dict[str, object], message: str) -> None:

@@ -99,7 +99,7 @@ def test_schedules_that_rise_or_hold_no_number_are_refused(densities: Any) -> No
 
 def test_a_score_that_changes_its_parameters_is_refused() -> None:
     rounds = iter([{"weight": torch.rand(4, 4)}, {"bias": torch.rand(4)}])
-    with pytest.raises(PruneproofError, match=r"prune_progressively: .* other ones: weight, bias"):
+    with pytest.raises(PruneproofError, match=r"prune_progressively: .* differ in weight, bias"):
         prune_progressively(nn.Linear(4, 4), lambda m: next(rounds), [0.5, 0.25])
 
 

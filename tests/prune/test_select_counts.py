@@ -38,7 +38,7 @@ def test_global_density_is_exact(scores: dict[str, Tensor], density: float) -> N
     total = sum(score.numel() for score in scores.values())
     wanted = math.floor(Fraction(density) * total + Fraction(1, 2))
     if wanted == 0:
-        with pytest.raises(PruneproofError, match="keeps at least one"):
+        with pytest.raises(PruneproofError, match=r"keeps none of|fewer than"):
             select(scores, density=density)
         return
     masks = select(scores, density=density)
@@ -53,7 +53,7 @@ def test_layers_share_as_the_rule_says(scores: dict[str, Tensor], data: st.DataO
     shapes, sizes = [score.shape for score in scores.values()], [score.numel() for score in scores.values()]
     for scope, shares in (("layer", uniform(sizes, count)), ("erk", erk(shapes, count))):
         if 0 in shares:
-            with pytest.raises(PruneproofError, match="at least one weight for every layer"):
+            with pytest.raises(PruneproofError, match="at least one weight of every layer"):
                 select(scores, count=count, scope=scope)
             continue
         masks = select(scores, count=count, scope=scope)
@@ -165,7 +165,7 @@ def test_patterns_keep_n_of_every_m(n: int, rows: int, groups: int, seed: int) -
 
 
 def test_a_pattern_group_stays_in_its_row() -> None:
-    with pytest.raises(PruneproofError, match="6 weights per row in w"):
+    with pytest.raises(PruneproofError, match="each output of w has 6 weights"):
         select({"w": torch.ones(2, 6)}, scope="2:4")
     assert select({"w": torch.ones(6, 2, 2)}, scope="1:4")["w"].sum() == 6
     assert select({"w": torch.ones(8)}, scope="3:8").count == 3
@@ -183,7 +183,7 @@ def test_refuses_a_pattern_that_is_none(scope: str) -> None:
     "budget", [{"density": 0.25}, {"count": 16}, {"density": 0.5, "count": 16}, {"density": "0.5"}]
 )
 def test_a_pattern_fixes_the_density(budget: dict[str, float]) -> None:
-    with pytest.raises(PruneproofError, match=r"no density but n/m = 2/4 = 0\.5"):
+    with pytest.raises(PruneproofError, match=r"fixes the density at 2/4 = 0\.5"):
         select({"w": torch.ones(4, 8)}, scope="2:4", **budget)  # pyright: ignore[reportArgumentType]
 
 
@@ -198,22 +198,22 @@ def test_every_method_takes_a_pattern_without_a_density() -> None:
     net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4))
     assert magnitude(net, scope="2:4") == magnitude(net, scope="2:4", density=0.5) == select(raw(net), scope="2:4")
     assert synflow(net, (1, 4), scope="1:4", iterations=1).count == 16
-    with pytest.raises(PruneproofError, match="magnitude: needs no count, and no density but n/m"):
+    with pytest.raises(PruneproofError, match=r"magnitude: scope .* fixes the density"):
         magnitude(net, scope="2:4", density=0.4)
-    with pytest.raises(PruneproofError, match="iterations=1 with a pattern"):
+    with pytest.raises(PruneproofError, match="takes iterations=1"):
         synflow(net, (1, 4), scope="2:4")
-    with pytest.raises(PruneproofError, match=r"received None \(NoneType\)"):
+    with pytest.raises(PruneproofError, match=r"got None \(NoneType\)"):
         magnitude(net)
 
 
 @pytest.mark.parametrize(
     ("refused", "message"),
     [
-        (lambda call: call(torch.nn.Linear(2, 2), count=1), "scores by parameter name; received Linear"),
-        (lambda call: call({"a": [1.0]}, count=1), r"a tensor of scores for a; received \[1.0\] \(list\)"),
-        (lambda call: call({"a": torch.ones(2)}, count="1"), r"received '1' \(str\)"),
-        (lambda call: call({"a": torch.ones(2)}, density="0.1"), r"received '0.1' \(str\)"),
-        (lambda call: call({"a": torch.ones(2)}, density=0.5, scope=None), r'"global".*received None \(NoneType\)'),
+        (lambda call: call(torch.nn.Linear(2, 2), count=1), "scores by parameter name, got Linear"),
+        (lambda call: call({"a": [1.0]}, count=1), r"a tensor of scores for a, got \[1.0\] \(list\)"),
+        (lambda call: call({"a": torch.ones(2)}, count="1"), r"got '1' \(str\)"),
+        (lambda call: call({"a": torch.ones(2)}, density="0.1"), r"got '0.1' \(str\)"),
+        (lambda call: call({"a": torch.ones(2)}, density=0.5, scope=None), "must be a string, got None"),
     ],
 )
 def test_a_wrong_type_is_named(refused: Callable[[Any], object], message: str) -> None:
@@ -238,13 +238,13 @@ def test_refuses_a_count_out_of_range(count: object, scope: str) -> None:
 @pytest.mark.parametrize(
     ("count", "message"),
     [
-        ({"a": 1}, "one count for each"),
-        ({"a": 1, "b": 1, "c": 1}, "one count for each"),
-        ({"a": 5, "b": 1}, "between 0 and 4 for a"),
-        ({"a": -1, "b": 1}, "between 0 and 4 for a"),
-        ({"a": 1.0, "b": 1}, "between 0 and 4 for a"),
-        ({"a": True, "b": 1}, "between 0 and 4 for a"),
-        ({"a": 0, "b": 0}, "at least one weight kept"),
+        ({"a": 1}, "counts by layer are needed for"),
+        ({"a": 1, "b": 1, "c": 1}, "counts by layer are needed for"),
+        ({"a": 5, "b": 1}, "count of a must be .*between 0 and 4"),
+        ({"a": -1, "b": 1}, "count of a must be .*between 0 and 4"),
+        ({"a": 1.0, "b": 1}, "count of a must be .*between 0 and 4"),
+        ({"a": True, "b": 1}, "count of a must be .*between 0 and 4"),
+        ({"a": 0, "b": 0}, "all counts are 0"),
     ],
 )
 def test_refuses_layer_counts_that_do_not_fit(count: dict[str, int], message: str) -> None:
@@ -256,7 +256,7 @@ def test_refuses_layer_counts_that_do_not_fit(count: dict[str, int], message: st
     "arguments", [{"scope": "global"}, {"scope": "erk"}, {"scope": "rows"}, {"scope": "layer", "density": 0.5}]
 )
 def test_counts_by_layer_need_the_layer_scope_alone(arguments: dict[str, str]) -> None:
-    with pytest.raises(PruneproofError, match="alone with counts by layer"):
+    with pytest.raises(PruneproofError, match="counts by layer go with"):
         select({"w": torch.ones(4)}, count={"w": 2}, **arguments)  # pyright: ignore[reportArgumentType]
 
 
@@ -271,8 +271,8 @@ def test_refuses_both_and_neither() -> None:
 def test_refuses_scores_that_are_not_numbers(scope: str) -> None:
     budget = {} if scope == "1:2" else {"count": 1}
     for bad, message in [
-        (torch.tensor([1.0, math.nan]), "NaN in w"),
-        (torch.ones(2, dtype=torch.int32), "int32 for w"),
+        (torch.tensor([1.0, math.nan]), "scores of w contain NaN"),
+        (torch.ones(2, dtype=torch.int32), "scores of w are torch.int32"),
     ]:
         with pytest.raises(PruneproofError, match=message):
             select({"v": torch.ones(2), "w": bad}, scope=scope, **budget)  # pyright: ignore[reportArgumentType]
@@ -280,9 +280,9 @@ def test_refuses_scores_that_are_not_numbers(scope: str) -> None:
 
 def test_refuses_no_scores_and_unknown_scopes() -> None:
     for nothing in ({}, {"w": torch.empty(0)}):
-        with pytest.raises(PruneproofError, match="needs scores; received none"):
+        with pytest.raises(PruneproofError, match="there are no scores"):
             select(nothing, density=0.5)
-    with pytest.raises(PruneproofError, match="received rows"):
+    with pytest.raises(PruneproofError, match="got 'rows'"):
         select({"w": torch.ones(4)}, density=0.5, scope="rows")
 
 

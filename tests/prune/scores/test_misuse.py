@@ -1,5 +1,6 @@
 """Bad input is refused with a remedy, and the model is untouched."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -34,34 +35,60 @@ class Boxed(nn.Module):
 
 
 MISUSE: dict[str, tuple[Callable[[], nn.Module], Any, Any, str]] = {
-    "per-example loss": (network, lambda o, y: cross_entropy(o, y, reduction="none"), (X, Y), "scalar loss.*reduce it"),
-    "loss that is a number": (network, lambda o, y: 1.0, (X, Y), "scalar loss"),
-    "constant loss": (network, lambda o, y: torch.tensor(1.0), (X, Y), "differentiable loss"),
-    "detached loss": (network, lambda o, y: cross_entropy(o.detach(), y), (X, Y), "differentiable loss"),
-    "argmax loss": (network, lambda o, y: (o.argmax(1) == y).float().mean(), (X, Y), "differentiable loss"),
-    "NaN loss": (network, lambda o, y: cross_entropy(o, y) * float("nan"), (X, Y), "finite loss"),
-    "infinite input": (network, cross_entropy, (X / 0, Y), "finite loss"),
-    "double inputs": (network, cross_entropy, (X.double(), Y), "inputs that the model takes.*dtype"),
-    "a feature too few": (network, cross_entropy, (X[:, :3], Y), "inputs that the model takes"),
-    "a class too many": (network, cross_entropy, (X, Y + 1), "targets that the loss takes"),
-    "a target too few": (network, cross_entropy, (X, Y[1:]), "targets that the loss takes"),
-    "no loss": (network, None, (X, Y), "callable loss"),
-    "missing class": (network, cross_entropy, (X[Y != 1], Y[Y != 1]), r"without class 1.*balanced_batch"),
+    "per-example loss": (
+        network,
+        lambda o, y: cross_entropy(o, y, reduction="none"),
+        (X, Y),
+        "loss must be a scalar.*Reduce it",
+    ),
+    "loss that is a number": (network, lambda o, y: 1.0, (X, Y), "loss must be a scalar"),
+    "constant loss": (network, lambda o, y: torch.tensor(1.0), (X, Y), "cannot be differentiated"),
+    "detached loss": (network, lambda o, y: cross_entropy(o.detach(), y), (X, Y), "cannot be differentiated"),
+    "argmax loss": (network, lambda o, y: (o.argmax(1) == y).float().mean(), (X, Y), "cannot be differentiated"),
+    "NaN loss": (network, lambda o, y: cross_entropy(o, y) * float("nan"), (X, Y), "loss must be finite"),
+    "infinite input": (network, cross_entropy, (X / 0, Y), "loss must be finite"),
+    "no loss": (network, None, (X, Y), "loss must be a function"),
     "loss that is a class": (network, nn.CrossEntropyLoss, (X, Y), "not a class.*an instance of CrossEntropyLoss"),
-    "batch as loss": (network, (X, Y), cross_entropy, "callable loss.*received tuple;"),
-    "empty batch": (network, cross_entropy, (X[:0], Y[:0]), r"at least one example; received inputs of shape \(0, 4\)"),
-    "empty named batch": (network, cross_entropy, ({"input": X[:0]}, Y[:0]), "at least one example"),
-    "no pair": (network, cross_entropy, X, r"pass the pair \(inputs, targets\)"),
-    "dictionary": (lambda: Boxed(lambda o: {"logits": o}), cross_entropy, (X, Y), "readout="),
-    "tuple": (lambda: Boxed(lambda o: (o, o)), cross_entropy, (X, Y), "readout="),
+    "batch as loss": (network, (X, Y), cross_entropy, "loss must be a function.*got tuple"),
+    "empty batch": (network, cross_entropy, (X[:0], Y[:0]), r"no example: its inputs have shape \(0, 4\)"),
+    "empty named batch": (network, cross_entropy, ({"input": X[:0]}, Y[:0]), "has no example"),
+    "no pair": (network, cross_entropy, X, r"must be the pair \(inputs, targets\)"),
     "several devices": (
         lambda: nn.Sequential(network(), nn.Linear(3, 3, device="meta")),
         cross_entropy,
         (X, Y),
-        "one device",
+        "meta device",
     ),
-    "nothing to prune": (lambda: nn.BatchNorm1d(4), cross_entropy, (X, Y), "linear or convolution weight"),
+    "nothing to prune": (lambda: nn.BatchNorm1d(4), cross_entropy, (X, Y), "no weight of a linear, convolutional"),
 }
+
+
+OWN_ERRORS: dict[str, tuple[Callable[[], nn.Module], Any, type[Exception], str]] = {
+    "double inputs": (network, (X.double(), Y), RuntimeError, "by the model, called by {}. Pass inputs of the shape"),
+    "a feature too few": (network, (X[:, :3], Y), RuntimeError, "by the model, called by {}. Pass inputs of the shape"),
+    "a class too many": (network, (X, Y + 1), IndexError, "by the loss, called by {}. Pass one valid target"),
+    "a target too few": (network, (X, Y[1:]), ValueError, "by the loss, called by {}. Pass one valid target"),
+    "dictionary": (lambda: Boxed(lambda o: {"logits": o}), (X, Y), TypeError, "by the loss, called by {}.*readout="),
+    "tuple": (lambda: Boxed(lambda o: (o, o)), (X, Y), TypeError, "by the loss, called by {}.*readout="),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("case", OWN_ERRORS)
+def test_what_the_model_or_the_loss_raises_reaches_the_user_with_a_note(method: str, case: str) -> None:
+    build, batch, kind, note = OWN_ERRORS[case]
+    with pytest.raises(kind) as caught:
+        METHODS[method](build(), cross_entropy, batch, temperature=1.0)
+    assert not isinstance(caught.value, PruneproofError)
+    assert re.search(note.format(method), caught.value.__notes__[0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_may_lack_a_class(method: str) -> None:
+    """Of a thousand classes, no batch of usual size has an example of each."""
+    some = Y != 1
+    result = METHODS[method](network(), cross_entropy, (X[some], Y[some]), batch_norm="running")
+    assert all(bool(score.isfinite().all()) for score in result.values())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -73,7 +100,7 @@ def test_misuse_of_a_score(method: str, case: str) -> None:
     before = [tensor.clone() for tensor in model.state_dict().values()]
     with pytest.raises(PruneproofError, match=message) as caught:
         METHODS[method](model, loss, batch)
-    assert str(caught.value).startswith(("prunable:", f"{method}:"))
+    assert str(caught.value).startswith(f"{method}:")
     assert modes == [module.training for module in model.modules()]
     same = [a.is_meta or torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True)]
     assert all(same) and all(parameter.grad is None for parameter in model.parameters())
@@ -82,12 +109,12 @@ def test_misuse_of_a_score(method: str, case: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature > 0"),
-        ({"batch_norm": "eval"}, "batch_norm 'batch' or 'running'"),
-        ({"temperature": "2"}, r"temperature > 0; received '2' \(str\)"),
-        ({"chunk": 0}, "chunk >= 1"),
-        ({"chunk": 2.5}, "chunk >= 1; received 2.5"),
-        ({"chunk": "2"}, "chunk >= 1"),
+        ({"temperature": 0.0}, "temperature must be a number above 0"),
+        ({"batch_norm": "eval"}, "batch_norm must be 'batch' or 'running'"),
+        ({"temperature": "2"}, r"temperature must be .*got '2' \(str\)"),
+        ({"chunk": 0}, "chunk must be a whole number"),
+        ({"chunk": 2.5}, "chunk must be a whole number.*got 2.5"),
+        ({"chunk": "2"}, "chunk must be a whole number"),
     ],
 )
 def test_misuse_of_an_option(options: dict[str, Any], message: str) -> None:
@@ -101,7 +128,7 @@ def test_weights_that_are_no_real_numbers(dtype: torch.dtype) -> None:
     net = nn.Sequential(nn.Linear(4, 3))
     net[0].weight = nn.Parameter(torch.ones(3, 4, dtype=dtype), requires_grad=False)
     for name, method in METHODS.items():
-        with pytest.raises(PruneproofError, match=rf"{name}: .* real .*received 0\.weight of {dtype}"):
+        with pytest.raises(PruneproofError, match=rf"{name}: 0\.weight holds {str(dtype)[6:]}, not real"):
             method(net, cross_entropy, (X, Y))
 
 
@@ -113,20 +140,20 @@ def test_derivatives_are_not_to_be_had_in_inference_mode() -> None:
     ]
     with torch.inference_mode():
         for call in calls:
-            with pytest.raises(PruneproofError, match=r"needs derivatives; received torch\.inference_mode\(\)"):
+            with pytest.raises(PruneproofError, match=r"derivatives cannot be taken inside torch\.inference_mode\(\)"):
                 call()
 
 
 def test_synflow_and_wanda_need_a_tensor_and_a_call() -> None:
     with pytest.raises(PruneproofError, match="readout="):
         scores.synflow(Boxed(lambda o: {"logits": o}), (1, 4))
-    with pytest.raises(PruneproofError, match="one device"):
+    with pytest.raises(PruneproofError, match="meta device"):
         scores.synflow(nn.Sequential(network(), nn.Linear(3, 3, device="meta")), (1, 4))
-    with pytest.raises(PruneproofError, match="one device"):
+    with pytest.raises(PruneproofError, match="meta device"):
         scores.wanda(nn.Sequential(network(), nn.Linear(3, 3, device="meta")), X)
     unused = nn.ModuleDict({"a": nn.Linear(4, 3)})
     unused.forward = lambda x: x  # pyright: ignore[reportAttributeAccessIssue]
-    with pytest.raises(PruneproofError, match=r"no input for a\.weight"):
+    with pytest.raises(PruneproofError, match=r"does not call the layers of a\.weight"):
         scores.wanda(unused, X)
 
 
@@ -152,36 +179,39 @@ def test_a_density_that_must_empty_a_layer_is_refused_before_work(density: float
         else:
             with pytest.raises(PruneproofError):
                 call()
-    assert len(calls) == (2 if density == 0.05 else 0)
+    assert len(calls) == (5 if density == 0.05 else 0)  # GraSP: gradient and product of two halves
 
 
 def test_one_weight_for_two_layers_is_refused() -> None:
-    with pytest.raises(PruneproofError, match=r"one weight for each of 2 layers.*at least 0\.0571"):
+    with pytest.raises(PruneproofError, match=r"fewer than the 2 layers.*at least 0\.0571"):
         prune.magnitude(network(), density=0.03)
 
 
-@pytest.mark.parametrize("shape", [(1, 5), (-1, 4), (4, 4, 4)])
+@pytest.mark.parametrize("shape", [(1, 5), (4, 4, 5)])
 def test_synflow_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(PruneproofError, match="shape of a batch of one example"):
+    with pytest.raises(RuntimeError) as caught:
         scores.synflow(network(), shape)
+    assert "called by synflow. Pass the shape of a batch" in caught.value.__notes__[0]
 
 
-@pytest.mark.parametrize("inputs", [5, (1, "a"), [1.0, 4.0]])
+@pytest.mark.parametrize("inputs", [5, [1.0, 4.0], (-1, 4)])
 def test_synflow_of_what_is_no_shape(inputs: Any) -> None:
-    with pytest.raises(PruneproofError, match="inputs that the model takes"):
+    with pytest.raises(PruneproofError, match=r"synflow: (the inputs must be a shape|sizes must not be negative)"):
         scores.synflow(network(), inputs)
 
 
 @pytest.mark.parametrize("inputs", [X.double(), X[:, :3]])
 def test_other_methods_on_wrong_inputs(inputs: Tensor) -> None:
     net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
-    for call in (
-        lambda: prune.greedy_subnetwork(net, inputs, steps=2),
-        lambda: prune.sipp(net, inputs, density=0.5, generator=torch.Generator()),
-        lambda: prune.inspect_model(net, input_shape=inputs),
-    ):
-        with pytest.raises(PruneproofError, match="inputs that the model takes"):
+    calls: dict[str, Callable[[], object]] = {
+        "greedy_subnetwork": lambda: prune.greedy_subnetwork(net, inputs, steps=2),
+        "sipp": lambda: prune.sipp(net, inputs, density=0.5, generator=torch.Generator()),
+        "inspect_model": lambda: prune.inspect_model(net, input_shape=inputs),
+    }
+    for name, call in calls.items():
+        with pytest.raises(RuntimeError) as caught:
             call()
+        assert f"called by {name}. Pass" in caught.value.__notes__[0]
 
 
 def test_a_model_pruned_by_torch_is_told_how_to_go_on() -> None:
@@ -194,7 +224,7 @@ def test_a_model_pruned_by_torch_is_told_how_to_go_on() -> None:
         lambda: prune.to_torch_prune(net, masks),
         lambda: prune.magnitude(net, density=0.5),
     ):
-        with pytest.raises(PruneproofError, match="call make_permanent first"):
+        with pytest.raises(PruneproofError, match="Call make_permanent first"):
             call()
     assert prune.magnitude(prune.make_permanent(net), density=0.5) == masks
 
@@ -205,19 +235,18 @@ def test_a_layer_pruned_by_torch_is_not_passed_over_for_the_others() -> None:
     prune.to_torch_prune(net, masks)
     for call in (
         lambda: prune.prunable(net),
-        lambda: prune.inspect_model(net),
         lambda: scores.synflow(net, (1, 4)),
         lambda: scores.snip(net, cross_entropy, (X, Y)),
     ):
-        with pytest.raises(PruneproofError, match=r"received 0\.weight_orig, left by torch.*call make_permanent first"):
+        with pytest.raises(PruneproofError, match=r"0\.weight is computed by torch.*Call make_permanent first"):
             call()
 
 
 def test_a_mask_for_another_model() -> None:
     masks = Masks({"other.weight": torch.ones(2, 2, dtype=torch.bool)})
-    with pytest.raises(PruneproofError, match="make the masks from this model"):
+    with pytest.raises(PruneproofError, match="Make the masks from this model"):
         masks.apply_(network())
-    with pytest.raises(PruneproofError, match="make the masks from this model"):
+    with pytest.raises(PruneproofError, match="Make the masks from this model"):
         prune.to_torch_prune(network(), masks)
 
 
@@ -229,9 +258,9 @@ def test_a_state_dict_is_no_model_and_a_seed_no_generator() -> None:
         lambda: scores.snip(state, cross_entropy, (X, Y)),
     ]
     for call in calls:
-        with pytest.raises(PruneproofError, match=r"a model .*; received OrderedDict"):
+        with pytest.raises(PruneproofError, match=r"the model must be .*got OrderedDict"):
             call()
     seed: Any = 0
     for call in (lambda: scores.random(network(), seed), lambda: prune.random(network(), density=0.5, generator=seed)):
-        with pytest.raises(PruneproofError, match=r"received 0; pass torch.Generator\(\).manual_seed"):
+        with pytest.raises(PruneproofError, match=r"got 0. Pass torch.Generator\(\).manual_seed"):
             call()

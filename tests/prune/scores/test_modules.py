@@ -123,7 +123,7 @@ def test_attention_of_torch_has_scores_but_no_module_inputs() -> None:
     x = torch.randn(5, 4, 8)
     result = scores.snip(layer, lambda o, t: (o**2).mean(), (x, None))
     assert {"self_attn.in_proj_weight", "self_attn.out_proj.weight", "linear1.weight"} <= set(result)
-    with pytest.raises(ValueError, match=r"no input for self_attn\.in_proj_weight"):
+    with pytest.raises(NotImplementedError, match=r"does not call the layers of self_attn\.in_proj_weight"):
         scores.wanda(layer, x)
 
 

@@ -92,7 +92,7 @@ def test_a_hopeless_flow_is_refused() -> None:
     with torch.no_grad():
         for weight in net.parameters():
             weight.fill_(1e30)
-    with pytest.raises(PruneproofError, match="rescale the weights"):
+    with pytest.raises(PruneproofError, match="Rescale the weights"):
         scores.synflow(net, (1, 1))
 
 

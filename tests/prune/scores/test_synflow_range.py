@@ -39,7 +39,7 @@ def test_a_flow_that_leaves_a_double_half_way_keeps_every_layer(exponents: list[
     [[-100] * 40, [-100] * 40 + [100] * 40, [100] * 40 + [-100] * 40, [-1000, 1000] * 2 + [-1000] * 4 + [1000] * 4],
 )
 def test_a_flow_that_no_scale_brings_back_is_refused(exponents: list[float]) -> None:
-    with pytest.raises(PruneproofError, match="rescale the weights"):
+    with pytest.raises(PruneproofError, match="Rescale the weights"):
         scores.synflow(chain(exponents), (1, 2))
 
 
@@ -77,5 +77,5 @@ def test_a_layer_that_carries_no_flow_scores_zero_and_the_others_as_without_it()
 def test_weights_that_are_no_real_numbers_are_refused(dtype: torch.dtype) -> None:
     net = nn.Linear(2, 2)
     net.weight = nn.Parameter(torch.ones(2, 2, dtype=dtype), requires_grad=False)
-    with pytest.raises(PruneproofError, match=f"synflow: needs weights that are real .*received weight of {dtype}"):
+    with pytest.raises(PruneproofError, match=f"synflow: weight holds {str(dtype)[6:]}, not real"):
         scores.synflow(net, (1, 2))

@@ -43,5 +43,5 @@ def test_misuse() -> None:
     with torch.inference_mode(), pytest.raises(PruneproofError, match=r"wanda: .*inference_mode"):
         scores.wanda(nn.Linear(2, 1), torch.ones(1, 2))
     net = nn.Linear(2, 1, dtype=torch.complex64)
-    with pytest.raises(PruneproofError, match="wanda: needs weights that are real"):
+    with pytest.raises(PruneproofError, match=r"wanda: weight holds .*, not real"):
         scores.wanda(net, torch.ones(1, 2, dtype=torch.complex64))

@@ -113,7 +113,7 @@ def test_synflow_stays_connected_where_magnitude_is_cut() -> None:
 
 
 def test_masks_of_another_model_are_refused() -> None:
-    with pytest.raises(PruneproofError, match="Make the masks from this model"):
+    with pytest.raises(PruneproofError, match="ake the masks from this model"):
         connectivity(network(), Masks({"7.weight": torch.ones(2, 2, dtype=torch.bool)}), (1, 4))
 
 

@@ -78,7 +78,7 @@ def test_the_model_is_unchanged_and_others_are_refused() -> None:
     before = copy.deepcopy(net.state_dict())
     sparsify(net, masks(), format="bits")
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
-    with pytest.raises(PruneproofError, match="Make the masks from this model"):
+    with pytest.raises(PruneproofError, match="ake the masks from this model"):
         sparsify(net, Masks({"7.weight": torch.ones(2, 2, dtype=torch.bool)}))
     with pytest.raises(PruneproofError, match="a format in"):
         sparsify(net, masks(), format="zip")

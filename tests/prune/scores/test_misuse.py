@@ -244,9 +244,9 @@ def test_a_layer_pruned_by_torch_is_not_passed_over_for_the_others() -> None:
 
 def test_a_mask_for_another_model() -> None:
     masks = Masks({"other.weight": torch.ones(2, 2, dtype=torch.bool)})
-    with pytest.raises(PruneproofError, match="Make the masks from this model"):
+    with pytest.raises(PruneproofError, match="ake the masks from this model"):
         masks.apply_(network())
-    with pytest.raises(PruneproofError, match="Make the masks from this model"):
+    with pytest.raises(PruneproofError, match="ake the masks from this model"):
         prune.to_torch_prune(network(), masks)
 
 

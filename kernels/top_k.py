@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pruneproof.errors import PruneproofError, described
 
+from .autocast import without_autocast
 from .backend import require_tensors
 from .batching import map_over_slices
 
@@ -54,6 +55,7 @@ def top_k_masks(tensors: Sequence[Tensor], k: int) -> list[Tensor]:
 
 
 @torch.library.custom_op("pruneproof::top_k_masks", mutates_args=())
+@without_autocast
 def select_top_k(tensors: list[Tensor], k: int) -> list[Tensor]:
     """The operation behind `top_k_masks`; values are checked here, where a compiled graph has them too."""
     for tensor in tensors:

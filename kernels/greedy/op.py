@@ -22,8 +22,10 @@ import torch
 from torch import Tensor
 
 from pruneproof.errors import PruneproofError, described
+from pruneproof.kernels.autocast import without_autocast
 from pruneproof.kernels.backend import Choice, choose
 from pruneproof.kernels.batching import map_over_slices
+from pruneproof.kernels.differentiation import refuse_derivatives
 
 from .problem import Gram, require_finite_gram, require_gram_layout, require_layout, require_summable
 from .reference import naive_average, naive_corrective, naive_line_search
@@ -71,6 +73,7 @@ NAIVE = {"average": naive_average, "line_search": naive_line_search, "corrective
 
 
 @torch.library.custom_op("pruneproof::greedy_select", mutates_args=())
+@without_autocast
 def select_from_features(
     features: Tensor, target: Tensor, steps: int, rule: str, replacement: bool, method: str
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,6 +91,7 @@ def select_from_features(
 
 
 @torch.library.custom_op("pruneproof::greedy_select_grams", mutates_args=())
+@without_autocast
 def select_from_grams(
     matrices: list[Tensor], correlations: list[Tensor], energies: list[float], steps: int, rule: str, replacement: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -205,7 +209,9 @@ def greedy_select(
     require_selectable(_WHERE, problem, steps, rule, replacement)
     if isinstance(problem, Gram):
         gram = [problem.matrix], [problem.correlation], [problem.energy]
+        refuse_derivatives(_WHERE, problem.matrix, problem.correlation)
         return Selection(*(row[0] for row in select_from_grams(*gram, steps, rule, replacement)))
+    refuse_derivatives(_WHERE, *problem)
     return Selection(*select_from_features(*problem, steps, rule, replacement, method))
 
 

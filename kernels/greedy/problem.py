@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pruneproof.errors import PruneproofError
+from pruneproof.kernels.autocast import without_autocast
 from pruneproof.kernels.backend import FLOATS
 
 _ROWS = 128  # rows of G formed at a time: the working memory is this many rows, and half of the products are saved
@@ -114,6 +115,7 @@ class Gram:
         return gram
 
     @torch.no_grad()
+    @without_autocast
     def update(self, features: Tensor, target: Tensor) -> None:
         """Add a batch of points: G += ΦΦᵀ, b += Φy, ‖y‖² += ‖y_batch‖².
 
@@ -137,6 +139,7 @@ class Gram:
         self._count(y, phi.shape[1])
 
     @torch.no_grad()
+    @without_autocast
     def update_rank_one(self, hidden: Tensor, outgoing: Tensor, target: Tensor) -> None:
         """Add a batch of points seen by rank-one neurons: G += (HHᵀ) ∘ (VVᵀ), b += rowsum((HY) ∘ V).
 

@@ -1,33 +1,33 @@
-"""How a masked linear map would run: reference, fused kernel, fused kernel with a skip list, or mask once and multiply.
+"""y = x (W∘M)ᵀ + b for a packed mask M, differentiable, with exact zeros where M is off. See README.md.
 
-The thresholds are data (`measured.json`), one row per GPU name; `default` is a prediction from the roofline and
-says so in the reason.
-
-`pruneproof::masked_linear` and its two derivative operations, closed under differentiation.
-
-With F(x, W) = x(W∘M)ᵀ, B(dy, W) = dy(W∘M), D(dy, x) = (dyᵀx)∘M, each is linear in either argument and
-    ∂F = (B, D),   ∂B(·; g) = (F(g, W), D(dy, g)),   ∂D(·; G) = (F(x, G), B(dy, G)),
-so autograd of any order stays within the three. Only x, W and the packed bits are saved: the masked copy of W that the
-library product needs lives for the duration of one call.
-
-y = x (W∘M)ᵀ + b for a packed mask M, differentiable, with exact zeros where M is off. See masked.md.
+On the CPU this is one selection W∘M and torch's own product, so that every transform of torch sees
+through it. On a GPU it is `pruneproof::masked_linear` and its two derivative operations, closed under
+differentiation. With F(x, W) = x(W∘M)ᵀ, B(dy, W) = dy(W∘M), D(dy, x) = (dyᵀx)∘M, each is linear in
+either argument and
+    ∂F = (B, D),   ∂B(·; g) = (F(g, W), D(dy, g)),   ∂D(·; G) = (F(x, G), B(dy, G)).
 """
 
+import os
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidTypeError, InvalidValueError
+from pruneproof.kernels.autocast import autocast_dtype, cast_like_linear
 from pruneproof.kernels.backend import FLOATS, Choice, choose, require_tensors
 from pruneproof.kernels.bits import BitMask, pack_words
+from pruneproof.kernels.differentiation import transformable
 from pruneproof.kernels.measured import thresholds
 
 from . import reference
 from .launch import skip_list
 
 OP = "masked_linear"
+PRECISIONS = ("ieee", "tf32", "tf32x3")
+DEBUG = "PRUNEPROOF_DEBUG"  # set to 1 to check what `weight_is_masked` claims
 
 
 def plan_masked(op: str, weight: Tensor, tokens: int, tiles: Tensor | None) -> Choice:
@@ -113,76 +113,108 @@ def _(dy: Tensor, x: Tensor, words: Tensor, precision: str, masked: bool) -> Ten
     return x.new_empty(dy.shape[1], x.shape[1])
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, weight, words, bias, _, _, ctx.precision, ctx.mask_grad = inputs
-    ctx.biased = bias is not None
-    ctx.save_for_backward(x, weight, words)
-
-
-def _forward_derivative(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    x, weight, words = ctx.saved_tensors
-    dx = masked_input_gradient(dy, weight, words, ctx.precision) if ctx.needs_input_grad[0] else None
-    dw = masked_weight_gradient(dy, x, words, ctx.precision, ctx.mask_grad) if ctx.needs_input_grad[1] else None
-    return dx, dw, None, dy.sum(0) if ctx.biased else None, None, None, None, None
-
-
-def _save_input_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    dy, weight, words, ctx.precision = inputs
-    ctx.save_for_backward(dy, weight, words)
-
-
-def _input_gradient_derivative(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    dy, weight, words = ctx.saved_tensors
-    first = masked_forward(g, weight, words, None, None, None, ctx.precision, True)
-    return first, masked_weight_gradient(dy, g, words, ctx.precision, True), None, None
-
-
-def _save_weight_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    dy, x, words, ctx.precision, ctx.masked = inputs
-    ctx.save_for_backward(dy, x, words)
-
-
-def _weight_gradient_derivative(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    dy, x, words = ctx.saved_tensors
-    if not ctx.masked:
-        return x @ g.mT, dy @ g, None, None, None
-    first = masked_forward(x, g, words, None, None, None, ctx.precision, True)
-    return first, masked_input_gradient(dy, g, words, ctx.precision), None, None, None
-
-
-masked_forward.register_autograd(_forward_derivative, setup_context=_save)
-masked_input_gradient.register_autograd(_input_gradient_derivative, setup_context=_save_input_gradient)
-masked_weight_gradient.register_autograd(_weight_gradient_derivative, setup_context=_save_weight_gradient)
-
-
 def _leading(values: tuple[Any, ...], dims: tuple[Any, ...]) -> list[Any]:
     """Move each mapped dimension to the front; unmapped tensors broadcast."""
     return [v if d is None else v.movedim(d, 0) for v, d in zip(values, dims, strict=True)]
 
 
-@masked_forward.register_vmap
-def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
+def _batched(result: Tensor, size: int) -> tuple[Tensor, int]:
+    return (result if result.dim() == 3 else result.expand(size, *result.shape)), 0
+
+
+def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> tuple[Tensor, ...]:
+    x, weight, words, bias, _, _, ctx.precision, ctx.mask_grad = inputs
+    ctx.biased = bias is not None
+    return x, weight, words
+
+
+def _forward_backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight, words = ctx.saved_tensors
+    dx = _input_gradient(dy, weight, words, ctx.precision) if ctx.needs_input_grad[0] else None
+    dw = _weight_gradient(dy, x, words, ctx.precision, ctx.mask_grad) if ctx.needs_input_grad[1] else None
+    return dx, dw, None, dy.sum(0) if ctx.biased else None, None, None, None, None
+
+
+def _forward_jvp(ctx: Any, dx: Tensor | None, dw: Tensor | None, _: None, db: Tensor | None, *__: None) -> Tensor:
+    x, weight, words = ctx.saved_tensors
+    parts = [] if dx is None else [_forward(dx, weight, words, None, None, None, ctx.precision, True)]
+    if dw is not None:
+        masked = ctx.mask_grad
+        parts += [_forward(x, dw, words, None, None, None, ctx.precision, True) if masked else x @ dw.mT]
+    parts += [] if db is None else [db.expand(x.shape[0], -1)]
+    return sum(parts[1:], parts[0])
+
+
+def _forward_vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
     x, weight, words, bias, *_ = _leading(args, in_dims)
-    return _batched(reference.forward(x, weight, words, bias), info.batch_size), 0
+    return _batched(reference.forward(x, weight, words, bias), info.batch_size)
 
 
-@masked_input_gradient.register_vmap
-def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
+def _save_input_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> tuple[Tensor, ...]:
+    dy, weight, words, ctx.precision = inputs
+    return dy, weight, words
+
+
+def _input_gradient_backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    dy, weight, words = ctx.saved_tensors
+    first = _forward(g, weight, words, None, None, None, ctx.precision, True)
+    return first, _weight_gradient(dy, g, words, ctx.precision, True), None, None
+
+
+def _input_gradient_jvp(ctx: Any, ddy: Tensor | None, dw: Tensor | None, *_: None) -> Tensor:
+    dy, weight, words = ctx.saved_tensors
+    parts = [] if ddy is None else [_input_gradient(ddy, weight, words, ctx.precision)]
+    parts += [] if dw is None else [_input_gradient(dy, dw, words, ctx.precision)]
+    return sum(parts[1:], parts[0])
+
+
+def _input_gradient_vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
     dy, weight, words, _ = _leading(args, in_dims)
-    return _batched(reference.input_gradient(dy, weight, words), info.batch_size), 0
+    return _batched(reference.input_gradient(dy, weight, words), info.batch_size)
 
 
-@masked_weight_gradient.register_vmap
-def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
+def _save_weight_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> tuple[Tensor, ...]:
+    dy, x, words, ctx.precision, ctx.masked = inputs
+    return dy, x, words
+
+
+def _weight_gradient_backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    dy, x, words = ctx.saved_tensors
+    if not ctx.masked:
+        return x @ g.mT, dy @ g, None, None, None
+    first = _forward(x, g, words, None, None, None, ctx.precision, True)
+    return first, _input_gradient(dy, g, words, ctx.precision), None, None, None
+
+
+def _weight_gradient_jvp(ctx: Any, ddy: Tensor | None, dx: Tensor | None, *_: None) -> Tensor:
+    dy, x, words = ctx.saved_tensors
+    parts = [] if ddy is None else [_weight_gradient(ddy, x, words, ctx.precision, ctx.masked)]
+    parts += [] if dx is None else [_weight_gradient(dy, dx, words, ctx.precision, ctx.masked)]
+    return sum(parts[1:], parts[0])
+
+
+def _weight_gradient_vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
     dy, x, words, _, masked = _leading(args, in_dims)
-    return _batched(reference.weight_gradient(dy, x, words, masked), info.batch_size), 0
+    return _batched(reference.weight_gradient(dy, x, words, masked), info.batch_size)
 
 
-def _batched(result: Tensor, size: int) -> Tensor:
-    return result if result.dim() == 3 else result.expand(size, *result.shape)
-
-
-PRECISIONS = ("ieee", "tf32", "tf32x3")
+_forward = transformable(
+    masked_forward, save=_save_forward, backward=_forward_backward, jvp=_forward_jvp, vmap=_forward_vmap
+)
+_input_gradient = transformable(
+    masked_input_gradient,
+    save=_save_input_gradient,
+    backward=_input_gradient_backward,
+    jvp=_input_gradient_jvp,
+    vmap=_input_gradient_vmap,
+)
+_weight_gradient = transformable(
+    masked_weight_gradient,
+    save=_save_weight_gradient,
+    backward=_weight_gradient_backward,
+    jvp=_weight_gradient_jvp,
+    vmap=_weight_gradient_vmap,
+)
 
 
 def masked_linear(
@@ -193,36 +225,66 @@ def masked_linear(
     *,
     precision: str | None = None,
     mask_grad: bool = True,
+    weight_is_masked: bool = False,
 ) -> Tensor:
     """Linear map with a masked weight: `x @ where(mask, weight, 0).T + bias`.
 
-    **Arguments**
-    - `x`: (…, in); `weight`: (out, in); `bias`: (out,) or None; one floating dtype (float64, float32, float16,
-      bfloat16), one device.
-    - `mask`: bool (out, in), or a `BitMask` of that shape (cheaper: packed once, and its empty blocks are skipped).
-    - `precision`: for float32 on a GPU, "ieee", "tf32" or "tf32x3"; None follows
-      `torch.get_float32_matmul_precision()`. The reference always computes in the input's own precision.
-    - `mask_grad`: if True, the gradient of `weight` is zero outside the mask; if False it is the dense dYᵀX, as the
-      training of scores needs.
+    A masked entry is an exact zero even where the weight is inf or NaN. An infinite or NaN input may
+    give NaN in any output, as in the dense product. The map has derivatives of every order and kind
+    in x, weight and bias: reverse mode, forward mode, vmap, and `torch.func` in any composition.
+    Under `torch.autocast` it takes part as `nn.Linear` does.
 
-    Returns (…, out). A masked entry is an exact zero even where the weight is inf or NaN. An infinite or NaN input may
-    give NaN in any output, as in the dense product. Differentiable to any order in x, weight and bias; under `vmap` it
-    is a batched product. The error of an output is at most γ_{in+1}·(|x||W∘M|ᵀ + |b|) plus one rounding to the dtype,
-    γ_n = n·u/(1 − n·u) with u the unit roundoff of the accumulation (float32 for 16-bit types).
+    Memory: the masked copy of the weight lives from the forward to the backward pass. On the CPU the
+    mask is unpacked once, into as many bytes as the weight, and kept as long as the mask lives.
 
-    Raises PruneproofError for mismatched shapes, dtypes or devices.
+    Args:
+        x: Inputs (…, in).
+        weight: Weight (out, in). x, weight and bias have one floating dtype and one device.
+        mask: Bool (out, in), or a `BitMask` of that shape (cheaper: packed and unpacked once; on a GPU
+            its empty blocks are skipped).
+        bias: Bias (out,) or None.
+        precision: For float32 on a GPU, "ieee", "tf32" or "tf32x3"; None follows torch's setting. The
+            reference always computes in the input's own precision.
+        mask_grad: If True, the gradient of `weight` is zero outside the mask; if False it is the dense
+            dYᵀX, as the training of scores needs.
+        weight_is_masked: Promise that the weight is zero outside the mask, as enforced masks keep it;
+            no masked copy is made then. What a weight that is not zero there gives is undefined. With
+            `PRUNEPROOF_DEBUG=1` in the environment the promise is checked on every call.
 
-    Source: masked.md.
+    Returns:
+        Outputs (…, out). The error of an output is at most γ_{in+1}·(|x||W∘M|ᵀ + |b|) plus one
+        rounding to the dtype, γ_n = n·u/(1 − n·u), u the unit roundoff of the accumulation (float32
+        for 16-bit types).
 
-    >>> import torch
-    >>> weight = torch.tensor([[1.0, float("nan")], [2.0, 3.0]])
-    >>> masked_linear(torch.ones(1, 2), weight, torch.tensor([[True, False], [True, True]]))
-    tensor([[1., 5.]])
+    Raises:
+        InvalidTypeError: An argument is not a tensor (or a `BitMask`).
+        InvalidValueError: Shapes, dtypes or devices do not fit, or an unknown precision.
+
+    Example:
+        >>> import torch
+        >>> weight = torch.tensor([[1.0, float("nan")], [2.0, 3.0]])
+        >>> masked_linear(torch.ones(1, 2), weight, torch.tensor([[True, False], [True, True]]))
+        tensor([[1., 5.]])
     """
-    _refuse_bad(x, weight, mask, bias)
+    bits = mask.words if isinstance(mask, BitMask) else mask
+    require_tensors(OP, x=x, weight=weight, mask=bits, **({} if bias is None else {"bias": bias}))
+    dtype = autocast_dtype(x)
+    if dtype is not None:
+        x, weight = cast_like_linear(x, dtype), cast_like_linear(weight, dtype)
+        bias = None if bias is None else cast_like_linear(bias, dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            options = {"mask_grad": mask_grad, "weight_is_masked": weight_is_masked}
+            return masked_linear(x, weight, mask, bias, precision=precision, **options)
+    check = _check if torch.compiler.is_compiling() else _checked
+    check(*_described(x), *_described(weight), *_described(bits), tuple(mask.shape), *_described(bias), precision)
+    if weight_is_masked and os.environ.get(DEBUG) == "1":
+        _check_masked(weight, mask)
+    if choose(OP, weight).backend == "reference" and not torch.compiler.is_compiling():
+        kept: Any = reference.Selection.apply(weight, bits, not weight_is_masked, mask_grad)
+        return reference.linear(x, kept, bias)
     words, tiles, starts = _packed(mask)
     flat = x.reshape(prod(x.shape[:-1]), x.shape[-1])
-    y = masked_forward(flat, weight, words, bias, tiles, starts, _precision(precision), mask_grad)
+    y = _forward(flat, weight, words, bias, tiles, starts, precision or "default", mask_grad)
     return y.reshape(*x.shape[:-1], weight.shape[0])
 
 
@@ -238,39 +300,58 @@ def _packed(mask: Tensor | BitMask) -> tuple[Tensor, Tensor | None, Tensor | Non
     return (mask.words, None, None) if tiles is None else (mask.words, *tiles)
 
 
-def _precision(requested: str | None) -> str:
-    if requested is None:
-        return "default"  # resolved when it runs: reading torch's setting here would break a compiled graph
-    if requested not in PRECISIONS:
-        raise PruneproofError(OP, required=f"a precision in {PRECISIONS}", received=requested, remedy="pass None")
-    return requested
+def _described(tensor: Tensor | None) -> tuple[torch.Size | None, torch.dtype | None, torch.device | None]:
+    return (None, None, None) if tensor is None else (tensor.shape, tensor.dtype, tensor.device)
 
 
-def _refuse_bad(x: Tensor, weight: Tensor, mask: Tensor | BitMask, bias: Tensor | None) -> None:
-    bits = mask.words if isinstance(mask, BitMask) else mask
-    require_tensors(OP, x=x, weight=weight, mask=bits, **({} if bias is None else {"bias": bias}))
-    if weight.dim() != 2 or x.dim() == 0 or x.shape[-1] != weight.shape[1]:
-        raise PruneproofError(
-            OP,
-            required="x (…, in) and weight (out, in)",
-            received=f"{tuple(x.shape)} and {tuple(weight.shape)}",
-            remedy="check the last dimension of x",
+def _check(
+    x: torch.Size,
+    x_dtype: torch.dtype,
+    x_device: torch.device,
+    weight: torch.Size,
+    dtype: torch.dtype,
+    device: torch.device,
+    bits: torch.Size,
+    bits_dtype: torch.dtype,
+    bits_device: torch.device,
+    mask: tuple[int, ...],
+    bias: torch.Size | None,
+    bias_dtype: torch.dtype | None,
+    bias_device: torch.device | None,
+    precision: str | None,
+) -> None:
+    if precision is not None and precision not in PRECISIONS:
+        raise InvalidValueError(f"{OP}: the precision must be one of {PRECISIONS} or None, got {precision!r}.")
+    if len(weight) != 2 or len(x) == 0 or x[-1] != weight[1]:
+        raise InvalidValueError(
+            f"{OP}: x must have shape (…, in) and weight (out, in), got {tuple(x)} and {tuple(weight)}. "
+            "Check the last dimension of x."
         )
-    if tuple(mask.shape) != tuple(weight.shape) or (bias is not None and tuple(bias.shape) != (weight.shape[0],)):
-        raise PruneproofError(
-            OP,
-            required=f"a mask of shape {tuple(weight.shape)} and a bias of shape ({weight.shape[0]},) or None",
-            received=f"{tuple(mask.shape)} and {None if bias is None else tuple(bias.shape)}",
-            remedy="pass the mask of this very weight",
+    if bits_dtype not in (torch.bool, torch.int32) or (bits_dtype == torch.int32 and bits == mask):
+        raise InvalidTypeError(f"{OP}: the mask must be bool or a BitMask, got {bits_dtype}. Pass mask.bool().")
+    if mask != tuple(weight) or (bias is not None and tuple(bias) != (weight[0],)):
+        shown = None if bias is None else tuple(bias)
+        raise InvalidValueError(
+            f"{OP}: the mask must have shape {tuple(weight)} and the bias ({weight[0]},), "
+            f"got {mask} and {shown}. Pass the mask of this very weight."
         )
-    if isinstance(mask, Tensor) and mask.dtype != torch.bool:
-        raise PruneproofError(OP, required="a bool mask or a BitMask", received=mask.dtype, remedy="pass mask.bool()")
-    others = [x] if bias is None else [x, bias]
-    devices = {t.device for t in (weight, bits, *others)}
-    if len(devices) > 1 or any(t.dtype != weight.dtype for t in others) or weight.dtype not in FLOATS:
-        raise PruneproofError(
-            OP,
-            required="x, weight and bias of one floating dtype, with the mask on one device",
-            received=", ".join(f"{t.dtype} on {t.device}" for t in (weight, bits, *others)),
-            remedy="convert with .to(…)",
+    dtypes = (x_dtype, dtype) if bias is None else (x_dtype, dtype, bias_dtype)
+    devices = (x_device, device, bits_device) if bias is None else (x_device, device, bits_device, bias_device)
+    if len({*dtypes}) > 1 or len({*devices}) > 1 or dtype not in FLOATS:
+        raise InvalidValueError(
+            f"{OP}: x, weight and bias must have one floating dtype and one device with the mask, "
+            f"got {', '.join(map(str, dtypes))} on {', '.join(map(str, devices))}. Convert with .to(…)."
+        )
+
+
+_checked = lru_cache(maxsize=4096)(_check)  # it depends on nothing else, and a training loop asks the same again
+
+
+def _check_masked(weight: Tensor, mask: Tensor | BitMask) -> None:
+    keep = mask if isinstance(mask, Tensor) else mask.unpack()
+    outside = int((weight.detach().masked_fill(keep, 0) != 0).sum())
+    if outside:
+        raise InvalidValueError(
+            f"{OP}: weight_is_masked=True, but {outside} weights outside the mask are not zero. "
+            "Apply the mask to the weight, or leave weight_is_masked out."
         )

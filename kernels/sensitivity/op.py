@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from pruneproof.errors import PruneproofError
+from pruneproof.kernels.autocast import without_autocast
 from pruneproof.kernels.backend import FLOATS, Choice, choose, require_tensors
 from pruneproof.kernels.batching import map_over_slices
+from pruneproof.kernels.differentiation import refuse_derivatives
 
 from .reference import sensitivities_reference
 
@@ -42,6 +44,7 @@ def sensitivities(weight: Tensor, inputs: Tensor) -> Tensor:
     tensor([[0.7500, 0.2500, 1.0000]])
     """
     _refuse_bad(weight, inputs)
+    refuse_derivatives(OP, weight, inputs)
     return sensitivity_matrix(weight.detach(), inputs.detach())
 
 
@@ -51,6 +54,7 @@ def plan(weight: Tensor, inputs: Tensor) -> Choice:
 
 
 @torch.library.custom_op("pruneproof::sensitivities", mutates_args=())
+@without_autocast
 def sensitivity_matrix(weight: Tensor, inputs: Tensor) -> Tensor:
     """The operation behind `sensitivities`; values are checked here, where a compiled graph has them too."""
     for name, tensor in (("weight", weight), ("inputs", inputs)):

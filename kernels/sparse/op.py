@@ -1,15 +1,23 @@
-"""y = x Wᵀ + b for a `SparseWeight`: one operation, its kernel chosen by the format. See sparse.md."""
+"""y = x Wᵀ + b for a `SparseWeight`: one operation, its kernel chosen by the format. See README.md.
 
+On the CPU, where no format has a kernel of its own, the weight is turned once into what multiplies
+fastest there, compressed rows for MKL or the dense matrix, and kept beside the weight.
+"""
+
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidTypeError, InvalidValueError
+from pruneproof.kernels.autocast import autocast_dtype
 from pruneproof.kernels.backend import Choice, choose, require_tensors
+from pruneproof.kernels.differentiation import transformable
 from pruneproof.kernels.masked.reference import linear
 
+from . import cpu
 from .formats import FORMATS
 from .weight import SparseWeight
 
@@ -17,27 +25,46 @@ OP = "sparse_linear"
 
 
 def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None = None) -> Tensor:
-    """Linear map with a weight in a sparse format.
+    """Linear map with a weight in a sparse format, for inference.
 
-    **Arguments**
-    - `x`: (…, in); `weight`: a `SparseWeight` (out, in); `bias`: (out,) or None; one dtype and device.
+    Differentiable in x and bias, not in the weight: reverse mode of every order, forward mode, vmap and
+    `torch.func` in any composition. An infinite or NaN input may give NaN in any output, as in the dense
+    product. Under `torch.autocast` it takes part as `nn.Linear` does. On the CPU the first call keeps a
+    copy of the weight in the layout that multiplies fastest, as long as the weight lives: at most the
+    bytes of the dense weight.
 
-    Returns (…, out). For inference: differentiable in x and bias (once; through the rebuilt dense weight), not in the
-    weight. An infinite or NaN input may give NaN in any output, as in the dense product. The error of an output is at
-    most γ_{in+1}·(|x||W|ᵀ + |b|) plus one rounding to the dtype, u the unit roundoff of the accumulation.
+    Args:
+        x: Inputs (…, in), of the weight's dtype and device.
+        weight: A `SparseWeight` (out, in).
+        bias: Bias (out,) of the same dtype and device, or None.
 
-    Raises PruneproofError for mismatched shapes, dtypes or devices.
+    Returns:
+        Outputs (…, out). The error of an output is at most γ_{in+1}·(|x||W|ᵀ + |b|) plus one rounding to
+        the dtype, γ_n = n·u/(1 − n·u), u the unit roundoff of the accumulation (float32 for 16-bit types).
 
-    Source: sparse.md.
+    Raises:
+        InvalidTypeError: The weight is not a `SparseWeight`, or x or bias is not a tensor.
+        InvalidValueError: Shapes, dtypes or devices do not fit.
 
-    >>> import torch
-    >>> weight = SparseWeight.from_dense(torch.tensor([[0.0, 2.0], [1.0, 0.0]]), format="csr16")
-    >>> sparse_linear(torch.tensor([3.0, 4.0]), weight)
-    tensor([8., 3.])
+    Example:
+        >>> import torch
+        >>> weight = SparseWeight.from_dense(torch.tensor([[0.0, 2.0], [1.0, 0.0]]), format="csr16")
+        >>> sparse_linear(torch.tensor([3.0, 4.0]), weight)
+        tensor([8., 3.])
     """
-    _refuse_bad(x, weight, bias)
+    if not isinstance(weight, SparseWeight):
+        kind = type(weight).__name__
+        raise InvalidTypeError(f"{OP}: the weight must be a SparseWeight, got {kind}. Use SparseWeight.from_dense.")
+    require_tensors(OP, x=x, **({} if bias is None else {"bias": bias}))
+    if weight.dtype != torch.float64 and autocast_dtype(x) is not None:
+        with torch.autocast(x.device.type, enabled=False):  # the weight stays as it is; only the result is rounded
+            wide = None if bias is None else bias.to(weight.dtype)
+            return sparse_linear(x.to(weight.dtype), weight, wide).to(autocast_dtype(x))
+    shifted = (None, None, None) if bias is None else (bias.shape, bias.dtype, bias.device)
+    check = _check if torch.compiler.is_compiling() else _checked
+    check(weight.shape, weight.dtype, weight.device, x.shape, x.dtype, x.device, *shifted)
     out, columns = weight.shape
-    y = sparse_product(x.reshape(prod(x.shape[:-1]), columns), list(weight.parts), weight.format, out, bias)
+    y = _product(x.reshape(prod(x.shape[:-1]), columns), list(weight.parts), weight.format, out, bias)
     return y.reshape(*x.shape[:-1], out)
 
 
@@ -57,6 +84,8 @@ def _plan(x: Tensor, format: str, why: str) -> Choice:
 def sparse_product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
     """X (tokens, in) times the transpose of the weight that `parts` hold in `format`, plus bias."""
     if _plan(x, format, "").backend == "reference":
+        if x.device.type == "cpu":
+            return cpu.product(x, parts, format, out, bias)
         return linear(x, FORMATS[format].unpack(parts, out, x.shape[1]), bias)
     from .launch import launch
 
@@ -68,53 +97,66 @@ def _(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None
     return x.new_empty(x.shape[0], out)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> tuple[Tensor, ...]:
     x, parts, ctx.format, ctx.out, bias = inputs
-    ctx.columns, ctx.biased = x.shape[1], bias is not None
-    ctx.save_for_backward(*parts)
+    ctx.columns, ctx.biased, ctx.tokens = x.shape[1], bias is not None, x.shape[0]
+    return tuple(parts)
 
 
-def _derivative(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
+def _backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
     parts = list(ctx.saved_tensors)
     dx = dy @ FORMATS[ctx.format].unpack(parts, ctx.out, ctx.columns) if ctx.needs_input_grad[0] else None
     return dx, [None] * len(parts), None, None, dy.sum(0) if ctx.biased else None
 
 
-sparse_product.register_autograd(_derivative, setup_context=_save)
+def _jvp(ctx: Any, dx: Tensor | None, *others: Any) -> Tensor:
+    shift: Tensor | None = others[-1]
+    if dx is None:
+        assert shift is not None  # otherwise nothing has a tangent
+        return shift.expand(ctx.tokens, -1).contiguous()
+    return _product(dx, list(ctx.saved_tensors), ctx.format, ctx.out, shift)
 
 
-@sparse_product.register_vmap
-def _(
+def _vmap(
     info: Any, in_dims: tuple[Any, ...], x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None
 ) -> tuple[Tensor, int]:
     """More tokens for the same weight; a `SparseWeight` is no tensor, so there are none to map over."""
     mapped, _, _, _, shift = in_dims
     many = x[None] if mapped is None else x.movedim(mapped, 0)
-    y = sparse_product(many.flatten(0, 1), parts, format, out, None if shift is not None else bias)
+    y = _product(many.flatten(0, 1), parts, format, out, None if shift is not None else bias)
     y = y.unflatten(0, many.shape[:2])
     if bias is not None and shift is not None:
         y = y + bias.movedim(shift, 0)[:, None]
     return y.expand(info.batch_size, *y.shape[1:]), 0
 
 
-def _refuse_bad(x: Tensor, weight: SparseWeight, bias: Tensor | None) -> None:
-    if not isinstance(weight, SparseWeight):
-        required, remedy = "a SparseWeight", "build one by SparseWeight.from_dense"
-        raise PruneproofError(OP, required=required, received=type(weight).__name__, remedy=remedy)
-    require_tensors(OP, x=x, **({} if bias is None else {"bias": bias}))
-    out, columns = weight.shape
-    if x.dim() == 0 or x.shape[-1] != columns or (bias is not None and tuple(bias.shape) != (out,)):
-        raise PruneproofError(
-            OP,
-            required=f"x (…, {columns}) and bias ({out},) or None",
-            received=f"{tuple(x.shape)} and {None if bias is None else tuple(bias.shape)}",
-            remedy="check the last dimension of x",
+_product = transformable(sparse_product, save=_save, backward=_backward, jvp=_jvp, vmap=_vmap)
+
+
+def _check(
+    weight: tuple[int, int],
+    dtype: torch.dtype,
+    device: torch.device,
+    x: torch.Size,
+    x_dtype: torch.dtype,
+    x_device: torch.device,
+    bias: torch.Size | None,
+    bias_dtype: torch.dtype | None,
+    bias_device: torch.device | None,
+) -> None:
+    out, columns = weight
+    if len(x) == 0 or x[-1] != columns or (bias is not None and tuple(bias) != (out,)):
+        shown = None if bias is None else tuple(bias)
+        raise InvalidValueError(
+            f"{OP}: x must have shape (…, {columns}) and the bias ({out},), got {tuple(x)} and {shown}. "
+            "Check the last dimension of x."
         )
-    tensors = [x] if bias is None else [x, bias]
-    if any(t.dtype != weight.dtype or t.device != weight.device for t in tensors):
-        raise PruneproofError(
-            OP,
-            required=f"x and bias of {weight.dtype} on {weight.device}, as the weight",
-            received=", ".join(f"{t.dtype} on {t.device}" for t in tensors),
-            remedy="convert with .to(…)",
+    kinds = [(x_dtype, x_device)] if bias is None else [(x_dtype, x_device), (bias_dtype, bias_device)]
+    if any(kind != (dtype, device) for kind in kinds):
+        shown = ", ".join(f"{kind} on {where}" for kind, where in kinds)
+        raise InvalidValueError(
+            f"{OP}: x and bias must be {dtype} on {device}, as the weight is, got {shown}. Convert with .to(…)."
         )
+
+
+_checked = lru_cache(maxsize=4096)(_check)

@@ -1,18 +1,16 @@
-"""Which sparse format is faster than the dense product: a table of measurements per GPU, never a guess.
+"""A pruned weight stored in a sparse format, for inference, and the choice of the format.
 
-`measured.json` maps a GPU's name to rows in order of preference, each saying up to how many tokens (null: any) and up
-to which stored fraction a format was faster than dense. `python -m bench.measure_choices` measures the GPU at hand and
-rewrites its rows. A device without rows gets "dense", and the reason says that nothing was measured.
-
-A pruned weight stored in a sparse format, for inference.
+"auto" asks a table of measurements per GPU (`pruneproof.kernels.measured`) and never guesses: a
+device without rows gets "dense", and the reason says that nothing was measured.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 from pruneproof.kernels.backend import FLOATS, require_tensors
 from pruneproof.kernels.bits import BitMask, live_fraction
 from pruneproof.kernels.measured import COMMAND, measured_rows
@@ -52,11 +50,14 @@ _WHERE = "SparseWeight.from_dense"
 class SparseWeight:
     """A weight (out, in) whose zeros are not stored; build it by `from_dense`.
 
-    **Arguments**
-    - `format`: "dense", "bits", "csr16", "bsr64" or "bsr128".
-    - `shape`: (out, in).
-    - `parts`: the tensors of the format, as its module describes them.
-    - `reason`: why this format.
+    It moves and casts like a tensor (`to`), pickles, and survives `torch.save` and
+    `torch.load(weights_only=True)` where this module has been imported.
+
+    Args:
+        format: "dense", "bits", "csr16", "bsr64" or "bsr128".
+        shape: (out, in).
+        parts: The tensors of the format, values first, as its module describes them.
+        reason: Why this format.
 
     Example:
         >>> import torch
@@ -76,26 +77,28 @@ class SparseWeight:
     ) -> "SparseWeight":
         """Store `where(mask, weight, 0)`.
 
-        **Arguments**
-        - `weight`: (out, in), floating point; copied, so later changes of it are not seen.
-        - `mask`: bool or `BitMask` of the same shape; None keeps what is not zero.
-        - `format`: a name above, "bsr" (the smaller of bsr64 and bsr128 in bytes), or "auto", which asks the break-even
-          table of the weight's device and may answer "dense"; `.format` and `.reason` say what it chose.
-        - `batch`: for "auto", how many tokens `sparse_linear` will mostly see at once; None means unknown.
+        Args:
+            weight: Floating matrix (out, in); copied, so later changes of it are not seen.
+            mask: Bool or `BitMask` of the same shape; None keeps what is not zero.
+            format: A name above, "bsr" (the smaller of bsr64 and bsr128 in bytes), or "auto", which asks
+                what was measured on the weight's device and may answer "dense"; `.format` and `.reason`
+                say what it chose.
+            batch: For "auto", how many tokens `sparse_linear` will mostly see at once; None means unknown.
 
-        Raises PruneproofError for a weight that is no floating matrix, a mask of another shape, dtype or device, an
-        unknown format, and a weight that the format cannot hold.
+        Raises:
+            InvalidTypeError: The weight or the mask is not a tensor.
+            InvalidValueError: The weight is not a floating matrix, the mask has another shape, dtype or
+                device, the format is unknown or cannot hold the weight.
 
-        Source: sparse.md.
-
-        >>> import torch
-        >>> SparseWeight.from_dense(torch.eye(3)).format
-        'dense'
+        Example:
+            >>> import torch
+            >>> SparseWeight.from_dense(torch.eye(3)).format
+            'dense'
         """
         keep = _kept(weight, mask)
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             required = "at least one token, or None for an unknown number"
-            raise PruneproofError(_WHERE, required=required, received=batch, remedy="pass a positive integer")
+            raise InvalidValueError(f"{_WHERE}: batch must be {required}, got {batch!r}. Pass a positive integer.")
         stored = torch.where(keep, weight.detach(), 0)
         if format == "auto":
             format, reason = decide(stored, keep, batch)
@@ -105,15 +108,26 @@ class SparseWeight:
         elif format in FORMATS:
             reason = "asked for"
         else:
-            raise PruneproofError(
-                _WHERE, required=f"a format in {('auto', 'bsr', *FORMATS)}", received=format, remedy='pass "auto"'
-            )
+            names = ("auto", "bsr", *FORMATS)
+            raise InvalidValueError(f'{_WHERE}: the format must be one of {names}, got {format!r}. Pass "auto".')
         parts = FORMATS[format].pack(stored, keep)
         return cls(format, (weight.shape[0], weight.shape[1]), tuple(parts), reason)
 
     def to_dense(self) -> Tensor:
         """The weight again, exactly: every kept entry bit for bit, zero elsewhere."""
         return FORMATS[self.format].unpack(list(self.parts), *self.shape)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Unsigned 16-bit indices travel as signed ones: Python's pickle has no storage for them."""
+        signed = tuple(p.view(torch.int16) if p.dtype == torch.uint16 else p for p in self.parts)
+        unsigned = tuple(p.dtype == torch.uint16 for p in self.parts)
+        return {**vars(self), "parts": signed, "unsigned": unsigned}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Undo what `__getstate__` did."""
+        pairs = zip(state["parts"], state.pop("unsigned"), strict=True)
+        parts = tuple(part.view(torch.uint16) if unsigned else part for part, unsigned in pairs)
+        vars(self).update({**state, "parts": parts})
 
     @property
     def nbytes(self) -> int:
@@ -130,29 +144,45 @@ class SparseWeight:
         """Where the parts live."""
         return self.parts[0].device
 
-    def to(self, device: torch.device | str) -> "SparseWeight":
-        """The same weight in the same format on another device."""
-        return SparseWeight(self.format, self.shape, tuple(part.to(device) for part in self.parts), self.reason)
+    def to(
+        self, device: torch.device | str | torch.dtype | None = None, dtype: torch.dtype | None = None
+    ) -> "SparseWeight":
+        """The same weight in the same format on another device or with values of another dtype.
+
+        Args:
+            device: Where to; a dtype here converts the values, as `tensor.to` does.
+            dtype: Floating dtype of the values; indices keep theirs.
+
+        Raises:
+            InvalidValueError: The dtype is not a floating dtype that operations accept.
+        """
+        if isinstance(device, torch.dtype):
+            device, dtype = None, device
+        if dtype is not None and dtype not in FLOATS:
+            names = ", ".join(map(str, FLOATS))
+            raise InvalidValueError(f"SparseWeight.to: the dtype must be one of {names}, got {dtype}.")
+        values, *indices = self.parts
+        parts = (values.to(device=device, dtype=dtype), *(part.to(device=device) for part in indices))
+        return SparseWeight(self.format, self.shape, parts, self.reason)
 
 
 def _kept(weight: Tensor, mask: Tensor | BitMask | None) -> Tensor:
     require_tensors(_WHERE, weight=weight)
     if weight.dim() != 2 or weight.dtype not in FLOATS:
-        raise PruneproofError(
-            _WHERE,
-            required="a floating weight (out, in)",
-            received=f"{weight.dtype} {tuple(weight.shape)}",
-            remedy="flatten a convolution's weight with weight.flatten(1)",
+        raise InvalidValueError(
+            f"{_WHERE}: the weight must be a floating matrix (out, in), got {weight.dtype} of shape "
+            f"{tuple(weight.shape)}. Flatten the weight of a convolution with weight.flatten(1)."
         )
     if mask is None:
         return weight.detach() != 0
     bools = mask.unpack() if isinstance(mask, BitMask) else mask
     require_tensors(_WHERE, mask=bools)
     if bools.shape != weight.shape or bools.dtype != torch.bool or bools.device != weight.device:
-        raise PruneproofError(
-            _WHERE,
-            required=f"a bool mask of shape {tuple(weight.shape)} on {weight.device}",
-            received=f"{bools.dtype} {tuple(bools.shape)} on {bools.device}",
-            remedy="pass the mask of this very weight",
+        raise InvalidValueError(
+            f"{_WHERE}: the mask must be bool of shape {tuple(weight.shape)} on {weight.device}, got {bools.dtype} "
+            f"of shape {tuple(bools.shape)} on {bools.device}. Pass the mask of this very weight."
         )
     return bools & (weight.detach() != 0)
+
+
+torch.serialization.add_safe_globals([SparseWeight])  # `torch.load(weights_only=True)` then takes it

@@ -17,12 +17,13 @@ from pruneproof.kernels import (
     greedy_select,
     greedy_select_many,
     masked_linear,
-    samples,
     sensitivities,
     sparse_linear,
     top_k_masks,
 )
 from pruneproof.kernels.registry import Op, operations
+from tests.kernels import cases
+from tests.kernels.cases import CASES
 
 Case = Callable[[str, float, Callable[[], Row]], Row | None]
 KNOWN_TRITON = ("3.6.0", "3.7.1")  # compiled for, read and budgeted
@@ -219,13 +220,13 @@ def correctness(lab: Lab, case: Case) -> None:
 
 def within_bounds(lab: Lab, op: Op, dtype: torch.dtype) -> Row:
     """The largest error over its bound, over all samples; and the same bits from a second call."""
-    rows = op.samples(torch.Generator().manual_seed(0), lab.device, dtype)
+    rows = CASES[op.name].samples(torch.Generator().manual_seed(0), lab.device, dtype)
     rows, worst = rows[: lab.size(len(rows), 3)], 0.0
     for args in rows:
-        expected, found = op.reference(*args).double(), flat(op.call(*args))
-        error, bound = (found.double() - expected).abs(), op.bound(args, expected, dtype)
+        expected, found = CASES[op.name].reference(*args).double(), flat(op.call(*args))
+        error, bound = (found.double() - expected).abs(), CASES[op.name].bound(args, expected, dtype)
         if lab.toy and dtype == torch.bfloat16:  # the interpreter rounds towards zero, twice the error
-            bound = bound + samples.unit(dtype) * expected.abs()
+            bound = bound + cases.unit(dtype) * expected.abs()
         assert bool((error <= bound).all()), f"off by {float((error - bound).max()):.3g} more than the bound"
         assert torch.equal(found, flat(op.call(*args))), "a second call gives other bits"
         ratios = (error / bound)[bound > 0]
@@ -244,7 +245,7 @@ def gradients(lab: Lab, tokens: int) -> Row:
     """On whole numbers every sum is exact, so the gradients must be equal to float64's."""
     generator = torch.Generator().manual_seed(2)
     shapes = ((tokens, 200), (130, 200), (tokens, 130))
-    x, weight, dy = (samples.numbers(generator, *s, integers=True).to(lab.device, torch.float16) for s in shapes)
+    x, weight, dy = (cases.numbers(generator, *s, integers=True).to(lab.device, torch.float16) for s in shapes)
     mask = torch.rand(130, 200, generator=generator).to(lab.device) < 0.05
     y = masked_linear(x.requires_grad_(), weight.requires_grad_(), BitMask.pack(mask))
     dx, dw = torch.autograd.grad(y, (x, weight), dy)

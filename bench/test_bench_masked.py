@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 
 from bench.roofline import floor, linear_work, measured_roof
 from bench.timing import NOT_MEASURED, Contender, copies, interleaved, record
-from pruneproof.kernels import BitMask, masked_linear, which
+from pruneproof.kernels import BitMask, explain_plan, masked_linear
 
 SIZE, DENSITY = 8192, 0.1
 pytestmark = pytest.mark.gpu
@@ -76,7 +76,7 @@ def test_masked_linear(benchmark: Any, tokens: int, backward: bool) -> None:
     contenders = problem.contenders(backward)
     times = interleaved(contenders, rounds=20, inner=4)
     memory = {name: extra_memory(call) for name, call in contenders.items()}
-    chosen = which("masked_linear", problem.x, problem.weights[0], problem.packed[0]).implementation
+    chosen = explain_plan("masked_linear", problem.x, problem.weights[0], problem.packed[0]).implementation
     roof = measured_roof()
     kind = "bits" if chosen == "fused" else "premask"
     least = floor(linear_work(kind, tokens, SIZE, SIZE, DENSITY, roof.target), roof)

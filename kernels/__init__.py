@@ -11,7 +11,7 @@ from .greedy.op import Selection, greedy_select, greedy_select_many
 from .greedy.problem import Gram
 from .masked.op import masked_linear
 from .patches import convolution_patches
-from .registry import operations, which
+from .registry import explain_plan, operations
 from .sensitivity.op import sensitivities
 from .sparse.op import sparse_linear
 from .sparse.weight import SparseWeight
@@ -24,6 +24,7 @@ __all__ = [
     "Selection",
     "SparseWeight",
     "convolution_patches",
+    "explain_plan",
     "greedy_select",
     "greedy_select_many",
     "masked_linear",
@@ -31,7 +32,6 @@ __all__ = [
     "sensitivities",
     "sparse_linear",
     "top_k_masks",
-    "which",
 ]
 
 

@@ -1,8 +1,8 @@
 """Which implementation of an operation runs, and why.
 
 The environment variable `PRUNEPROOF_BACKEND` is `auto` (default: Triton on a GPU, the reference elsewhere), `reference`
-or `triton`. Operations decide by `choose`, and `which` reports that same decision, so the report cannot disagree with
-what runs.
+or `triton`. Operations decide by `choose`, and `explain_plan` reports that same decision, so the report cannot
+disagree with what runs.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidTypeError, InvalidValueError, MissingPackageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,11 +42,9 @@ def requested_backend() -> str:
     """The value of `PRUNEPROOF_BACKEND`, checked."""
     value = os.environ.get("PRUNEPROOF_BACKEND", "auto")
     if value not in BACKENDS:
-        raise PruneproofError(
-            "PRUNEPROOF_BACKEND",
-            required="one of " + ", ".join(BACKENDS),
-            received=value,
-            remedy="unset it to let the library choose",
+        names = ", ".join(BACKENDS)
+        raise InvalidValueError(
+            f"PRUNEPROOF_BACKEND must be one of {names}, got {value!r}. Unset it to let the library choose."
         )
     return value
 
@@ -84,7 +82,8 @@ def on_its_device(launch: Callable[Concatenate[Tensor, P], R]) -> Callable[Conca
 def choose(op: str, tensor: Tensor, *, wide: bool = False) -> Choice:
     """Reference or Triton for an operation whose first tensor is `tensor`; `wide` if its bodies compute in float64.
 
-    Raises PruneproofError if Triton is demanded where it cannot run.
+    Raises:
+        PruneproofError: If Triton is demanded where it cannot run.
     """
     requested = requested_backend()
     if requested == "reference":
@@ -105,23 +104,17 @@ def require_tensors(op: str, **arguments: object) -> None:
     """Refuse an argument that is no tensor, by its name."""
     for name, value in arguments.items():
         if not isinstance(value, Tensor):
-            raise PruneproofError(
-                op, required=f"{name} as a tensor", received=type(value).__name__, remedy="convert it"
-            )
+            raise InvalidTypeError(f"{op}: {name} must be a tensor, got {type(value).__name__}. Convert it.")
 
 
 def _require_triton(op: str, tensor: Tensor) -> None:
     if not triton_installed():
-        raise PruneproofError(
-            op,
-            required="Triton for PRUNEPROOF_BACKEND=triton",
-            received="an installation without it",
-            remedy="pip install triton (Linux), or set PRUNEPROOF_BACKEND=auto",
+        raise MissingPackageError(
+            f"{op}: PRUNEPROOF_BACKEND=triton needs Triton, which is not installed. "
+            "Install triton (Linux only), or set PRUNEPROOF_BACKEND=auto."
         )
     if tensor.device.type != "cuda" and not interpreting():
-        raise PruneproofError(
-            op,
-            required="a CUDA tensor, or TRITON_INTERPRET=1 before Python starts, for PRUNEPROOF_BACKEND=triton",
-            received=f"a tensor on {tensor.device.type}",
-            remedy="set PRUNEPROOF_BACKEND=auto to run the reference",
+        raise InvalidValueError(
+            f"{op}: PRUNEPROOF_BACKEND=triton needs a CUDA tensor (or TRITON_INTERPRET=1 before Python starts), "
+            f"got one on {tensor.device.type}. Set PRUNEPROOF_BACKEND=auto to run the reference."
         )

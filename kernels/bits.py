@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 from .backend import require_tensors
 
@@ -30,9 +30,9 @@ _DIAGONAL = 0x8040201008040201 - (1 << 64)  # keeps bit i in byte i; written as 
 class BitMask:
     """A mask of any shape, packed along its last dimension.
 
-    Arguments:
-        words: int32, shape `(*shape[:-1], ceil(shape[-1] / 32))`, padding bits zero.
-        shape: the shape of the Boolean mask.
+    Args:
+        words: Int32, shape `(*shape[:-1], ceil(shape[-1] / 32))`, padding bits zero.
+        shape: The shape of the Boolean mask.
 
     Example:
         >>> import torch
@@ -49,11 +49,9 @@ class BitMask:
     def __post_init__(self) -> None:
         expected = (*self.shape[:-1], word_count(self.shape[-1])) if self.shape else None
         if self.words.dtype != torch.int32 or tuple(self.words.shape) != expected:
-            raise PruneproofError(
-                "BitMask",
-                required=f"int32 words of shape {expected} for a mask of shape {self.shape}",
-                received=f"{self.words.dtype} {tuple(self.words.shape)}",
-                remedy="build it by BitMask.pack",
+            raise InvalidValueError(
+                f"BitMask: a mask of shape {self.shape} takes int32 words of shape {expected}, got "
+                f"{self.words.dtype} of shape {tuple(self.words.shape)}. Use BitMask.pack."
             )
 
     @classmethod
@@ -61,11 +59,9 @@ class BitMask:
         """Pack a bool tensor of at least one dimension (any device, any strides)."""
         require_tensors("BitMask.pack", mask=mask)
         if mask.dtype != torch.bool or mask.dim() == 0:
-            raise PruneproofError(
-                "BitMask.pack",
-                required="a bool tensor with at least one dimension",
-                received=f"{mask.dtype} with {mask.dim()} dimensions",
-                remedy="pass e.g. weight != 0",
+            raise InvalidValueError(
+                f"BitMask.pack: the mask must be a bool tensor with at least one dimension, got {mask.dtype} "
+                f"with {mask.dim()} dimensions. Pass a comparison, such as weight != 0."
             )
         return cls(pack_words(mask), tuple(mask.shape))
 

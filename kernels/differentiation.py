@@ -23,7 +23,8 @@ def transformable(op: Any, *, save: Rule, backward: Rule, jvp: Rule, vmap: Rule)
 
     Args:
         op: The operation, with one output.
-        save: `(ctx, inputs, output) -> tensors` that the two derivatives find in `ctx.saved_tensors`.
+        save: `(ctx, inputs, output) -> tensors` that the two derivatives find in
+            `ctx.saved_tensors`.
         backward: `(ctx, gradient) -> gradients` of the inputs, itself made of such operations.
         jvp: `(ctx, *tangents) -> tangent`; a tangent is None where an input has none.
         vmap: `(info, in_dims, *inputs) -> (output, dimension)`.

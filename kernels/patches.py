@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 from .backend import FLOATS, require_tensors
 
@@ -20,32 +20,37 @@ def convolution_patches(
 ) -> Tensor:
     """Every patch of a batch of images as one row.
 
-    **Arguments**
-    - `inputs`: (batch, channels, height, width).
-    - `kernel_size`, `stride`, `padding`, `dilation`: those of the convolution, in pixels. For a convolution in groups
-      call it once per group of channels.
+    Args:
+        inputs: (batch, channels, height, width).
+        kernel_size, stride, padding, dilation: Those of the convolution, in pixels. For a
+            convolution in groups call it once per group of channels.
 
-    Returns (batch · positions, channels · kernel height · kernel width), the order of `weight.flatten(1)`.
+    Returns:
+        (batch · positions, channels · kernel height · kernel width), the order of
+        `weight.flatten(1)`.
 
-    Raises PruneproofError unless `inputs` is floating point, has four dimensions and holds at least one patch.
+    Raises:
+        PruneproofError: Unless `inputs` is floating point, has four dimensions and holds at least
+            one patch.
 
-    Source: a filter is a row met at every patch (sensitivity.md).
+    Source: a filter is a row met at every patch (kernels/sensitivity/README.md).
 
-    >>> import torch
-    >>> convolution_patches(torch.arange(9.0).reshape(1, 1, 3, 3), (2, 2)).tolist()[0]
-    [0.0, 1.0, 3.0, 4.0]
+    Example:
+        >>> import torch
+        >>> convolution_patches(torch.arange(9.0).reshape(1, 1, 3, 3), (2, 2)).tolist()[0]
+        [0.0, 1.0, 3.0, 4.0]
     """
     require_tensors(_WHERE, inputs=inputs)
     if inputs.dim() != 4 or inputs.dtype not in FLOATS:
-        raise PruneproofError(
-            _WHERE,
-            required="floating inputs (batch, channels, height, width)",
-            received=f"{inputs.dtype} {tuple(inputs.shape)}",
-            remedy="add the missing dimension with unsqueeze",
+        raise InvalidValueError(
+            f"{_WHERE}: the inputs must be floating images (batch, channels, height, width), got {inputs.dtype} "
+            f"of shape {tuple(inputs.shape)}. Add a missing dimension with unsqueeze."
         )
     reach = [dilation[side] * (kernel_size[side] - 1) + 1 for side in (0, 1)]
     if any(reach[side] > inputs.shape[2 + side] + 2 * padding[side] for side in (0, 1)):
-        required, received = f"padded images of at least {reach[0]} x {reach[1]} pixels", tuple(inputs.shape)
-        raise PruneproofError(_WHERE, required=required, received=received, remedy="use the convolution's own numbers")
+        raise InvalidValueError(
+            f"{_WHERE}: the kernel reaches over {reach[0]} x {reach[1]} pixels, more than the padded images of "
+            f"shape {tuple(inputs.shape)} have. Pass the numbers of the convolution itself."
+        )
     unfolded = torch.nn.functional.unfold(inputs, kernel_size, dilation=dilation, padding=padding, stride=stride)
     return unfolded.transpose(1, 2).flatten(0, 1)

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError, described
+from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 
 from .autocast import without_autocast
-from .backend import require_tensors
+from .backend import Choice, require_tensors
 from .batching import map_over_slices
 
 _CHUNK = 1 << 20  # scores per step: small enough for the cache, large enough to hide the cost of a call
@@ -36,14 +36,15 @@ def top_k_masks(tensors: Sequence[Tensor], k: int) -> list[Tensor]:
     row-major order. Minus zero equals zero; infinities are ordinary values. Tensors may differ in shape, dtype and
     device; a mixture of dtypes is compared in the dtype that holds them all.
 
-    **Arguments:**
+    Args:
+        tensors: Floating-point scores, any shapes.
+        k: How many entries survive, between 0 and the number of entries.
 
-    - `tensors`: floating-point scores, any shapes.
-    - `k`: how many entries survive, between 0 and the number of entries.
+    Returns:
+        one bool tensor per input, of its shape and on its device, with exactly k `True` in all.
 
-    **Returns:** one bool tensor per input, of its shape and on its device, with exactly k `True` in all.
-
-    **Raises:** `PruneproofError` for NaN, a dtype that is not floating point, or a k out of range.
+    Raises:
+        PruneproofError: For NaN, a dtype that is not floating point, or a k out of range.
 
     Example:
         >>> top_k_masks([torch.tensor([1.0, 3.0, 3.0]), torch.tensor([[3.0], [0.0]])], 2)
@@ -52,6 +53,11 @@ def top_k_masks(tensors: Sequence[Tensor], k: int) -> list[Tensor]:
     """
     _check(tensors, k)
     return select_top_k([tensor.detach() for tensor in tensors], k) if len(tensors) else []
+
+
+def plan(tensors: Sequence[Tensor], k: int) -> Choice:
+    """What `top_k_masks` would run."""
+    return Choice("top_k_masks", "reference", "radix select", "torch operations on every device")
 
 
 @torch.library.custom_op("pruneproof::top_k_masks", mutates_args=())
@@ -81,29 +87,22 @@ map_over_slices(select_top_k)
 
 def _check(tensors: Sequence[Tensor], k: int) -> None:
     if not isinstance(tensors, list | tuple):
-        required, remedy = "a list of tensors", "put a single one into a list"
-        raise PruneproofError("top_k_masks", required=required, received=described(tensors), remedy=remedy)
+        raise InvalidTypeError(f"top_k_masks: it takes a list of tensors, got {described(tensors)}. Pass [tensor].")
     for tensor in tensors:
-        require_tensors("top_k_masks", scores=tensor)
+        require_tensors("top_k_masks", **{"every entry of scores": tensor})
         if tensor.dtype not in _KEY_DTYPE:
             known = ", ".join(str(dtype).removeprefix("torch.") for dtype in _KEY_DTYPE)
-            raise PruneproofError(
-                "top_k_masks", required=f"scores of dtype {known}", received=str(tensor.dtype), remedy="convert them"
+            raise InvalidValueError(
+                f"top_k_masks: the dtype of scores must be {known}, got {tensor.dtype}. Convert them."
             )
     total = sum(tensor.numel() for tensor in tensors)
     if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k <= total:
-        raise PruneproofError(
-            "top_k_masks",
-            required=f"a whole number k between 0 and {total}",
-            received=described(k),
-            remedy="ask for fewer entries",
-        )
+        raise InvalidValueError(f"top_k_masks: k must be a whole number between 0 and {total}, got {described(k)}.")
 
 
 def _refuse_nan(tensor: Tensor) -> None:
     if tensor.numel() and bool(tensor.aminmax().min.isnan()):  # NaN as soon as one entry is
-        required, remedy = "scores that can be ordered", "find out where it comes from"
-        raise PruneproofError("top_k_masks", required=required, received="NaN", remedy=remedy)
+        raise InvalidValueError("top_k_masks: scores with NaN cannot be ordered. Find out where the NaN comes from.")
 
 
 def _common_dtype(tensors: Sequence[Tensor]) -> torch.dtype:

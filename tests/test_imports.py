@@ -24,7 +24,6 @@ FLOORS: dict[str, list[list[str]]] = {  # of each package, from the top down; a 
     ],
     "kernels": [
         ["registry"],
-        ["samples"],
         ["sparse"],
         ["masked"],
         ["greedy", "sensitivity", "top_k", "patches", "bits"],

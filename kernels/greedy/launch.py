@@ -16,7 +16,10 @@ _LARGEST = 2**63 - 1
 def persistent_paths(grams: list[Gram], steps: int, replacement: bool) -> list[Path]:
     """The paths `average_path` takes on each problem: the same float64 operations on every score, hence the same bits.
 
-    **Arguments**: `grams` of one size, dtype and device; `steps`; `replacement` as in `greedy_select`.
+    Args:
+        grams: Of one size, dtype and device.
+        steps: .
+        replacement: As in `greedy_select`.
     """
     matrix = _stacked([gram.matrix for gram in grams])
     neurons = matrix.shape[1]

@@ -10,9 +10,9 @@ Greedy forward selection of neurons: which few, averaged or reweighted, reproduc
 
 Ye et al. (arXiv 2003.01794) prune a layer by adding, one at a time, the neuron that lowers ℓ(u) = ½‖u − y‖² most. All
 that matters are inner products, so with a Gram matrix a step costs O(neurons), not O(neurons · points). Bounds on the
-loss after k steps: G1, G2, G3 in theory/theorems/greedy/proof.md. Algorithms and costs: kernels/greedy.md.
+loss after k steps: G1, G2, G3 in theory/theorems/greedy/proof.md. Algorithms and costs: README.md.
 
-Greedy selection on many problems at once: layers, targets, or seeds. See "Many problems" in greedy.md.
+Greedy selection on many problems at once: layers, targets, or seeds. See "Many problems" in README.md.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError, described
+from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 from pruneproof.kernels.autocast import without_autocast
 from pruneproof.kernels.backend import Choice, choose
 from pruneproof.kernels.batching import map_over_slices
@@ -151,13 +151,13 @@ _METHODS = ("auto", "gram", "stream", "naive")
 class Selection:
     """A greedy path: `indices[:k]` and `losses[k - 1]` belong to the selection of size k, for every k at once.
 
-    **Arguments**
-
-    - `indices`: (steps,) int64, the chosen neurons in order, repeated if chosen again.
-    - `losses`: (steps,) float64, ½‖u_k − y‖² after each choice; rounding leaves about 1e-16·(max ‖Φ_q‖² + ‖y‖²) of it
-      uncertain (1e-7 of that for a float32 problem).
-    - `weights`: (neurons,) float64 with u = Σ weights_q Φ_q after the last choice: multiples of 1/steps that sum to one
-      for `average`, convex for `line_search`, least-squares weights for `corrective`.
+    Args:
+        indices: (steps,) int64, the chosen neurons in order, repeated if chosen again.
+        losses: (steps,) float64, ½‖u_k − y‖² after each choice; rounding leaves about 1e-16·(max
+            ‖Φ_q‖² + ‖y‖²) of it uncertain (1e-7 of that for a float32 problem).
+        weights: (neurons,) float64 with u = Σ weights_q Φ_q after the last choice: multiples of
+            1/steps that sum to one for `average`, convex for `line_search`, least-squares weights
+            for `corrective`.
 
     Example:
         >>> greedy_select((torch.eye(2), torch.tensor([0.5, 0.5])), 2).weights.tolist()
@@ -180,24 +180,28 @@ def greedy_select(
 ) -> Selection:
     """Choose neurons one at a time so that their combination approaches the target, ℓ(u) = ½‖u − y‖².
 
-    **Arguments**
-
-    - `problem`: a `Gram`, or a pair `(features, target)` with features (neurons, points) and target (points,), float.
-      Nothing is rescaled: pass features scaled by 1/√m if ℓ is to be a mean over m examples.
-    - `steps`: how many choices, at least 1.
-    - `rule`: `"average"` (equal weights: what G1 and G2 bound), `"line_search"` (convex weights: G3), `"corrective"`
-      (least-squares weights on the chosen set; orthogonal matching pursuit; never repeats a neuron).
-    - `replacement`: whether a neuron may be chosen again. G1, G2 and G3 are proved only when it may.
-    - `method`: `"gram"` forms all inner products first, `"stream"` passes over the features once a step, `"naive"` is
-      the definition, `"auto"` the faster of the first two. All choose the same neurons in float64.
+    Args:
+        problem: A `Gram`, or a pair `(features, target)` with features (neurons, points) and target
+            (points,), float. Nothing is rescaled: pass features scaled by 1/√m if ℓ is to be a mean
+            over m examples.
+        steps: How many choices, at least 1.
+        rule: `"average"` (equal weights: what G1 and G2 bound), `"line_search"` (convex weights:
+            G3), `"corrective"` (least-squares weights on the chosen set; orthogonal matching
+            pursuit; never repeats a neuron).
+        replacement: Whether a neuron may be chosen again. G1, G2 and G3 are proved only when it
+            may.
+        method: `"gram"` forms all inner products first, `"stream"` passes over the features once a
+            step, `"naive"` is the definition, `"auto"` the faster of the first two. All choose the
+            same neurons in float64.
 
     Ties, scores that differ by rounding only, go to the lowest index: by rounding of float64, so that of two neurons
     that are equal in a float32 problem, whose inner products are rounded more coarsely, either may be chosen.
 
-    Raises `PruneproofError` for fewer than one step, more distinct steps than neurons, an unknown rule or method, or
-    empty, mismatched, NaN or infinite input.
+    Raises:
+        PruneproofError: For fewer than one step, more distinct steps than neurons, an unknown rule
+            or method, or empty, mismatched, NaN or infinite input.
 
-    Source: G1, G2, G3 in theory/theorems/greedy/proof.md; kernels/greedy.md.
+    Source: G1, G2, G3 in theory/theorems/greedy/proof.md; README.md.
 
     Example:
         >>> features, target = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([0.25, 0.5])
@@ -236,15 +240,17 @@ def require_selectable(
 ) -> None:
     """Refuse what no path can be selected from, without a look at any value: those are checked when the path begins."""
     if rule not in RULES:
-        required, remedy = "a selection rule", f"choose from: {', '.join(RULES)}"
-        raise PruneproofError(where, required=required, received=rule, remedy=remedy)
+        raise InvalidValueError(f"{where}: the selection rule must be one of {', '.join(RULES)}, got {rule!r}.")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        required, remedy = "a whole number of steps, at least one step", "pass a positive integer"
-        raise PruneproofError(where, required=required, received=described(steps), remedy=remedy)
+        raise InvalidValueError(
+            f"{where}: it takes a whole number of steps, at least one step, got {described(steps)}."
+        )
     neurons = _require_problem(where, problem)
     if (rule == "corrective" or not replacement) and steps > neurons:
-        required, received = f"at most {neurons} steps, one per distinct neuron", f"{steps}"
-        raise PruneproofError(where, required=required, received=received, remedy="select fewer, or with replacement")
+        raise InvalidValueError(
+            f"{where}: without replacement at most {neurons} steps are possible, one per neuron, got {steps}. "
+            "Select fewer, or with replacement."
+        )
 
 
 def _require_problem(where: str, problem: Gram | tuple[Tensor, Tensor]) -> int:
@@ -252,8 +258,10 @@ def _require_problem(where: str, problem: Gram | tuple[Tensor, Tensor]) -> int:
         require_gram_layout(where, problem)
         return len(problem.matrix)
     if not isinstance(problem, tuple) or len(problem) != 2:
-        required, remedy = "a Gram or a pair (features, target)", "pass greedy_select((features, target), steps)"
-        raise PruneproofError(where, required=required, received=type(problem).__name__, remedy=remedy)
+        raise InvalidTypeError(
+            f"{where}: the problem must be a Gram or a pair (features, target), got {type(problem).__name__}. "
+            "Call greedy_select((features, target), steps)."
+        )
     features = require_layout(where, problem[0], "features (neurons, points)", (None, None))
     require_layout(where, problem[1], "target (points,)", (features.shape[1],), features.device)
     return len(features)
@@ -261,11 +269,11 @@ def _require_problem(where: str, problem: Gram | tuple[Tensor, Tensor]) -> int:
 
 def _require_method(problem: object, method: str) -> None:
     if method not in _METHODS:
-        required, remedy = "a selection method", f"choose from: {', '.join(_METHODS)}"
-        raise PruneproofError(_WHERE, required=required, received=method, remedy=remedy)
+        raise InvalidValueError(f"{_WHERE}: the method must be one of {', '.join(_METHODS)}, got {method!r}.")
     if isinstance(problem, Gram) and method in ("stream", "naive"):
-        required, received = f"a pair (features, target) for method={method!r}", "a Gram"
-        raise PruneproofError(_WHERE, required=required, received=received, remedy="pass the pair or method='gram'")
+        raise InvalidValueError(
+            f"{_WHERE}: method={method!r} needs the pair (features, target), got a Gram. Pass the pair."
+        )
 
 
 _WHERE_MANY = "greedy_select_many"
@@ -277,16 +285,17 @@ def greedy_select_many(
 ) -> list[Selection]:
     """One selection per problem, each what `greedy_select` gives for it.
 
-    **Arguments**
+    Args:
+        problems: `Gram`s and pairs `(features, target)` as in `greedy_select`, in any mixture of
+            sizes, dtypes and devices. `Gram`s that agree in all three share one launch on a GPU;
+            the same `matrix` in all of them (several targets for the same neurons) is not copied.
+            Elsewhere, and for pairs, the problems take turns.
+        steps, rule, replacement: As in `greedy_select`, for every problem.
 
-    - `problems`: `Gram`s and pairs `(features, target)` as in `greedy_select`, in any mixture of sizes, dtypes and
-      devices. `Gram`s that agree in all three share one launch on a GPU; the same `matrix` in all of them (several
-      targets for the same neurons) is not copied. Elsewhere, and for pairs, the problems take turns.
-    - `steps`, `rule`, `replacement`: as in `greedy_select`, for every problem.
+    Raises:
+        PruneproofError: Naming the problem, for whatever `greedy_select` refuses.
 
-    Raises `PruneproofError`, naming the problem, for whatever `greedy_select` refuses.
-
-    Source: G1, G2, G3 in theory/theorems/greedy/proof.md; kernels/greedy.md.
+    Source: G1, G2, G3 in theory/theorems/greedy/proof.md; README.md.
 
     Example:
         >>> features = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -295,8 +304,8 @@ def greedy_select_many(
         [[0, 2, 1, 2], [2, 2, 2, 2]]
     """
     if not isinstance(problems, list | tuple):
-        required, remedy = "a list of problems", "pass [problem, …], or call greedy_select"
-        raise PruneproofError(_WHERE_MANY, required=required, received=type(problems).__name__, remedy=remedy)
+        kind = type(problems).__name__
+        raise InvalidTypeError(f"{_WHERE_MANY}: it takes a list of problems, got {kind}. For one, call greedy_select.")
     for place, problem in enumerate(problems):
         require_selectable(f"{_WHERE_MANY}, problem {place}", problem, steps, rule, replacement)
     selections: dict[int, Selection] = {}

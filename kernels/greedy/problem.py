@@ -3,7 +3,7 @@
 With features Φ (neurons × points) and a target y, ‖Σ_q c_q Φ_q − y‖² = cᵀGc − 2cᵀb + ‖y‖² where G = ΦΦᵀ and b = Φy.
 So G, b and ‖y‖² decide every choice and every loss, and each is a sum over points: batches may come one at a time.
 Rank-one neurons Φ_q = h_q ⊗ v_q (a hidden unit feeding many outputs) have G = (HHᵀ) ∘ (VVᵀ), b = rowsum((HY) ∘ V), at a
-cost that hardly depends on the number of outputs. Derivation: kernels/greedy.md. Cost: neurons² · points flops, once.
+cost that hardly depends on the number of outputs. Derivation: README.md. Cost: neurons² · points flops, once.
 
 Refuse a `Gram` whose parts do not belong together or whose sums are not finite, before any choice is made.
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidTypeError, InvalidValueError
 from pruneproof.kernels.autocast import without_autocast
 from pruneproof.kernels.backend import FLOATS
 
@@ -27,15 +27,16 @@ _ROWS = 128  # rows of G formed at a time: the working memory is this many rows,
 class Gram:
     """Inner products of neurons with each other and with the target, accumulated over batches.
 
-    **Arguments** (of the fields; build one with `from_features`, `from_rank_one`, or `empty` and `update`)
+    Build one with `from_features`, `from_rank_one`, or `empty` and `update`.
 
-    - `matrix`: (neurons, neurons) float, G = ΦΦᵀ, exactly symmetric.
-    - `correlation`: (neurons,) float, b = Φy.
-    - `energy`: ‖y‖², the squared length of the target.
-    - `points`: number of points summed so far. Nothing is divided by it: scale the features by 1/√m beforehand, or the
-      losses by 1/m afterwards, when a mean over m examples is wanted.
+    Args:
+        matrix: (neurons, neurons) float, G = ΦΦᵀ, exactly symmetric.
+        correlation: (neurons,) float, b = Φy.
+        energy: ‖y‖², the squared length of the target.
+        points: Number of points summed so far. Nothing is divided by it: scale the features by 1/√m
+            beforehand, or the losses by 1/m afterwards, when a mean over m examples is wanted.
 
-    Source: "Fast selection" in kernels/greedy.md.
+    Source: "Fast selection" in kernels/greedy/README.md.
 
     Example:
         >>> gram = Gram.empty(2)
@@ -55,22 +56,21 @@ class Gram:
     ) -> "Gram":
         """The Gram form of no points at all, to be filled by `update`; accumulates in float64 unless told otherwise.
 
-        **Arguments**
+        Args:
+            neurons: How many candidates there are, at least 1.
+            dtype: Float64 or float32, the type of the sums. `device`: where they live.
 
-        - `neurons`: how many candidates there are, at least 1.
-        - `dtype`: float64 or float32, the type of the sums. `device`: where they live.
-
-        Raises `PruneproofError` for fewer than one neuron or another dtype.
+        Raises:
+            PruneproofError: For fewer than one neuron or another dtype.
 
         Example:
             >>> Gram.empty(3).matrix.shape
             torch.Size([3, 3])
         """
         if isinstance(neurons, bool) or not isinstance(neurons, int) or neurons < 1:
-            raise PruneproofError("Gram.empty", required="at least one neuron", received=neurons, remedy="pass neurons")
+            raise InvalidValueError(f"Gram.empty: it takes at least one neuron, got {neurons!r}.")
         if dtype not in (torch.float32, torch.float64):
-            required = "float64 or float32 accumulation"
-            raise PruneproofError("Gram.empty", required=required, received=dtype, remedy="pass dtype=torch.float64")
+            raise InvalidValueError(f"Gram.empty: sums are kept in float64 or float32, got {dtype}.")
         matrix = torch.zeros(neurons, neurons, dtype=dtype, device=device)
         return cls(matrix, torch.zeros(neurons, dtype=dtype, device=device), 0.0, 0)
 
@@ -78,12 +78,12 @@ class Gram:
     def from_features(cls, features: Tensor, target: Tensor) -> "Gram":
         """The Gram form of features held in memory, in their own precision (float32 for half types).
 
-        **Arguments**
+        Args:
+            features: (neurons, points) float, each neuron's output on each point.
+            target: (points,) float, what the selected neurons should reproduce together.
 
-        - `features`: (neurons, points) float, each neuron's output on each point.
-        - `target`: (points,) float, what the selected neurons should reproduce together.
-
-        Raises `PruneproofError` for empty, mismatched, NaN or infinite input.
+        Raises:
+            PruneproofError: For empty, mismatched, NaN or infinite input.
 
         Example:
             >>> Gram.from_features(torch.eye(2), torch.ones(2)).matrix.tolist()
@@ -97,13 +97,13 @@ class Gram:
     def from_rank_one(cls, hidden: Tensor, outgoing: Tensor, target: Tensor) -> "Gram":
         """The Gram form of hidden units that feed many outputs, Φ_q = hidden_q ⊗ outgoing_q, without forming Φ.
 
-        **Arguments**
+        Args:
+            hidden: (neurons, points) float, the activation of each unit on each point.
+            outgoing: (neurons, outputs) float, the unit's weight to each output.
+            target: (points, outputs) float.
 
-        - `hidden`: (neurons, points) float, the activation of each unit on each point.
-        - `outgoing`: (neurons, outputs) float, the unit's weight to each output.
-        - `target`: (points, outputs) float.
-
-        Raises `PruneproofError` for empty, mismatched, NaN or infinite input.
+        Raises:
+            PruneproofError: For empty, mismatched, NaN or infinite input.
 
         Example:
             >>> hidden, outgoing = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])
@@ -119,11 +119,12 @@ class Gram:
     def update(self, features: Tensor, target: Tensor) -> None:
         """Add a batch of points: G += ΦΦᵀ, b += Φy, ‖y‖² += ‖y_batch‖².
 
-        **Arguments**
+        Args:
+            features: (neurons, points) float. `target`: (points,) float. Any number of points but
+                zero.
 
-        - `features`: (neurons, points) float. `target`: (points,) float. Any number of points but zero.
-
-        Raises `PruneproofError` for empty, mismatched, NaN or infinite input, before anything is added.
+        Raises:
+            PruneproofError: For empty, mismatched, NaN or infinite input, before anything is added.
 
         Example:
             >>> gram = Gram.empty(1)
@@ -143,9 +144,11 @@ class Gram:
     def update_rank_one(self, hidden: Tensor, outgoing: Tensor, target: Tensor) -> None:
         """Add a batch of points seen by rank-one neurons: G += (HHᵀ) ∘ (VVᵀ), b += rowsum((HY) ∘ V).
 
-        **Arguments** as in `from_rank_one`.
+        Args:
+            as in `from_rank_one`.
 
-        Raises `PruneproofError` for empty, mismatched, NaN or infinite input, before anything is added.
+        Raises:
+            PruneproofError: For empty, mismatched, NaN or infinite input, before anything is added.
 
         Example:
             >>> gram = Gram.empty(1)
@@ -211,23 +214,24 @@ def _add_symmetric_product(matrix: Tensor, rows: Tensor, factors: Tensor | None 
 def require_gram_layout(where: str, gram: Gram) -> None:
     """Refuse a `Gram` put together from tensors that do not belong to each other, or one without points."""
     if gram.points == 0:
-        remedy = "call gram.update(features, target) first"
-        raise PruneproofError(where, required="a Gram with points in it", received="an empty one", remedy=remedy)
+        raise InvalidValueError(f"{where}: the Gram has no points yet. Call gram.update(features, target) first.")
     correlation = require_layout(where, gram.correlation, "correlation (neurons,)", (None,))
-    neurons, shape = len(correlation), (len(correlation), len(correlation))
+    shape = (len(correlation), len(correlation))
     matrix = require_layout(where, gram.matrix, "matrix (neurons, neurons)", shape, correlation.device)
     if matrix.dtype != correlation.dtype or matrix.dtype not in (torch.float32, torch.float64):
-        required = f"matrix and correlation of {neurons} neurons, both float64 or both float32"
-        received = f"{matrix.dtype} and {correlation.dtype}"
-        raise PruneproofError(where, required=required, received=received, remedy="build it by Gram.from_features")
+        raise InvalidValueError(
+            f"{where}: matrix and correlation of a Gram must both be float64 or both float32, got {matrix.dtype} "
+            f"and {correlation.dtype}. Use Gram.from_features."
+        )
 
 
 def require_finite_gram(where: str, gram: Gram) -> None:
     """Refuse sums that overflowed or hold NaN; |⟨Φ_q, Φ_r⟩| ≤ max ‖Φ_q‖², so the diagonal speaks for the matrix."""
     sums = (gram.diagonal.double().sum() + gram.correlation.double().sum()).item() + gram.energy
     if not math.isfinite(sums):
-        required, remedy = "a Gram of finite sums", "remove NaN and inf, or rescale the features"
-        raise PruneproofError(where, required=required, received="NaN or inf in it", remedy=remedy)
+        raise InvalidValueError(
+            f"{where}: the sums of the Gram must be finite. Remove NaN and inf, or rescale the features."
+        )
 
 
 def require_tensor(
@@ -235,12 +239,13 @@ def require_tensor(
 ) -> None:
     """Refuse anything but a non-empty floating-point tensor of this shape, on this device, whose squares can be summed.
 
-    **Arguments**
+    Args:
+        where: The public function that refuses. `name`: what the tensor is, with its axes.
+        tensor: What was received. `shape`: required lengths, None for any. `device`: required
+            device, None for any.
 
-    - `where`: the public function that refuses. `name`: what the tensor is, with its axes.
-    - `tensor`: what was received. `shape`: required lengths, None for any. `device`: required device, None for any.
-
-    Raises `PruneproofError`. Costs one pass and no memory.
+    Raises:
+        PruneproofError: . Costs one pass and no memory.
 
     Example:
         >>> require_tensor("Gram.update", torch.ones(2), "target (points,)", (None,))
@@ -253,18 +258,21 @@ def require_layout(
 ) -> Tensor:
     """The part of `require_tensor` that looks at no value, hence can be traced: dtype, shape and device."""
     if not isinstance(tensor, Tensor) or tensor.dtype not in FLOATS:
-        received = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise PruneproofError(where, required=f"{name} as a floating-point tensor", received=received, remedy="convert")
+        shown = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise InvalidTypeError(f"{where}: {name} must be a tensor of floating point, got {shown}. Convert it.")
     fits = tensor.ndim == len(shape) and all(
         want in (None, have) for want, have in zip(shape, tensor.shape, strict=True)
     )
     if not fits or tensor.numel() == 0:
         wanted = " x ".join("any" if want is None else str(want) for want in shape)
-        received, remedy = f"shape {tuple(tensor.shape)}", "give one row per neuron and at least one point"
-        raise PruneproofError(where, required=f"{name} of shape {wanted}, not empty", received=received, remedy=remedy)
+        raise InvalidValueError(
+            f"{where}: {name} must have shape {wanted} and not be empty, got {tuple(tensor.shape)}. "
+            "Pass one row per neuron and at least one point."
+        )
     if device is not None and tensor.device != device:
-        remedy = f"move it with .to('{device}')"
-        raise PruneproofError(where, required=f"{name} on {device}", received=str(tensor.device), remedy=remedy)
+        raise InvalidValueError(
+            f"{where}: {name} must be on {device}, got {tensor.device}. Move it with .to('{device}')."
+        )
     return tensor
 
 
@@ -274,5 +282,7 @@ def require_summable(where: str, tensor: Tensor, name: str) -> None:
     limit = max(torch.finfo(tensor.dtype).max, torch.finfo(torch.float32).max)  # half types are summed in float32
     largest = max(-low, high)
     if not largest * largest * tensor.shape[-1] < limit:  # also when NaN, which compares false; a power would raise
-        received, remedy = f"values from {low} to {high}", "remove NaN and inf, rescale what is left"
-        raise PruneproofError(where, required=f"finite {name} with summable squares", received=received, remedy=remedy)
+        raise InvalidValueError(
+            f"{where}: {name} must be finite, with squares that can be summed, got values from {low} to {high}. "
+            "Remove NaN and inf, and rescale what is left."
+        )

@@ -1,6 +1,6 @@
 """The three rules by their definitions: every candidate's residual is formed and measured. The reference, not the tool.
 
-Each function is the shortest code that can be checked against the text of kernels/greedy.md by eye; it costs
+Each function is the shortest code that can be checked against the text of README.md by eye; it costs
 O(neurons · points) time and memory a step (and a least-squares solve for `naive_corrective`).
 """
 

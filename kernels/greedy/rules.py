@@ -6,7 +6,7 @@ Greedy forward selection with equal weights: u_k = (Φ_{q_1} + … + Φ_{q_k})/k
 
 The k-th choice minimises ½‖z + Φ_q − k y‖² = ½‖z − k y‖² + a_q with a_q = ½‖Φ_q‖² + ⟨z, Φ_q⟩ − k⟨y, Φ_q⟩, z the sum of
 the earlier choices. From step to step a changes by −b + G[:, q]; the loss needs only ‖z‖² and ⟨z, y⟩. So the loss path
-is free, and a path of k steps contains every shorter one. Source: "Fast selection" in kernels/greedy.md.
+is free, and a path of k steps contains every shorter one. Source: "Fast selection" in README.md.
 
 Greedy selection with line search: u ← u + τ(Φ_q − u), neuron and step τ ∈ [0, 1] chosen jointly; O(neurons) a step.
 
@@ -20,7 +20,7 @@ The next neuron is the one most correlated with the residual, argmax |⟨Φ_q, y
 Rezaiifar, Krishnaprasad 1993), the same choice as scikit-learn's `orthogonal_mp_gram`. The Cholesky factor of the
 chosen Gram block grows by one row a step. Row j of `rows` is ⟨Φ_i, e_j⟩ for all i, e_j the j-th orthonormalised choice;
 its entries at the chosen neurons are that factor. One product of the k rows with a vector is the cost of step k + 1:
-O(neurons · k), and the memory is steps · neurons. Derivation: kernels/greedy.md.
+O(neurons · k), and the memory is steps · neurons. Derivation: README.md.
 """
 
 from typing import NamedTuple, Protocol

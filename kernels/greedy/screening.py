@@ -10,7 +10,7 @@ product q_i·r' over m points in float32. Then, with γ = m·u/(1 − m·u) and 
 so the score ½‖Φ_i‖² + Φ_i·r lies within w_i of its estimate. Rows and r are scaled to maximum 127 or 1 before they are
 rounded, so nothing overflows, and what underflows is far below the γ term. A neuron whose lower end exceeds the
 smallest upper end (plus the tie width) cannot be chosen; the others are scored exactly from the full rows. Derivation:
-greedy_gpu.md.
+gpu.md.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,8 @@ from .rules import Path, tie_width
 class FeatureProducts:
     """The products a selection asks for, each computed when it is asked for.
 
-    **Arguments**
-
-    - `features`: (neurons, points) float. `target`: (points,) float.
+    Args:
+        features: (neurons, points) float. `target`: (points,) float.
 
     Cost: one product of the features with a vector per `column`.
 

@@ -2,7 +2,7 @@
 """Triton bodies of greedy selection: all steps on a Gram matrix in one launch; screening scores; exact re-scoring.
 
 Scores are float64 and compared through an order-preserving map to int64, so a minimum over programs is one integer
-`atomic_min`: independent of arrival order, hence bitwise repeatable. See greedy_gpu.md.
+`atomic_min`: independent of arrival order, hence bitwise repeatable. See gpu.md.
 """
 
 from typing import Any

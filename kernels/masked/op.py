@@ -240,16 +240,17 @@ def masked_linear(
     Args:
         x: Inputs (…, in).
         weight: Weight (out, in). x, weight and bias have one floating dtype and one device.
-        mask: Bool (out, in), or a `BitMask` of that shape (cheaper: packed and unpacked once; on a GPU
-            its empty blocks are skipped).
+        mask: Bool (out, in), or a `BitMask` of that shape (cheaper: packed and unpacked once; on a
+            GPU its empty blocks are skipped).
         bias: Bias (out,) or None.
-        precision: For float32 on a GPU, "ieee", "tf32" or "tf32x3"; None follows torch's setting. The
-            reference always computes in the input's own precision.
-        mask_grad: If True, the gradient of `weight` is zero outside the mask; if False it is the dense
-            dYᵀX, as the training of scores needs.
-        weight_is_masked: Promise that the weight is zero outside the mask, as enforced masks keep it;
-            no masked copy is made then. What a weight that is not zero there gives is undefined. With
-            `PRUNEPROOF_DEBUG=1` in the environment the promise is checked on every call.
+        precision: For float32 on a GPU, "ieee", "tf32" or "tf32x3"; None follows torch's setting.
+            The reference always computes in the input's own precision.
+        mask_grad: If True, the gradient of `weight` is zero outside the mask; if False it is the
+            dense dYᵀX, as the training of scores needs.
+        weight_is_masked: Promise that the weight is zero outside the mask, as enforced masks keep
+            it; no masked copy is made then. What a weight that is not zero there gives is
+            undefined. With `PRUNEPROOF_DEBUG=1` in the environment the promise is checked on every
+            call.
 
     Returns:
         Outputs (…, out). The error of an output is at most γ_{in+1}·(|x||W∘M|ᵀ + |b|) plus one
@@ -275,8 +276,9 @@ def masked_linear(
         with torch.autocast(x.device.type, enabled=False):
             options = {"mask_grad": mask_grad, "weight_is_masked": weight_is_masked}
             return masked_linear(x, weight, mask, bias, precision=precision, **options)
+    shift = (None, None, None) if bias is None else _described(bias)
     check = _check if torch.compiler.is_compiling() else _checked
-    check(*_described(x), *_described(weight), *_described(bits), tuple(mask.shape), *_described(bias), precision)
+    check(*_described(x), *_described(weight), *_described(bits), tuple(mask.shape), *shift, precision)
     if weight_is_masked and os.environ.get(DEBUG) == "1":
         _check_masked(weight, mask)
     if choose(OP, weight).backend == "reference" and not torch.compiler.is_compiling():
@@ -300,8 +302,8 @@ def _packed(mask: Tensor | BitMask) -> tuple[Tensor, Tensor | None, Tensor | Non
     return (mask.words, None, None) if tiles is None else (mask.words, *tiles)
 
 
-def _described(tensor: Tensor | None) -> tuple[torch.Size | None, torch.dtype | None, torch.device | None]:
-    return (None, None, None) if tensor is None else (tensor.shape, tensor.dtype, tensor.device)
+def _described(tensor: Tensor) -> tuple[torch.Size, torch.dtype, torch.device]:
+    return tensor.shape, tensor.dtype, tensor.device
 
 
 def _check(

@@ -95,7 +95,9 @@ class Selection(torch.autograd.Function):
         return None if tangent is None else _selected(ctx, tangent)
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], weight: Tensor, mask: Tensor, value: bool, gradient: bool) -> Any:
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride] (the arguments of `forward`)
+        info: Any, in_dims: tuple[Any, ...], weight: Tensor, mask: Tensor, value: bool, gradient: bool
+    ) -> Any:
         """Mapped weights or masks (packed or not) stand in front; what is not mapped is shared."""
         front = [t if dim is None else t.movedim(dim, 0) for t, dim in zip((weight, mask), in_dims[:2], strict=True)]
         weight = front[0] if in_dims[0] is not None else front[0].expand(info.batch_size, *front[0].shape)

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Triton bodies of the masked linear map: fused forward, masked weight gradient, masking once. See masked.md.
+"""Triton bodies of the masked linear map: fused forward, masked weight gradient, masking once. See README.md.
 
 `UPCAST` turns 16-bit tiles to float32 before arithmetic: the interpreter's bfloat16 arithmetic is wrong without a word.
 Offsets are 64-bit, so a weight may have more than 2³¹ entries. Padding bits of the mask are zero, so whatever lies past

@@ -3,7 +3,7 @@
 
 The sums z are library products in float64 (so the reference's bound holds whatever the TF32 setting). Points and sums
 are padded with zeros to whole tiles, so the inner loop has no masks: per weight and point one selection, one product,
-one maximum. See sensitivity.md.
+one maximum. See README.md.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Square blocks of weights; blocks without a kept weight are not stored. Sizes are padded with zeros. See sparse.md."""
+"""Square blocks of weights; blocks without a kept weight are not stored. Sizes are padded with zeros. See README.md."""
 
 import torch
 from torch import Tensor

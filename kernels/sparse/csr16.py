@@ -2,13 +2,13 @@
 
 A warp reads a chunk as 32 vectors of eight. Stored in column order, its i-th load would touch 32 columns far apart;
 stored so that vector l holds entries l, l + q, …, l + 7q (q = chunk length / 8) it touches 32 neighbours, and so few
-cache lines of x. The order inside a row does not matter to a sum. Four bytes per kept 16-bit weight. See sparse.md.
+cache lines of x. The order inside a row does not matter to a sum. Four bytes per kept 16-bit weight. See README.md.
 """
 
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 VECTOR, CHUNK, COLUMNS = 8, 256, 65_536
 
@@ -17,11 +17,9 @@ def pack(weight: Tensor, keep: Tensor) -> list[Tensor]:
     """[values (entries,), columns uint16 (entries,), starts int32 (out + 1,)], starts in vectors of eight."""
     columns = weight.shape[1]
     if columns > COLUMNS:
-        raise PruneproofError(
-            "SparseWeight.from_dense",
-            required=f"at most {COLUMNS} columns for csr16",
-            received=columns,
-            remedy="split the columns, or choose another format",
+        raise InvalidValueError(
+            f"SparseWeight.from_dense: csr16 holds at most {COLUMNS} columns, got {columns}. "
+            "Split the columns, or choose another format."
         )
     vectors = -(-keep.sum(1) // VECTOR)
     starts = torch.nn.functional.pad(vectors.cumsum(0), (1, 0))

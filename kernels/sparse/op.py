@@ -39,8 +39,10 @@ def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None = None) -
         bias: Bias (out,) of the same dtype and device, or None.
 
     Returns:
-        Outputs (…, out). The error of an output is at most γ_{in+1}·(|x||W|ᵀ + |b|) plus one rounding to
-        the dtype, γ_n = n·u/(1 − n·u), u the unit roundoff of the accumulation (float32 for 16-bit types).
+        Outputs (…, out). The error of an output is at most γ_{in+1}·(|x||W|ᵀ + |b|) plus one
+        rounding to
+        the dtype, γ_n = n·u/(1 − n·u), u the unit roundoff of the accumulation (float32 for 16-bit
+        types).
 
     Raises:
         InvalidTypeError: The weight is not a `SparseWeight`, or x or bias is not a tensor.
@@ -56,10 +58,11 @@ def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None = None) -
         kind = type(weight).__name__
         raise InvalidTypeError(f"{OP}: the weight must be a SparseWeight, got {kind}. Use SparseWeight.from_dense.")
     require_tensors(OP, x=x, **({} if bias is None else {"bias": bias}))
-    if weight.dtype != torch.float64 and autocast_dtype(x) is not None:
+    dtype = autocast_dtype(x)
+    if dtype is not None and weight.dtype != torch.float64:
         with torch.autocast(x.device.type, enabled=False):  # the weight stays as it is; only the result is rounded
             wide = None if bias is None else bias.to(weight.dtype)
-            return sparse_linear(x.to(weight.dtype), weight, wide).to(autocast_dtype(x))
+            return sparse_linear(x.to(weight.dtype), weight, wide).to(dtype)
     shifted = (None, None, None) if bias is None else (bias.shape, bias.dtype, bias.device)
     check = _check if torch.compiler.is_compiling() else _checked
     check(weight.shape, weight.dtype, weight.device, x.shape, x.dtype, x.device, *shifted)

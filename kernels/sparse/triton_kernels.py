@@ -1,5 +1,5 @@
 # pyright: basic
-"""Triton bodies of the sparse products: csr16 over non-zeros, block rows. See sparse.md.
+"""Triton bodies of the sparse products: csr16 over non-zeros, block rows. See README.md.
 
 `UPCAST` turns 16-bit tiles to float32 before arithmetic, which the interpreter gets wrong for bfloat16. Offsets that
 can pass 2³¹ are 64-bit.

@@ -80,15 +80,16 @@ class SparseWeight:
         Args:
             weight: Floating matrix (out, in); copied, so later changes of it are not seen.
             mask: Bool or `BitMask` of the same shape; None keeps what is not zero.
-            format: A name above, "bsr" (the smaller of bsr64 and bsr128 in bytes), or "auto", which asks
-                what was measured on the weight's device and may answer "dense"; `.format` and `.reason`
-                say what it chose.
-            batch: For "auto", how many tokens `sparse_linear` will mostly see at once; None means unknown.
+            format: A name above, "bsr" (the smaller of bsr64 and bsr128 in bytes), or "auto", which
+                asks what was measured on the weight's device and may answer "dense"; `.format` and
+                `.reason` say what it chose.
+            batch: For "auto", how many tokens `sparse_linear` will mostly see at once; None means
+                unknown.
 
         Raises:
             InvalidTypeError: The weight or the mask is not a tensor.
-            InvalidValueError: The weight is not a floating matrix, the mask has another shape, dtype or
-                device, the format is unknown or cannot hold the weight.
+            InvalidValueError: The weight is not a floating matrix, the mask has another shape,
+                dtype or device, the format is unknown or cannot hold the weight.
 
         Example:
             >>> import torch

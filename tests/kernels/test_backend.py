@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pruneproof.errors import PruneproofError
-from pruneproof.kernels import backend, masked_linear, which
+from pruneproof.kernels import backend, explain_plan, masked_linear
 from pruneproof.kernels.masked.op import plan_masked
 
 ARGUMENTS = (torch.ones(1, 2), torch.ones(3, 2), torch.ones(3, 2) > 0)
@@ -12,7 +12,7 @@ ARGUMENTS = (torch.ones(1, 2), torch.ones(3, 2), torch.ones(3, 2) > 0)
 
 def test_auto_is_the_reference_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PRUNEPROOF_BACKEND", raising=False)
-    assert which("masked_linear", *ARGUMENTS).backend == "reference"
+    assert explain_plan("masked_linear", *ARGUMENTS).backend == "reference"
 
 
 def test_triton_on_a_cpu_asks_for_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,8 +25,8 @@ def test_triton_on_a_cpu_asks_for_the_interpreter(monkeypatch: pytest.MonkeyPatc
 def test_triton_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "triton_installed", lambda: False)
     monkeypatch.setenv("PRUNEPROOF_BACKEND", "triton")
-    with pytest.raises(PruneproofError, match="pip install triton"):
-        which("masked_linear", *ARGUMENTS)
+    with pytest.raises(PruneproofError, match="Install triton"):
+        explain_plan("masked_linear", *ARGUMENTS)
     monkeypatch.setenv("PRUNEPROOF_BACKEND", "auto")
     assert masked_linear(*ARGUMENTS).tolist() == [[2.0, 2.0, 2.0]]
 
@@ -51,10 +51,10 @@ def test_float64_is_always_the_reference(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PRUNEPROOF_BACKEND", "triton")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     x, weight, mask = ARGUMENTS
-    assert which("masked_linear", x.double(), weight.double(), mask).backend == "reference"
+    assert explain_plan("masked_linear", x.double(), weight.double(), mask).backend == "reference"
 
 
 @pytest.mark.parametrize(("arguments", "named"), [((), r"\(\)"), ((3, 4, 5), r"\(3, 4, 5\)")])
 def test_which_names_wrong_arguments(arguments: tuple[int, ...], named: str) -> None:
-    with pytest.raises(PruneproofError, match=f"the arguments of masked_linear; received {named}"):
-        which("masked_linear", *arguments)
+    with pytest.raises(PruneproofError, match=f"{named} are not the arguments of masked_linear"):
+        explain_plan("masked_linear", *arguments)

@@ -84,13 +84,13 @@ def test_auto_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("weight", "mask", "format", "said"),
     [
-        (torch.ones(3), None, "auto", "floating weight"),
-        (torch.ones(3, 3).int(), None, "auto", "floating weight"),
-        (torch.ones(3, 3).to(torch.float8_e4m3fn), None, "auto", "floating weight"),
-        (torch.ones(3, 3), torch.ones(3, 3, device="meta").bool(), "auto", "bool mask of shape"),
-        (torch.ones(3, 3), torch.ones(3, 2).bool(), "auto", "bool mask of shape"),
-        (torch.ones(3, 3), torch.ones(3, 3), "auto", "bool mask of shape"),
-        (torch.ones(3, 3), None, "ellpack", "a format in"),
+        (torch.ones(3), None, "auto", "floating matrix"),
+        (torch.ones(3, 3).int(), None, "auto", "floating matrix"),
+        (torch.ones(3, 3).to(torch.float8_e4m3fn), None, "auto", "floating matrix"),
+        (torch.ones(3, 3), torch.ones(3, 3, device="meta").bool(), "auto", "mask must be bool of shape"),
+        (torch.ones(3, 3), torch.ones(3, 2).bool(), "auto", "mask must be bool of shape"),
+        (torch.ones(3, 3), torch.ones(3, 3), "auto", "mask must be bool of shape"),
+        (torch.ones(3, 3), None, "ellpack", "format must be one of"),
         (torch.ones(1, 65_537), None, "csr16", "at most 65536 columns"),
     ],
 )

@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from pruneproof.errors import PruneproofError
-from pruneproof.kernels import BitMask, Gram, greedy_select, greedy_select_many, masked_linear, samples
+from pruneproof.kernels import BitMask, Gram, greedy_select, greedy_select_many, masked_linear
 from pruneproof.kernels.registry import Op, operations
+from tests.kernels import cases
+from tests.kernels.cases import CASES
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the interpreter tests the bodies"),
 ]
-CASES = [(op, dtype) for op in operations() for dtype in op.dtypes]
+PAIRS = [(op, dtype) for op in operations() for dtype in op.dtypes]
 
 
 def name(value: object) -> str:
@@ -32,24 +34,24 @@ def run(op: Op, args: tuple[Any, ...]) -> torch.Tensor:
     return result if isinstance(result, torch.Tensor) else result.indices
 
 
-@pytest.mark.parametrize(("op", "dtype"), CASES, ids=name)
+@pytest.mark.parametrize(("op", "dtype"), PAIRS, ids=name)
 def test_within_the_bound_of_float64_and_repeatable(op: Op, dtype: torch.dtype) -> None:
-    for args in op.samples(torch.Generator().manual_seed(0), "cuda", dtype):
-        expected = op.reference(*args).double()
+    for args in CASES[op.name].samples(torch.Generator().manual_seed(0), "cuda", dtype):
+        expected = CASES[op.name].reference(*args).double()
         found = run(op, args)
-        assert torch.all((found.double() - expected).abs() <= op.bound(args, expected, dtype))
+        assert torch.all((found.double() - expected).abs() <= CASES[op.name].bound(args, expected, dtype))
         assert torch.equal(found, run(op, args))
 
 
-@pytest.mark.parametrize(("op", "dtype"), [case for case in CASES if "linear" in case[0].name], ids=name)
+@pytest.mark.parametrize(("op", "dtype"), [case for case in PAIRS if "linear" in case[0].name], ids=name)
 def test_whole_numbers_come_out_exactly(op: Op, dtype: torch.dtype) -> None:
-    for args in op.samples(torch.Generator().manual_seed(1), "cuda", dtype, True):
-        assert torch.equal(run(op, args), op.reference(*args).to(dtype))
+    for args in CASES[op.name].samples(torch.Generator().manual_seed(1), "cuda", dtype, True):
+        assert torch.equal(run(op, args), CASES[op.name].reference(*args).to(dtype))
 
 
 @pytest.mark.parametrize("op", operations(), ids=name)
 def test_bad_input_is_refused(op: Op) -> None:
-    for args, message in op.refusals("cuda"):
+    for args, message in CASES[op.name].refusals("cuda"):
         with pytest.raises(PruneproofError, match=message):
             op.call(*args)
 
@@ -57,7 +59,7 @@ def test_bad_input_is_refused(op: Op) -> None:
 @pytest.mark.parametrize("tokens", [3, 70, 330])
 def test_gradients_of_whole_numbers_are_exact(tokens: int) -> None:
     generator = torch.Generator().manual_seed(2)
-    x, weight, dy = (samples.numbers(generator, *s, integers=True) for s in ((tokens, 200), (130, 200), (tokens, 130)))
+    x, weight, dy = (cases.numbers(generator, *s, integers=True) for s in ((tokens, 200), (130, 200), (tokens, 130)))
     mask = (torch.rand(130, 200, generator=generator) < 0.05).cuda()
     x, weight, dy = (t.cuda().half() for t in (x, weight, dy))
     y = masked_linear(x.requires_grad_(), weight.requires_grad_(), BitMask.pack(mask))

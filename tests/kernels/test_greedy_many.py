@@ -55,14 +55,14 @@ GOOD = (torch.eye(3), torch.ones(3))
 @pytest.mark.parametrize(
     ("problems", "steps", "said"),
     [
-        ([GOOD, (torch.eye(3), torch.ones(2))], 1, "problem 1: needs target"),
-        ([GOOD, torch.eye(3)], 1, "problem 1: needs a Gram or a pair"),
-        (GOOD, 1, "problem 0: needs a Gram or a pair"),
-        (Gram.from_features(*GOOD), 1, "a list of problems; received Gram"),
-        ([GOOD], 0, "problem 0: needs a whole number of steps"),
-        ([Gram.empty(3)], 1, "problem 0: needs a Gram with points"),
-        ([GOOD, (torch.full((3, 3), torch.nan), torch.ones(3))], 1, "finite features"),
-        ([Gram(torch.eye(3), torch.tensor([1.0, torch.nan, 0.0]), 1.0, 3)], 1, "finite sums"),
+        ([GOOD, (torch.eye(3), torch.ones(2))], 1, "problem 1: target"),
+        ([GOOD, torch.eye(3)], 1, "problem 1: the problem must be a Gram or a pair"),
+        (GOOD, 1, "problem 0: the problem must be a Gram or a pair"),
+        (Gram.from_features(*GOOD), 1, "a list of problems, got Gram"),
+        ([GOOD], 0, "problem 0: it takes a whole number of steps"),
+        ([Gram.empty(3)], 1, "problem 0: the Gram has no points"),
+        ([GOOD, (torch.full((3, 3), torch.nan), torch.ones(3))], 1, "must be finite"),
+        ([Gram(torch.eye(3), torch.tensor([1.0, torch.nan, 0.0]), 1.0, 3)], 1, "must be finite"),
     ],
 )
 def test_refuses(problems: list[Problem], steps: int, said: str) -> None:

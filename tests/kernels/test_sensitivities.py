@@ -89,8 +89,8 @@ def test_a_filter_is_a_row_met_at_every_patch() -> None:
         (torch.ones(2, 3, 1), torch.ones(4, 3), "weight \\(out, in\\)"),
         (torch.ones(2, 3), torch.ones(4, 3).double(), "one floating dtype"),
         (torch.ones(2, 3).int(), torch.ones(4, 3).int(), "one floating dtype"),
-        (torch.full((2, 3), torch.nan), torch.ones(4, 3), "finite weight"),
-        (torch.ones(2, 3), torch.full((4, 3), torch.inf), "finite inputs"),
+        (torch.full((2, 3), torch.nan), torch.ones(4, 3), "weight must be finite"),
+        (torch.ones(2, 3), torch.full((4, 3), torch.inf), "inputs must be finite"),
     ],
 )
 def test_refuses(weight: torch.Tensor, inputs: torch.Tensor, said: str) -> None:

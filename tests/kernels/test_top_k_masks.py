@@ -177,7 +177,7 @@ def test_few_scores_clear_no_counters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wrong_type_is_named() -> None:
-    with pytest.raises(PruneproofError, match=r"a list of tensors; received None \(NoneType\)"):
+    with pytest.raises(PruneproofError, match=r"a list of tensors, got None \(NoneType\)"):
         top_k_masks(None, 1)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(PruneproofError, match=r"received '3' \(str\)"):
+    with pytest.raises(PruneproofError, match=r"got '3' \(str\)"):
         top_k_masks([torch.ones(3)], "3")  # pyright: ignore[reportArgumentType]

@@ -1,23 +1,24 @@
-"""Sample arguments, refused arguments, float64 references and error bounds of every operation, for tests and benches.
+"""A case per operation: sample arguments, refused arguments, a float64 reference and an error bound.
 
 Sizes are odd and small on purpose (1, 7, 17, 33, 65, 129, and 0), so that a kernel's masked edges do most of the work;
 `integers=True` draws whole numbers small enough that every sum is exact in every dtype.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pruneproof.kernels.bits import BitMask
 from pruneproof.kernels.greedy.reference import naive_average
 from pruneproof.kernels.sparse.weight import SparseWeight
 
-from .bits import BitMask
-
 Arguments = list[tuple[Any, ...]]
+Refusals = list[tuple[tuple[Any, ...], str]]  # arguments and a key fact of the message
 FLOAT8 = torch.float8_e4m3fn  # floating point, but no type that the operations accept
 SIZES = ((1, 1, 1), (7, 17, 33), (33, 65, 129), (17, 129, 7), (0, 7, 17), (3, 0, 17), (3, 7, 0), (2, 8, 1100))
-LINEAR_TOLERANCE = "|error| ≤ γ_{in+1}·(|x||W|ᵀ + |b|) + u_out·|y|, γ_n = n·u/(1 − n·u), u the accumulator's roundoff"
 
 
 def unit(dtype: torch.dtype) -> float:
@@ -70,33 +71,33 @@ def masked_reference(x: Tensor, weight: Tensor, mask: Tensor | BitMask, bias: Te
 
 
 def masked_bound(args: tuple[Any, ...], result: Tensor, dtype: torch.dtype) -> Tensor:
-    """`LINEAR_TOLERANCE` with the masked weight."""
+    """The bound that the registry states, with the masked weight."""
     x, weight, mask, bias = args
     bools = mask.unpack() if isinstance(mask, BitMask) else mask
     return linear_bound(x, torch.where(bools, weight, 0), bias, result, dtype)
 
 
 def linear_bound(x: Tensor, weight: Tensor, bias: Tensor | None, result: Tensor, dtype: torch.dtype) -> Tensor:
-    """`LINEAR_TOLERANCE`; the rounding to dtype applies to the computed value, hence 1 + u; subnormals round worse."""
+    """The registry's bound; the rounding to dtype is of the computed value, hence 1 + u; subnormals round worse."""
     size = x.double().abs() @ weight.double().abs().T + (0 if bias is None else bias.double().abs())
     summing, u = gamma(x.shape[-1] + 1, dtype) * size, unit(dtype)
     return summing * (1 + u) + u * result.abs() + torch.finfo(dtype).smallest_normal * u
 
 
-def masked_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
+def masked_refusals(device: str) -> Refusals:
     """Shapes, dtypes and masks that do not fit."""
     x, w, m = torch.ones(2, 3, device=device), torch.ones(4, 3, device=device), torch.ones(4, 3, device=device) > 0
     return [
         ((x[:, :2], w, m), "weight \\(out, in\\)"),
-        ((x, w, m[:3]), "a mask of shape"),
-        ((x, w, m, torch.ones(3, device=device)), "a bias of shape"),
+        ((x, w, m[:3]), "mask must have shape"),
+        ((x, w, m, torch.ones(3, device=device)), "mask must have shape"),
         ((x.half(), w, m), "one floating dtype"),
-        ((x, w, m.float()), "a bool mask"),
+        ((x, w, m.float()), "mask must be bool"),
         ((x.int(), w.int(), m), "one floating dtype"),
-        ((x, w, m.to("meta")), "on one device"),
-        ((x, w, BitMask.pack(m).to("meta")), "on one device"),
+        ((x, w, m.to("meta")), "one device"),
+        ((x, w, BitMask.pack(m).to("meta")), "one device"),
         ((x.to(FLOAT8), w.to(FLOAT8), m), "one floating dtype"),
-        ((x, w, m.tolist()), "mask as a tensor; received list"),
+        ((x, w, m.tolist()), "mask must be a tensor, got list"),
     ]
 
 
@@ -122,22 +123,22 @@ def sparse_reference(x: Tensor, weight: SparseWeight, bias: Tensor | None = None
 
 
 def sparse_bound(args: tuple[Any, ...], result: Tensor, dtype: torch.dtype) -> Tensor:
-    """`LINEAR_TOLERANCE` with the rebuilt weight."""
+    """the bound that the registry states with the rebuilt weight."""
     x, weight, bias = args
     return linear_bound(x, weight.to_dense(), bias, result, dtype)
 
 
-def sparse_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
+def sparse_refusals(device: str) -> Refusals:
     """Shapes and dtypes that do not fit."""
     weight = SparseWeight.from_dense(torch.eye(3, device=device), format="csr16")
     x = torch.ones(2, 3, device=device)
     return [
-        ((x[:, :2], weight), "bias \\(3,\\) or None"),
-        ((x, weight, x[0, :2]), "bias \\(3,\\) or None"),
-        ((x.double(), weight), "x and bias of torch.float32"),
-        ((x.to("meta"), weight), "x and bias of torch.float32 on"),
-        ((x, weight.to_dense()), "a SparseWeight; received Tensor"),
-        ((x.tolist(), weight), "x as a tensor; received list"),
+        ((x[:, :2], weight), "bias \\(3,\\)"),
+        ((x, weight, x[0, :2]), "bias \\(3,\\)"),
+        ((x.double(), weight), "x and bias must be torch.float32"),
+        ((x.to("meta"), weight), "x and bias must be torch.float32 on"),
+        ((x, weight.to_dense()), "must be a SparseWeight, got Tensor"),
+        ((x.tolist(), weight), "x must be a tensor, got list"),
     ]
 
 
@@ -171,17 +172,17 @@ def sensitivity_bound(args: tuple[Any, ...], result: Tensor, dtype: torch.dtype)
     return (g * (1 + u) + u) * result + torch.finfo(dtype).smallest_normal * u
 
 
-def sensitivity_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
+def sensitivity_refusals(device: str) -> Refusals:
     """Shapes, dtypes and values that do not fit."""
     w, a = torch.ones(2, 3, device=device), torch.ones(4, 3, device=device)
     return [
         ((w, a[:, :2]), "weight \\(out, in\\)"),
         ((w, a.double()), "one floating dtype"),
-        ((w * torch.nan, a), "finite weight"),
-        ((w, a * torch.inf), "finite inputs"),
+        ((w * torch.nan, a), "weight must be finite"),
+        ((w, a * torch.inf), "inputs must be finite"),
         ((w.to(FLOAT8), a.to(FLOAT8)), "one floating dtype"),
-        ((w, a.to("meta")), "on one device"),
-        ((w, a.tolist()), "inputs as a tensor; received list"),
+        ((w, a.to("meta")), "one device"),
+        ((w, a.tolist()), "inputs must be a tensor, got list"),
     ]
 
 
@@ -202,15 +203,15 @@ def greedy_reference(problem: tuple[Tensor, Tensor], steps: int) -> Tensor:
     return torch.tensor(naive_average(features.double(), target.double(), steps, True).indices, device=target.device)
 
 
-def greedy_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
+def greedy_refusals(device: str) -> Refusals:
     """Problems that cannot be selected from."""
     pair = (torch.eye(3, device=device), torch.ones(3, device=device))
     return [
         ((pair, 0), "at least one step"),
         (((pair[0], pair[1][:2]), 1), "target"),
         (((pair[0] * torch.nan, pair[1]), 1), "finite"),
-        (((pair[0], pair[1].to("meta")), 1), "target \\(points,\\) on"),
-        (((pair[0].to(FLOAT8), pair[1]), 1), "floating-point tensor; received torch.float8"),
+        (((pair[0], pair[1].to("meta")), 1), "target \\(points,\\) must be on"),
+        (((pair[0].to(FLOAT8), pair[1]), 1), "floating point, got torch.float8"),
     ]
 
 
@@ -228,7 +229,7 @@ def top_k_reference(tensors: list[Tensor], k: int) -> Tensor:
     return mask
 
 
-def top_k_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
+def top_k_refusals(device: str) -> Refusals:
     """Counts and scores that do not fit."""
     scores = [torch.ones(3, device=device)]
     return [
@@ -236,5 +237,31 @@ def top_k_refusals(device: str) -> list[tuple[tuple[Any, ...], str]]:
         (([scores[0] * torch.nan], 1), "ordered"),
         (([scores[0].int()], 1), "dtype"),
         (([scores[0].to(FLOAT8)], 1), "dtype"),
-        (([scores[0].tolist()], 1), "scores as a tensor; received list"),
+        (([scores[0].tolist()], 1), "every entry of scores must be a tensor, got list"),
     ]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What holds an operation to its promise.
+
+    Args:
+        reference: The same function in float64 torch, from the definition; returns one tensor.
+        samples: `(generator, device, dtype, integers=False)` → argument tuples: odd, empty, strided, misaligned.
+        refusals: device → arguments that are refused, each with a key fact of the message.
+        bound: `(arguments, reference result, dtype)` → the elementwise error bound; zero for an exact operation.
+    """
+
+    reference: Callable[..., Tensor]
+    samples: Callable[..., Arguments]
+    refusals: Callable[[str], Refusals]
+    bound: Callable[[tuple[Any, ...], Tensor, torch.dtype], Tensor]
+
+
+CASES = {
+    "greedy_select": Case(greedy_reference, greedy_samples, greedy_refusals, exact),
+    "masked_linear": Case(masked_reference, masked_samples, masked_refusals, masked_bound),
+    "sensitivities": Case(sensitivity_reference, sensitivity_samples, sensitivity_refusals, sensitivity_bound),
+    "sparse_linear": Case(sparse_reference, sparse_samples, sparse_refusals, sparse_bound),
+    "top_k_masks": Case(top_k_reference, top_k_samples, top_k_refusals, exact),
+}

@@ -72,5 +72,5 @@ def test_refuses(problems: list[Problem], steps: int, said: str) -> None:
 
 def test_refuses_more_distinct_choices_than_the_smallest_problem_has() -> None:
     problems: list[Problem] = [pair(5, 6, torch.float64, 0), pair(3, 6, torch.float64, 1)]
-    with pytest.raises(PruneproofError, match="problem 1: needs at most 3 steps"):
+    with pytest.raises(PruneproofError, match="problem 1: without replacement at most 3 steps"):
         greedy_select_many(problems, 4, replacement=False)

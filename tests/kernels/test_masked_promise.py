@@ -32,7 +32,8 @@ def test_debug_mode_refuses_a_broken_promise(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_mask_that_changes_in_place_is_seen() -> None:
     """What is kept beside the mask must not outlive its bits."""
     mask, packed = MASK.clone(), BitMask.pack(MASK)
-    masked_linear(X, WEIGHT, mask), masked_linear(X, WEIGHT, packed)
+    for either in (mask, packed):
+        masked_linear(X, WEIGHT, either)
     mask.logical_not_()
     packed.words.copy_(BitMask.pack(~MASK).words)
     expected = X @ (WEIGHT * ~MASK).T

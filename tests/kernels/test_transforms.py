@@ -60,7 +60,11 @@ def test_forward_and_reverse_mode_in_every_argument(form: str, argument: int) ->
     along = torch.ones_like(arguments[argument])
 
     def of_one(function: Map) -> Callable[[Tensor], Tensor]:
-        return lambda value: function(*arguments[:argument], value, *arguments[argument + 1 :]).pow(2)
+        def at(value: Tensor) -> Tensor:
+            x, w, b = (value if place == argument else other for place, other in enumerate(arguments))
+            return function(x, w, b).pow(2)
+
+        return at
 
     for mode in (torch.func.jacrev, torch.func.jacfwd):
         torch.testing.assert_close(mode(of_one(MASKED[form]))(along), mode(of_one(dense))(along))

@@ -70,6 +70,7 @@ nb_merge_streams = True
 # The reference, from docstrings
 default_role = "code"
 autosummary_ignore_module_all = False
+add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True

@@ -5,9 +5,11 @@ import inspect
 import io
 import os
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -25,23 +27,31 @@ PACKAGES = (
 )
 
 
+def named(package: str) -> ModuleType:
+    """A module under its public name, which may be that of an attribute: `prune.schedules` is in `prune.selection`."""
+    try:
+        return import_module(package)
+    except ModuleNotFoundError:
+        parent, _, name = package.rpartition(".")
+        sys.modules[package] = getattr(import_module(parent), name)  # autodoc imports it under this name
+        return sys.modules[package]
+
+
 def public_names(package: str) -> list[str]:
-    """The names that a package lists in `__all__`; without one, what it defines or re-exports."""
-    module = import_module(package)
+    """The names that a package lists in `__all__`; without one, what it defines."""
+    module = named(package)
     listed = getattr(module, "__all__", None)
     if listed is not None:
         return sorted(listed, key=str.lower)
-    return sorted((name for name, value in vars(module).items() if _is_public(name, value)), key=str.lower)
-
-
-def _is_public(name: str, value: object) -> bool:
-    defined_here = (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__.startswith("pruneproof")
-    return defined_here and not name.startswith("_")
+    kinds = inspect.isclass, inspect.isfunction
+    own = [name for name, value in vars(module).items() if any(is_kind(value) for is_kind in kinds)]
+    here = [name for name in own if vars(module)[name].__module__ == module.__name__]
+    return sorted((name for name in here if not name.startswith("_")), key=str.lower)
 
 
 def members(package: str) -> tuple[list[str], list[str]]:
     """The functions and classes of a package, and its public sub-packages and modules."""
-    module = import_module(package)
+    module = named(package)
     names = public_names(package)
     modules = [name for name in names if inspect.ismodule(getattr(module, name))]
     return [name for name in names if name not in modules], modules
@@ -64,12 +74,13 @@ def package_page(package: str) -> str:
 
 def nested(package: str) -> str:
     """A module inside a package, as a section of the package's page."""
-    names, _ = members(package)
+    above = vars(named(package.rpartition(".")[0]))
+    names = [name for name in members(package)[0] if name not in above]
     rows = "\n".join(f"   {name}" for name in names)
     return f"""{package}
 {"-" * len(package)}
 
-.. automodule:: {package}
+.. automodule:: {named(package).__name__}
    :no-members:
 
 {table(package, rows)}

@@ -55,7 +55,7 @@ extensions = [
     "mathml",
     "reference_pages",
 ]
-templates_path = ["_templates"]
+templates_path = [str(ROOT / "docs" / "_templates")]
 nitpicky = False  # names that no inventory lists are printed without a link
 
 # Markdown and executed tutorials
@@ -92,7 +92,7 @@ html_copy_source = html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],

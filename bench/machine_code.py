@@ -186,17 +186,20 @@ class Body:
         options = {"num_warps": self.warps, "num_stages": self.stages}
         return compile_body(self.kernel, self.signature, self.constants, aligned, target, **options)
 
-    def instructions_per_element(self, code: MachineCode) -> float:
-        """Thread instructions per element: of the loop with the products, else the longest, else the whole body."""
-        lanes = 64 if code.target.startswith("gfx") else 32
+    def inner(self, code: MachineCode) -> Mapping[str, int]:
+        """The instructions that are counted: the loop with the products, else the longest, else the whole body."""
 
         def products(loop: Mapping[str, int]) -> int:
             return sum(count for name, count in loop.items() if name.startswith(TENSOR_CORE[code.target]))
 
         most = max(map(products, code.loops), default=0)
         loops = [loop for loop in code.loops if products(loop) == most]  # longest first; with products, one in another
-        total = sum((loops[-1 if most else 0] if loops else code.opcodes).values())
-        return total * self.warps * lanes / self.unit
+        return loops[-1 if most else 0] if loops else code.opcodes
+
+    def instructions_per_element(self, code: MachineCode) -> float:
+        """Thread instructions per element, or non-zero."""
+        lanes = 64 if code.target.startswith("gfx") else 32
+        return sum(self.inner(code).values()) * self.warps * lanes / self.unit
 
 
 def bodies() -> tuple[Body, ...]:
@@ -249,13 +252,14 @@ def _masked() -> tuple[Body, ...]:
 
 
 def _sparse() -> tuple[Body, ...]:
-    from pruneproof.kernels.sparse.triton_kernels import bsr_kernel, csr16_kernel
+    from pruneproof.kernels.sparse.triton_kernels import bsr_kernel, csr16_kernel, csr16_scatter_kernel
 
     op, loose = "sparse_linear", ("M", "N")
     dot = {"BIAS": True, "UPCAST": False, "PRECISION": "ieee"}
     csr = _types(
         "x_ptr:bf16 values_ptr:bf16 columns_ptr:u16 starts_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N x_stride y_stride"
     )
+    scatter = _types("values_ptr:bf16 columns_ptr:u16 starts_ptr:i32 dense_ptr:bf16", "K")
     one, four = ({"BR": 4, "BP": 256, "BM": tokens, "BIAS": True} for tokens in (1, 4))
     bsr = _types(
         "x_ptr:bf16 values_ptr:bf16 columns_ptr:i32 starts_ptr:i32 bias_ptr:bf16 y_ptr:bf16", "M N K x_stride y_stride"
@@ -266,6 +270,7 @@ def _sparse() -> tuple[Body, ...]:
     return (
         Body("csr16_1", op, csr16_kernel, csr, one, loose, 4, 3, 4 * 256, ()),
         Body("csr16_4", op, csr16_kernel, csr, four, loose, 4, 3, 4 * 256, ()),
+        Body("csr16_scatter", op, csr16_scatter_kernel, scatter, {"BP": 256}, (), 1, 3, 256, ()),
         Body("bsr64", op, bsr_kernel, bsr, small, loose, 4, 3, 64 * 64, EVERYWHERE),
         Body("bsr128", op, bsr_kernel, bsr, large, loose, 8, 3, 128 * 128, EVERYWHERE),
         Body("bsr128_ieee", op, bsr_kernel, floats, narrow, loose, 8, 3, 128 * 32, FLOAT32_CORES),
@@ -309,16 +314,28 @@ BUDGETS = Path(__file__).with_name("machine_code.json")
 GROWTH = 1.1  # a body may cost a tenth more than its budget: register allocation moves a few instructions about
 
 
-def measure() -> dict[str, object]:
-    """Instructions per element of every body and target, with the Triton version they hold for."""
-    import triton
+def budgets(version: str | None = None) -> dict[str, dict[str, float]]:
+    """Body → target → instructions per element, for a version of Triton; of the newest known one for an unknown one."""
+    known = json.loads(BUDGETS.read_text())
+    return known[version if version in known else max(known, key=_as_numbers)]
 
-    counts = {
+
+def _as_numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+def measure() -> dict[str, dict[str, float]]:
+    """Instructions per element of every body and target, as the Triton installed here compiles them."""
+    return {
         body.name: {target: round(body.instructions_per_element(body.compile(target)), 2) for target in TARGETS}
         for body in bodies()
     }
-    return {"triton": triton.__version__, **counts}
 
 
 if __name__ == "__main__":
-    BUDGETS.write_text(json.dumps(measure(), indent=2) + "\n")
+    import triton
+
+    versions = json.loads(BUDGETS.read_text()) | {triton.__version__: measure()}
+    BUDGETS.write_text(
+        json.dumps(dict(sorted(versions.items(), key=lambda item: _as_numbers(item[0]))), indent=1) + "\n"
+    )

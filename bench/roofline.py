@@ -1,20 +1,19 @@
 """A floor on the time of every kernel: bytes over bandwidth, flops over GEMM rate, instructions over issue rate.
 
 `python -m bench.roofline` prints the floors of the shapes that are benchmarked, for the GPUs in `GPUS`. Instruction
-counts come from `kernels/budgets.json`, so they are those of the code that is compiled today. Bandwidth and GEMM rate
-are what such a GPU is known to reach, to be replaced by what `measured_roof` finds on the GPU at hand. A floor is a
-prediction of the least time, never a measurement.
+counts come from `bench/machine_code.json`, so they are those of the code that is compiled today. Bandwidth and GEMM
+rate are what such a GPU is known to reach, to be replaced by what `measured_roof` finds on the GPU at hand. A floor is
+a prediction of the least time, never a measurement.
 """
 
-import json
 from dataclasses import dataclass
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from bench.machine_code import BUDGETS
+from bench.machine_code import budgets
 from bench.timing import interleaved
+
+VERSION = "3.7.1"  # of the Triton whose instruction counts are predicted with: the one that torch 2.13 brings
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def linear_work(kind: str, tokens: int, out: int, columns: int, density: float, 
     """Work of y = x Wᵀ with 16-bit values; `kind` is a format, "dense", or "premask"."""
     weights, activations = out * columns, 2 * tokens * (out + columns)
     flops = 2.0 * tokens * weights
-    counts = json.loads(BUDGETS.read_text())
+    counts = budgets(VERSION)
     blocks = -(-tokens // 64)  # how often a tile of W is walked over
     if kind == "csr16":
         body, groups = ("csr16_1", tokens) if tokens == 1 else ("csr16_4", -(-tokens // 4))
@@ -84,7 +83,7 @@ def linear_work(kind: str, tokens: int, out: int, columns: int, density: float, 
 
 def greedy_work(kind: str, neurons: int, points: int, steps: int, target: str) -> Work:
     """Work of `steps` choices: "gram" (built before), "int8" or "bf16" screening, or the float32 "stream"."""
-    counts = json.loads(BUDGETS.read_text())
+    counts = budgets(VERSION)
     if kind == "gram":
         return Work(36.0 * neurons * steps, 0, counts["greedy_gram"][target] * neurons * steps)
     size = {"int8": 1, "bf16": 2, "stream": 4}[kind]
@@ -94,7 +93,7 @@ def greedy_work(kind: str, neurons: int, points: int, steps: int, target: str) -
 
 def sensitivity_work(out: int, columns: int, points: int, target: str) -> Work:
     """Work of the (max, ×) product; the sums z are counted as a float64 product of the library's, elsewhere."""
-    instructions = json.loads(BUDGETS.read_text())["sensitivities"][target] * out * columns * points
+    instructions = budgets(VERSION)["sensitivities"][target] * out * columns * points
     return Work(8.0 * out * columns + 4.0 * points * (columns + 2 * out), 0, instructions)
 
 
@@ -112,6 +111,9 @@ def measured_roof() -> Gpu:
 
 def main() -> None:
     """Print the floors of linear maps in microseconds."""
+    from rich.console import Console
+    from rich.table import Table
+
     for name, gpu in GPUS.items():
         heads = (f"{kind} {density:.0%}" for kind, density in _KINDS)
         table = Table("out × in", "tokens", *heads, title=f"floors on {name}, µs")

@@ -1,24 +1,33 @@
 """Keep pruned weights at exactly zero while any optimiser trains the model; the argument is in `enforcement.md`.
 
-Four hooks share the work. A hook on the parameter zeroes the gradient as it is computed. Two hooks on all optimisers
-zero the gradient before a step, whoever wrote it, and the weight after it. A hook on the layer zeroes the weight after
-`load_state_dict`; as a part of the layer it goes along into every copy, and there it sets the other three again. Cost:
-one pass over the weight per backward and two per step; nothing in the forward pass.
+Hooks share the work. A hook on the parameter zeroes the gradient as it is computed. Hooks on all
+optimisers zero the gradient before a step, and after each call of a closure, whoever wrote it, and
+the weight after the step. A hook on the layer zeroes the weight after `load_state_dict`; as a part of
+the layer it goes along into every copy, and there it sets the others again. Before each step the
+parameters are looked up by layer and name, so that enforcement follows a parameter that was replaced
+(by a conversion, `to_empty`, `fully_shard`, an assignment), and says so where it cannot. Cost: one
+pass over the weight per backward and two per step; nothing in the forward pass.
 """
 
-from collections.abc import Iterator, Mapping
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import TracebackType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
-from pruneproof.prune.models.parameters import parameters_named, unwrapped
+from pruneproof.errors import UnsupportedError
+from pruneproof.prune.models.evaluation import copied
+from pruneproof.prune.models.parameters import parameters_named, require_maskable, unwrapped
+from pruneproof.prune.models.shards import local, local_part
 
 
 class Enforcement:
@@ -39,7 +48,7 @@ class Enforcement:
         for hook in self._hooks:
             hook.remove()
         for anchor in self._anchors:
-            anchor.disarm()
+            anchor.end()
 
     def __enter__(self) -> "Enforcement":
         return self
@@ -52,26 +61,37 @@ class Enforcement:
 
 def enforce(model: nn.Module, kept: Mapping[str, Tensor]) -> Enforcement:
     """Zero the weights that are not kept and hold them at zero; the public form is `Masks.enforce`."""
-    parameters = parameters_named(model, {name: mask.shape for name, mask in kept.items()}, where="Masks.enforce")
+    plain = unwrapped(model)
+    parameters = parameters_named(plain, {name: mask.shape for name, mask in kept.items()}, where="Masks.enforce")
+    require_maskable("Masks.enforce", parameters)
+    _refuse_scripted(plain)
     _watch_optimizers()
-    pruned = {id(parameters[name]): ~mask.to(parameters[name].device) for name, mask in kept.items()}
+    pruned = {id(parameters[name]): ~mask for name, mask in kept.items()}
     anchors: list[_Anchor] = []
     hooks: list[RemovableHandle] = []
     # a tied weight has several layers, and each of them can be loaded or copied alone
-    for module in unwrapped(model).modules():
+    for module in plain.modules():
         for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             if id(parameter) in pruned:
-                anchors.append(_Anchor(name, parameter, pruned[id(parameter)]))
+                anchors.append(_Anchor(module, name, parameter, pruned[id(parameter)]))
                 hooks.append(module.register_load_state_dict_post_hook(anchors[-1]))
     return Enforcement(anchors, hooks)
+
+
+def _refuse_scripted(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UnsupportedError(
+                "Masks.enforce: a scripted or traced model takes no hooks in Python. "
+                "Enforce on the model from which it was made, or zero its weights once by masks.apply_(model)."
+            )
 
 
 def release(model: nn.Module) -> None:
     """End every enforcement on a model: for a copy of an enforced model, which has no handle of its own.
 
-    **Arguments:**
-
-    - `model`: any module; left as it is, zeros included.
+    Args:
+        model: Any module; left as it is, zeros included.
 
     Example:
         >>> from copy import deepcopy
@@ -83,7 +103,7 @@ def release(model: nn.Module) -> None:
     """
     for module in model.modules():
         for key, anchor in _anchors(module).items():
-            anchor.disarm()
+            anchor.end()
             del module._load_state_dict_post_hooks[key]  # pyright: ignore[reportPrivateUsage]
 
 
@@ -95,7 +115,7 @@ def zero_again(model: nn.Module) -> None:
 
 
 def _anchors(module: nn.Module) -> dict[int, "_Anchor"]:
-    hooks = cast(dict[int, object], module._load_state_dict_post_hooks)  # pyright: ignore[reportPrivateUsage]
+    hooks = cast(dict[int, object], getattr(module, "_load_state_dict_post_hooks", {}))
     return {key: hook for key, hook in hooks.items() if isinstance(hook, _Anchor)}
 
 
@@ -105,19 +125,48 @@ class _Anchor:
     Copying (or unpickling) a layer builds its anchors anew from the copied parameter, which arms it.
     """
 
-    def __init__(self, name: str, parameter: nn.Parameter, pruned: Tensor) -> None:
-        self._name, self._parameter, self._pruned = name, parameter, pruned
+    def __init__(self, module: nn.Module, name: str, parameter: nn.Parameter, pruned: Tensor) -> None:
+        self._module, self._name, self._parameter, self._pruned = weakref.ref(module), name, parameter, pruned
+        self._lost = self._elsewhere = False
+        _watch_optimizers()  # a copy may be unpickled in another process
+        _ANCHORS.add(self)
         self._arm()
 
     def __call__(self, module: nn.Module, incompatible_keys: object) -> None:
-        loaded = dict(module.named_parameters(recurse=False, remove_duplicate=False)).get(self._name, self._parameter)
-        if loaded is not self._parameter:  # load_state_dict(..., assign=True); it is gone where the weight is computed
-            self.disarm()
-            self._parameter = loaded
+        self.follow()
         self._arm()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _Anchor, (self._name, self._parameter, self._pruned)
+        return _Anchor, (self._module(), self._name, self._parameter, self._pruned)
+
+    def follow(self) -> None:
+        """Hold the parameter that now has the name, if it is another one; warn once if there is none."""
+        module = self._module()
+        if module is None or self._lost:
+            return
+        now = module._parameters.get(self._name)  # pyright: ignore[reportPrivateUsage]
+        if now is self._parameter or (now is None and self._elsewhere):
+            return
+        if now is not None and now.shape == self._pruned.shape:
+            self._disarm()
+            self._parameter = now
+            self._arm()
+            return
+        self._arm()  # zeros, to see what the weight makes of them
+        if now is None and _still_means_zero(module, self._name, self._parameter, self._pruned):
+            self._elsewhere = True
+        else:
+            self._lost = True
+            warnings.warn(
+                f"Masks.enforce: {self._name} of {type(module).__name__} is no longer a parameter of its shape, so its "
+                "pruned weights are not held at zero any more. Enforce on the model as it is now, or undo the change.",
+                stacklevel=2,
+            )
+
+    def end(self) -> None:
+        """Stop holding the parameter."""
+        _ANCHORS.discard(self)
+        self._disarm()
 
     def _arm(self) -> None:
         guard = _GUARDS.get(self._parameter)
@@ -126,10 +175,22 @@ class _Anchor:
         guard.add(self._pruned)
         _zero(self._parameter, guard)
 
-    def disarm(self) -> None:
+    def _disarm(self) -> None:
         guard = _GUARDS.get(self._parameter)
         if guard is not None and not guard.discard(self._pruned):
             del _GUARDS[self._parameter]
+
+
+@torch.no_grad()
+def _still_means_zero(module: nn.Module, name: str, parameter: nn.Parameter, pruned: Tensor) -> bool:
+    """Whether the same parameter lives on under another name, and its zeros are zeros of the weight."""
+    if not any(each is parameter for each in module.parameters()):
+        return False
+    if parametrize.is_parametrized(module, name):
+        steps = cast(nn.Module, module.parametrizations[name])  # pyright: ignore[reportIndexIssue]
+        weight = cast(Tensor, copied(steps).eval()())  # of a copy: a parametrization may change its buffers
+        return not bool(weight[pruned.to(weight.device)].any())
+    return True  # `weight_orig` of `torch.nn.utils.prune` or of the older spectral norm
 
 
 class _Guard:
@@ -142,7 +203,10 @@ class _Guard:
         if parameter.is_floating_point() or parameter.is_complex():
             wanted = parameter.requires_grad
             parameter.requires_grad_(True)  # a frozen parameter takes no hook, and may be thawed later
-            self._hook = parameter.register_hook(self._zeroed)
+            if local(parameter) is parameter:
+                self._hook = parameter.register_hook(self._zeroed)
+            else:  # the hook on the gradient never fires for the shards of `fully_shard`
+                self._hook = parameter.register_post_accumulate_grad_hook(self._zero_gradient)
             parameter.requires_grad_(wanted)
 
     def add(self, pruned: Tensor) -> None:
@@ -158,16 +222,25 @@ class _Guard:
             self._hook.remove()
         return bool(self._each)
 
-    def pruned(self, device: torch.device) -> Tensor:
-        if self._union is None or self._union.device != device:  # the model has been moved
-            self._union = torch.stack([mask.to(device) for mask in self._each]).any(0)
-        return self._union
+    def pruned(self, like: Tensor) -> Tensor:
+        """What is pruned of a tensor like the parameter, or of this process's part of it."""
+        part = local(like)
+        union = self._union
+        if union is None or union.device != part.device or union.shape != part.shape:  # moved, or sharded
+            union = local_part(torch.stack([mask.to(part.device) for mask in self._each]).any(0), like)
+            self._union = union
+        return union
 
     def _zeroed(self, gradient: Tensor) -> Tensor:
-        return gradient.masked_fill(self.pruned(gradient.device), 0)
+        return gradient.masked_fill(self.pruned(gradient), 0)
+
+    def _zero_gradient(self, parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            _zero(parameter.grad, self)
 
 
 _GUARDS = WeakIdKeyDictionary()  # parameter → _Guard: what the hooks on all optimisers look up
+_ANCHORS = weakref.WeakSet[_Anchor]()
 
 
 @cache
@@ -184,7 +257,31 @@ def _guarded(optimizer: Optimizer) -> Iterator[tuple[nn.Parameter, _Guard]]:
                 yield parameter, guard
 
 
-def _before_step(optimizer: Optimizer, arguments: Any, keywords: Any) -> None:
+def _before_step(optimizer: Optimizer, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Any] | None:
+    for anchor in list(_ANCHORS):
+        anchor.follow()
+    if not any(True for _ in _guarded(optimizer)):
+        return None
+    _zero_gradients(optimizer)
+    if callable(keywords.get("closure")):
+        return arguments, keywords | {"closure": _then_zero(keywords["closure"], optimizer)}
+    if len(arguments) > 1 and callable(arguments[1]):  # the optimiser itself comes first
+        return (arguments[0], _then_zero(arguments[1], optimizer), *arguments[2:]), keywords
+    return None
+
+
+def _then_zero(closure: Callable[[], Any], optimizer: Optimizer) -> Callable[[], Any]:
+    """The closure, after which gradients of pruned weights are zero, whatever it did to them."""
+
+    def call() -> Any:
+        loss = closure()
+        _zero_gradients(optimizer)
+        return loss
+
+    return call
+
+
+def _zero_gradients(optimizer: Optimizer) -> None:
     for parameter, guard in _guarded(optimizer):
         if parameter.grad is not None:
             _zero(parameter.grad, guard)
@@ -197,4 +294,4 @@ def _after_step(optimizer: Optimizer, arguments: Any, keywords: Any) -> None:
 
 def _zero(tensor: Tensor, guard: _Guard) -> None:
     with torch.no_grad():
-        tensor.masked_fill_(guard.pruned(tensor.device), 0)
+        local(tensor).masked_fill_(guard.pruned(tensor), 0)

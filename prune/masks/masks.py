@@ -1,7 +1,8 @@
 """Masks: which weights of a model are kept.
 
-An immutable mapping from parameter name to a bool tensor, `True` where the weight is kept. The masks are apart from the
-model: `apply_` zeroes once, `enforce` keeps zero, and a file of packed bits holds them (`mask_file`).
+An immutable mapping from parameter name to a bool tensor, `True` where the weight is kept. The masks
+are apart from the model: `apply_` zeroes once, `enforce` keeps zero, and a file of packed bits holds
+them (`file`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,8 +12,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError, require_type
-from pruneproof.prune.models.parameters import parameters_named
+from pruneproof.errors import InvalidTypeError, InvalidValueError, require_type
+from pruneproof.prune.models.parameters import parameters_named, require_maskable
+from pruneproof.prune.models.shards import local, local_part
 
 from .enforcement import Enforcement, enforce
 from .file import read_masks, write_masks
@@ -23,11 +25,12 @@ _Module = TypeVar("_Module", bound=nn.Module)
 class Masks(Mapping[str, Tensor]):
     """Parameter name → bool tensor, `True` where the weight is kept; immutable, as it copies what goes in and out.
 
-    **Arguments:**
+    Args:
+        tensors: Name → bool tensor of the parameter's shape.
 
-    - `tensors`: name → bool tensor of the parameter's shape.
-
-    **Raises:** `PruneproofError` if a value is not a bool tensor, or if there is no weight at all.
+    Raises:
+        InvalidTypeError: A value is not a bool tensor.
+        InvalidValueError: There is no weight at all, or a tensor has no values (meta device).
 
     Example:
         >>> masks = Masks({"weight": torch.tensor([[True, False, False, True]])})
@@ -45,15 +48,16 @@ class Masks(Mapping[str, Tensor]):
         require_type("Masks", tensors, Mapping, required="bool tensors by parameter name", remedy=remedy)
         for name, tensor in tensors.items():
             if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.dtype != torch.bool:
-                received = f"{name!r}: {getattr(tensor, 'dtype', type(tensor).__name__)}"
-                raise PruneproofError(
-                    "Masks",
-                    required="bool tensors by parameter name",
-                    received=received,
-                    remedy="compare or convert first",
+                raise InvalidTypeError(
+                    f"Masks: masks are bool tensors by parameter name, got {name!r}: "
+                    f"{getattr(tensor, 'dtype', type(tensor).__name__)}. Compare or convert first."
+                )
+            if tensor.is_meta:
+                raise InvalidValueError(
+                    f"Masks: the mask of {name} has no values, since it is on the meta device. Make it on a device."
                 )
         if not any(tensor.numel() for tensor in tensors.values()):
-            raise PruneproofError("Masks", required="at least one weight", received="none", remedy="name a parameter")
+            raise InvalidValueError("Masks: there is no weight to mask. Name at least one parameter that has any.")
         self._kept = {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
     def __getitem__(self, name: str) -> Tensor:
@@ -109,46 +113,59 @@ class Masks(Mapping[str, Tensor]):
         require_type(f"Masks {operator}", other, Masks, required="masks", remedy="combine masks of one model")
         mine, theirs = ({name: tuple(kept.shape) for name, kept in masks._kept.items()} for masks in (self, other))
         if mine != theirs:
-            raise PruneproofError(
-                f"Masks {operator}",
-                required=f"masks of the same parameters, {mine}",
-                received=theirs,
-                remedy="combine masks of one model",
+            raise InvalidValueError(
+                f"Masks {operator}: these are masks of other parameters, {mine} and {theirs}. "
+                "Combine masks of one model."
             )
 
     def apply_(self, model: _Module) -> _Module:
         """Set the pruned weights of a model to zero, once, in place; exact even where a weight is infinite or NaN.
 
-        **Arguments:**
+        Of sharded parameters (`DTensor`) each process zeroes its part.
 
-        - `model`: a module with these parameters, possibly wrapped by `torch.compile` or `DistributedDataParallel`.
+        Args:
+            model: A module with these parameters, possibly wrapped by `torch.compile` or
+                `DistributedDataParallel`.
 
-        **Returns:** the same model.
+        Returns:
+            The same model.
 
-        **Raises:** `PruneproofError` if a name or shape does not fit; the model is then unchanged.
+        Raises:
+            UnknownNameError: The model has no parameter of a name.
+            InvalidValueError: A shape does not fit.
+            UnsupportedError: A weight cannot be changed in place, or is computed from others.
+            InvalidTypeError: A weight is stored in eight bits. The model is then unchanged.
         """
         require_type("Masks.apply_", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module")
         parameters = parameters_named(model, self._shapes(), where="Masks.apply_")
+        require_maskable("Masks.apply_", parameters)
         with torch.no_grad():
             for name, parameter in parameters.items():
-                parameter.masked_fill_(~self._kept[name].to(parameter.device), 0)
+                local(parameter).masked_fill_(local_part(~self._kept[name], parameter).to(parameter.device), 0)
         return model
 
     def enforce(self, model: nn.Module) -> Enforcement:
         """Set the pruned weights to zero and keep them there while the model is trained.
 
-        After every `step()` of every `torch.optim.Optimizer`, and after `load_state_dict`, pruned weights are exactly
-        0.0; their gradients are zero before the optimiser sees them, so that they enter neither momentum nor gradient
-        norms. Copies (`deepcopy`) are enforced too; `state_dict` does not change. How and why: `prune/enforcement.md`.
+        After every `step()` of every `torch.optim.Optimizer`, and after `load_state_dict`, pruned
+        weights are exactly 0.0; their gradients are zero before the optimiser sees them, so that
+        they enter neither momentum nor gradient norms. Copies (`deepcopy`) are enforced too;
+        `state_dict` does not change. A parameter that is replaced (by a conversion, `fully_shard`,
+        an assignment) is followed at the next step; where that is impossible, a warning says so.
+        How and why: `prune/masks/enforcement.md`.
 
-        **Arguments:**
+        Args:
+            model: A module with these parameters, possibly wrapped by `torch.compile` or
+                `DistributedDataParallel`, or sharded by `fully_shard` before or after.
 
-        - `model`: a module with these parameters, possibly wrapped by `torch.compile` or `DistributedDataParallel`.
+        Returns:
+            A handle with `remove()`, also a context manager. Without either, enforcement lasts as
+            long as the model. Several enforcements prune the union, and each ends alone.
 
-        **Returns:** a handle with `remove()`, also a context manager. Without either, enforcement lasts as long as the
-        model. Enforcing again replaces the masks until the newer handle is removed.
-
-        **Raises:** `PruneproofError` if a name or shape does not fit; the model is then unchanged.
+        Raises:
+            UnsupportedError: The model is scripted or wrapped by `FullyShardedDataParallel`, or a
+                weight cannot be changed in place.
+            PruneproofError: As `apply_` raises. The model is then unchanged.
 
         Example:
             >>> layer = nn.Linear(2, 1)
@@ -168,8 +185,10 @@ class Masks(Mapping[str, Tensor]):
     def save(self, path: str | PathLike[str]) -> None:
         """Write the masks to one file of packed bits (safetensors), all of it or nothing.
 
-        **Raises:** `PruneproofError` if the file cannot be written, or a parameter is named `__metadata__`, as the
-        header of the file is; what was there before is still there.
+        Raises:
+            FileAccessError: The file cannot be written; what was there before is still there.
+            InvalidValueError: The path names no file, or a parameter is named `__metadata__`, as the
+                header of the file is.
         """
         write_masks(path, self._kept)
 
@@ -177,7 +196,9 @@ class Masks(Mapping[str, Tensor]):
     def load(cls, path: str | PathLike[str]) -> "Masks":
         """Read masks that `save` wrote; nothing is executed or unpickled.
 
-        **Raises:** `PruneproofError` if the file is missing, truncated, too long, or not what `save` writes.
+        Raises:
+            MissingFileError: There is no such file.
+            FileFormatError: It is truncated, too long, damaged, or not what `save` writes.
         """
         return cls(read_masks(path))
 

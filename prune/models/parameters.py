@@ -384,6 +384,16 @@ def require_maskable(where: str, parameters: Mapping[str, Tensor]) -> None:
     """Refuse parameters whose entries cannot be set to zero in place."""
     for name, parameter in parameters.items():
         require_dense(where, name, parameter)
+        if parameter.is_inference() and not torch.is_inference_mode_enabled():
+            raise UnsupportedError(
+                f"{where}: {name} was made inside torch.inference_mode() and cannot be changed outside. "
+                "Make a parameter of weight.clone() first."
+            )
+        if any(step == 0 and size > 1 for step, size in zip(parameter.stride(), parameter.shape, strict=True)):
+            raise UnsupportedError(
+                f"{where}: entries of {name} share their memory (an expanded tensor), so that one cannot be set to "
+                "zero without another. Make a parameter of weight.contiguous() first."
+            )
         if parameter.is_floating_point() and parameter.dtype.itemsize < 2:
             raise InvalidTypeError(
                 f"{where}: torch cannot mask {name} in place, since it holds {_dtype(parameter)}. "

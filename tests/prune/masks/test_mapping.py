@@ -83,9 +83,9 @@ def test_combining_masks_of_two_models_is_refused() -> None:
     masks = Masks({"w": torch.ones(2, dtype=torch.bool)})
     others = [{"v": torch.ones(2, dtype=torch.bool)}, {"w": torch.ones(2, 1, dtype=torch.bool)}]
     for other in map(Masks, others):
-        with pytest.raises(PruneproofError, match="masks of the same parameters"):
+        with pytest.raises(PruneproofError, match="masks of other parameters"):
             _ = masks & other
-        with pytest.raises(PruneproofError, match="masks of the same parameters"):
+        with pytest.raises(PruneproofError, match="masks of other parameters"):
             _ = masks | other
 
 
@@ -99,7 +99,7 @@ def test_refuses_names_that_are_not_text_and_no_weights() -> None:
     with pytest.raises(PruneproofError, match="bool tensors by parameter name"):
         Masks({3: torch.tensor([True])})  # pyright: ignore[reportArgumentType]
     for nothing in ({}, {"w": torch.empty(0, dtype=torch.bool)}):
-        with pytest.raises(PruneproofError, match="at least one weight"):
+        with pytest.raises(PruneproofError, match="no weight to mask"):
             Masks(nothing)
 
 
@@ -127,7 +127,10 @@ def test_masks_of_another_model_are_refused_untouched() -> None:
     first = {"0.weight": torch.zeros(2, 3, dtype=torch.bool)}
     cases: list[tuple[dict[str, Tensor], str]] = [
         ({"1.weight": torch.zeros(2, 2, dtype=torch.bool)}, "no parameter '1.weight'. Did you mean 0.weight?"),
-        ({"0.weight": torch.zeros(3, 2, dtype=torch.bool)}, r"shape \(2, 3\) for 0.weight"),
+        (
+            {"0.weight": torch.zeros(3, 2, dtype=torch.bool)},
+            r"mask of 0.weight has shape \(3, 2\), but the parameter has \(2, 3\)",
+        ),
         ({"0": torch.zeros(2, 3, dtype=torch.bool)}, "names look like 0.weight"),
     ]
     for wrong, message in cases:
@@ -140,7 +143,7 @@ def test_a_tied_weight_goes_by_one_name() -> None:
     second.weight = first.weight
     model = nn.Sequential(first, second)
     mask = torch.eye(3, dtype=torch.bool)
-    unchanged_after_refusal(model, Masks({"0.weight": mask, "1.weight": mask}), "one name per tied weight")
+    unchanged_after_refusal(model, Masks({"0.weight": mask, "1.weight": mask}), "mean the same tied weight")
     Masks({"1.weight": mask}).apply_(model)
     assert torch.equal(first.weight != 0, mask)
 
@@ -196,16 +199,18 @@ class TestPrunable:
 
     @pytest.mark.parametrize("model", [nn.Identity(), nn.BatchNorm1d(3), nn.Sequential(nn.Embedding(2, 2))])
     def test_refuses_a_model_without_prunable_weights(self, model: nn.Module) -> None:
-        with pytest.raises(PruneproofError, match=f"received {type(model).__name__}"):
+        with pytest.raises(PruneproofError, match=f"prunable: {type(model).__name__} has no weight"):
             prunable(model)
 
     def test_refuses_a_lazy_layer(self) -> None:
-        with pytest.raises(PruneproofError, match="lazy weight"):
+        with pytest.raises(PruneproofError, match="weight has no shape yet"):
             prunable(nn.LazyLinear(3))
 
     def test_a_computed_weight_is_no_parameter(self) -> None:
         model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), nn.Linear(2, 2))
-        assert list(prunable(model)) == ["1.weight"]
+        with pytest.raises(NotImplementedError, match=r"0\.weight is computed by the parametrization WeightNorm"):
+            prunable(model)
+        assert list(prunable(model, exclude="0")) == ["1.weight"]
 
 
 MASKS = Masks({"weight": torch.tensor([True, False])})
@@ -213,5 +218,5 @@ MASKS = Masks({"weight": torch.tensor([True, False])})
 
 @pytest.mark.parametrize("refused", [Masks, MASKS.__or__, MASKS.__and__, MASKS.enforce, MASKS.apply_])
 def test_a_wrong_type_is_named(refused: Callable[[Any], object]) -> None:
-    with pytest.raises(PruneproofError, match="received 3;"):
+    with pytest.raises(PruneproofError, match="got 3\\."):
         refused(3)

@@ -1,0 +1,45 @@
+"""Parameters that several processes share (`DTensor`): the part that lies on this one.
+
+A plain tensor is its own part, so that code written with these functions serves both.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether the tensor is a `DTensor`."""
+    return hasattr(tensor, "device_mesh") and hasattr(tensor, "to_local")
+
+
+def local(tensor: Tensor) -> Tensor:
+    """The part of a tensor that lies on this process; changes to it are changes to the tensor.
+
+    Example:
+        >>> plain = torch.ones(2)
+        >>> local(plain) is plain
+        True
+    """
+    if not is_sharded(tensor):
+        return tensor
+    sharded: Any = tensor
+    with torch.no_grad():
+        return sharded.to_local()
+
+
+def local_part(whole: Tensor, like: Tensor) -> Tensor:
+    """The part of a whole tensor that belongs to this process if it is sharded as `like` is.
+
+    Args:
+        whole: A plain tensor of the global shape, the same on all processes.
+        like: A plain tensor or a `DTensor` of that shape.
+    """
+    if not is_sharded(like):
+        return whole
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+    sharded: Any = like
+    shape, offset = compute_local_shape_and_global_offset(whole.shape, sharded.device_mesh, sharded.placements)
+    return whole[tuple(slice(start, start + size) for start, size in zip(offset, shape, strict=True))]

@@ -2,22 +2,38 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 JOBS ?= 2
 SALTS ?= 1-100
 
+# What pip downloads, from its own words: the large files as they come, and the sum.
+define DOWNLOADS
+/(Downloading|Using cached) .*\.whl \(/ { size = substr($$(NF - 1), 2) * ($$NF ~ /^kB/ ? 0.001 : $$NF ~ /^GB/ ? 1000 : 1); sum += size; count++; if (size >= 20) { print "  " ($$2 == "cached" ? $$3 : $$2) ", " size " MB"; fflush() } } END { printf "  %d packages, %.0f MB in all\n", count, sum }
+endef
+
 .PHONY: install verify test test-slow soak bench lint docs docs-serve mutate clean
 
-install: $(READY)
+install: $(VENV)/.dev
 
-$(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "pruneproof needs Python >= 3.11, found %d.%d: run make PYTHON=/path/to/newer/python" % v)'
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python cannot make virtual environments: install its venv package (Debian: apt install python3-venv)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+# One environment, as full as is needed: `verify` and `docs` take what they need, unless everything is there already.
+NEEDS = $(if $(wildcard $(VENV)/.dev),$(VENV)/.dev,$(VENV)/.$(1))
+EXTRAS_verify := verify,proof
+EXTRAS_docs := docs
+EXTRAS_dev := dev
+
+$(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing pruneproof[$(EXTRAS_$*)] into $(VENV); most of the download is PyTorch:"
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt \
+		--editable '.[$(EXTRAS_$*)]' | awk '$(DOWNLOADS)'
 	@touch $@
 
-verify: install
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "pruneproof needs Python >= 3.11, found %d.%d: run make PYTHON=/path/to/newer/python" % v)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python cannot make virtual environments: install its venv package (Debian: apt install python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+verify: $(call NEEDS,verify)
 	$(BIN)/pruneproof verify
 
 test: install
@@ -35,7 +51,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-docs: install # build/docs/html; tutorials are executed, a warning is an error
+docs: $(call NEEDS,docs) # build/docs/html; tutorials are executed, a warning is an error
 	PYTHONPATH=src $(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . build/docs/html
 
 docs-serve: docs

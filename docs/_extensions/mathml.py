@@ -1,5 +1,6 @@
 """Formulas as MathML, which browsers typeset themselves: no script, no network. The font comes with the site."""
 
+import re
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sphinx.errors import SphinxError
 from sphinx.util.math import get_node_equation_number
 
 FONT = "ziamath/fonts/STIXTwoMath-Regular.ttf"  # under the SIL Open Font License
+BAR = re.compile(r'<mo stretchy="false">&#x0007C;</mo>')  # of an absolute value: a fence, whatever stands beside it
 RAW = ("\\", "&amp;", "$")
 
 
@@ -19,7 +21,7 @@ def typeset(latex: str, display: str = "inline") -> str:
     mathml = convert(latex, display=display)
     if any(mark in mathml for mark in RAW):
         raise SphinxError(f"this formula is not typeset whole; write it without the unknown command: {latex}")
-    return mathml
+    return BAR.sub('<mo stretchy="false" lspace="0" rspace="0">|</mo>', mathml)
 
 
 def inline(self: Any, node: nodes.math) -> None:

@@ -8,15 +8,14 @@ The sources of the methods are named where they are used; docs/evidence.md expla
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count as numbers
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pruneproof.claims.engine.cell import Row
 from pruneproof.errors import InvalidValueError
 from pruneproof.theory.statistics.exact_tests import clopper_pearson
 
@@ -317,9 +316,9 @@ def _student(value: float, error: float, freedom: int, n: int, level: float, uni
 
 
 def _quantile(level: float, freedom: int) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.isf((1 - level) / 2, freedom))
+    return -float(stdtrit(freedom, (1 - level) / 2))
 
 
 def _sample(name: str, values: ArrayLike) -> Floats:
@@ -400,11 +399,14 @@ class Comparison:
         if not estimate.has_interval or not distance > 0 or math.isnan(estimate.error):
             return None
         spread, lost = estimate.error * math.sqrt(estimate.n), 2 if estimate.unit == "points" else 1
-        for n in numbers(max(estimate.n, lost) + 1):
+
+        def decides(n: int) -> bool:
             reach = _quantile(level, n - lost) + _quantile(2 * power - 1, n - lost)
-            if n > MOST or reach * spread <= distance * math.sqrt(n):
-                return n if n <= MOST else None
-        raise AssertionError  # `numbers` does not end
+            return reach * spread <= distance * math.sqrt(n)
+
+        candidates = range(max(estimate.n, lost) + 1, MOST + 1)
+        index = bisect_left(candidates, True, key=decides)  # more observations never decide less
+        return candidates[index] if index < len(candidates) else None
 
 
 @dataclass(frozen=True)
@@ -487,92 +489,6 @@ def holm(p_values: Sequence[float], *, level: float = LEVEL) -> list[bool]:
             break
         rejected[index] = True
     return rejected
-
-
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class SeedMean:
-    """A mean over seeds, as the claims of `initialization` still use it; `Estimate` replaces it.
-
-    Arguments:
-        mean: in points of accuracy (per cent).
-        low: one-sided 95 % lower bound of the true mean.
-        high: one-sided 95 % upper bound.
-        error: standard error; infinite with fewer than two seeds.
-        seeds: over which the mean was taken.
-    """
-
-    mean: float
-    low: float
-    high: float
-    error: float
-    seeds: tuple[int, ...]
-
-    @property
-    def interval(self) -> list[float]:
-        """[mean, low, high], rounded to hundredths of a point."""
-        return [round(value, 2) for value in (self.mean, self.low, self.high)]
-
-    @property
-    def detectable(self) -> float:
-        """The smallest true difference that a one-sided test at 5 % would find with 80 % power at this error."""
-        from scipy.stats import t
-
-        freedom = len(self.seeds) - 1
-        return float(t.ppf(CONFIDENCE, freedom) + t.ppf(POWER, freedom)) * self.error if freedom > 0 else math.inf
-
-
-def estimate(values: Mapping[int, float]) -> SeedMean:
-    """The mean of values by seed, with its bounds.
-
-    Example:
-        >>> estimate({0: 1.0, 1: 2.0, 2: 3.0}).interval
-        [2.0, 0.31, 3.69]
-    """
-    from scipy.stats import t
-
-    seeds, sample = tuple(sorted(values)), np.array([values[seed] for seed in sorted(values)])
-    if len(seeds) < 2:
-        mean = float(sample.mean()) if len(seeds) else float("nan")
-        return SeedMean(mean, -math.inf, math.inf, math.inf, seeds)
-    error = float(sample.std(ddof=1) / np.sqrt(len(seeds)))
-    reach = float(t.ppf(CONFIDENCE, len(seeds) - 1)) * error
-    return SeedMean(float(sample.mean()), float(sample.mean()) - reach, float(sample.mean()) + reach, error, seeds)
-
-
-def accuracies(rows: Sequence[Row], **parameters: Any) -> dict[int, float]:
-    """Seed → accuracy in per cent of the rows that have these parameters."""
-    chosen = [row for row in rows if all(row.get(name) == value for name, value in parameters.items())]
-    return {int(row["seed"]): 100 * float(row["accuracy"]) for row in chosen}
-
-
-def difference(first: Mapping[int, float], second: Mapping[int, float]) -> SeedMean:
-    """first − second over the seeds that both have."""
-    return estimate({seed: first[seed] - second[seed] for seed in first.keys() & second.keys()})
-
-
-def verdict(tests: Sequence[bool | None]) -> Verdict:
-    """`holds` if every test is passed, `not reproduced` if one is refuted (False), `inconclusive` otherwise (None).
-
-    Example:
-        >>> verdict([True, None]).value, verdict([True, False]).value
-        ('inconclusive', 'not reproduced at this scale')
-    """
-    if any(test is False for test in tests):
-        return Verdict.NOT_REPRODUCED
-    return Verdict.HOLDS if tests and all(tests) else Verdict.INCONCLUSIVE
-
-
-def above(estimated: SeedMean, bound: float) -> bool | None:
-    """True if the whole interval lies above a bound, False if it lies below, None if it holds the bound."""
-    return True if estimated.low > bound else False if estimated.high < bound else None
-
-
-def below(estimated: SeedMean, bound: float) -> bool | None:
-    """True if the whole interval lies below a bound, False if it lies above, None if it holds the bound."""
-    return True if estimated.high < bound else False if estimated.low > bound else None
 
 
 T_CONFIDENCE = 0.95

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pruneproof.claims.initialization.cifar_networks import resnet20
-from pruneproof.claims.initialization.networks import MLP_INPUT, digits_mlp
-from pruneproof.claims.initialization.perceptrons import stacked
+from pruneproof.claims.initialization.measure import stacked
+from pruneproof.claims.initialization.setting import MLP_INPUT, digits_mlp, resnet20
 from pruneproof.claims.training.single import train
 from pruneproof.claims.training.trainer import Recipe, Trainer
 from pruneproof.prune import magnitude, prunable, scores, select, synflow

@@ -31,6 +31,25 @@ class Scale(StrEnum):
     FULL = "full"
 
 
+FIRST_FRESH_SEED = 200
+
+
+def fresh_seeds(count: int) -> range:
+    """The first seeds that no pilot has seen.
+
+    Runs with lower seeds were looked at while set-ups, targets and criteria were chosen
+    (docs/pilots.md says what was changed after which result), so they can neither confirm nor refute.
+
+    Args:
+        count: How many seeds.
+
+    Example:
+        >>> list(fresh_seeds(2))
+        [200, 201]
+    """
+    return range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + count)
+
+
 class Verdict(StrEnum):
     """What the rows say about a statement; only a theorem can be `violated`.
 

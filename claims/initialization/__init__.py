@@ -1,15 +1,19 @@
-"""Pruning at initialisation (Frankle, Dziugaite, Roy, Carbin 2021): eight claims on real digits.
+"""Pruning at initialisation (Frankle, Dziugaite, Roy, Carbin 2021): eight claims.
 
-In the paper's order: `settings` and `networks` (where), `variants` (methods, controls, inversions), `measure` and
-`perceptrons` (one cell), `grid` (which cells), `methods`, `ablations` and `scope` (the claims), `pairs` (the
-statistics), `tables` and `figures` (what is shown).
+Each claim is one module, found by its id (`ai3_shuffle` holds AI3). `setting` has the networks, data and recipes,
+`measure` what is computed, `comparison` and `plots` what several claims judge and draw in the same way.
 """
 
 from pruneproof.claims.claim import Paper
 
-from .ablations import AI3, AI4, AI5, AI6
-from .methods import AI1, AI2, AI8
-from .scope import AI7
+from .ai1_random_pruning import AI1
+from .ai2_after_training import AI2
+from .ai3_shuffle import AI3
+from .ai4_reinitialize import AI4
+from .ai5_invert import AI5
+from .ai6_lottery_tickets import AI6
+from .ai7_perceptron import AI7
+from .ai8_later_pruning import AI8
 
 PAPER = Paper(
     "initialization",
@@ -20,4 +24,4 @@ PAPER = Paper(
 )
 CLAIMS = (AI1, AI2, AI3, AI4, AI5, AI6, AI7, AI8)
 
-__all__ = ["AI1", "AI2", "AI3", "AI4", "AI5", "AI6", "AI7", "AI8", "Paper"]
+__all__ = ["CLAIMS", "PAPER"]

@@ -1,137 +1,160 @@
-"""AI1, AI2 and AI8: methods at initialisation against random pruning, against pruning after training, and later."""
+"""What the claims judge alike: rows read back, accuracies by seed, paired differences, the table of accuracies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from pruneproof.claims.claim import Claim, Outcome
-from pruneproof.claims.engine.cell import Row
-from pruneproof.claims.estimates import SeedMean, above, accuracies, below, difference, estimate, verdict
+from pruneproof.claims.claim import Outcome, Verdict
+from pruneproof.claims.engine.cell import Row, read_rows
+from pruneproof.claims.estimates import Comparison, Decision, Estimate, decide, mean, paired_difference
 
-from .figures import curves, densities_by_layer, later_curve
-from .grid import DENSITY, LATER_METHODS, after_cells, later_cells, method_cells, pruned
-from .tables import accuracy_table
-from .variants import CONTROLS, METHODS
+from .measure import ABLATED, CONTROLS, METHODS, EarlyRow, LateRow
+from .setting import DENSITY, NETWORKS
 
-NETWORK = "the digits CNN (conv16–conv32–conv32, 14,288 prunable weights, 20 epochs) at 5 % density"
-SOURCE = "Frankle, Dziugaite, Roy, Carbin 2021, Pruning Neural Networks at Initialization: Why Are We Missing the Mark?"
-EQUIVALENCE = 2.5  # points
+MARGIN = 2.5  # points of accuracy that an ablation may cost
+CONTROL = 10.0  # points by which random pruning must be worse at 5 %, or the test could not see a loss
+ORDER = (*METHODS, "grasp_abs", *CONTROLS)
+BY_SEED = Mapping[int, float]  # seed → accuracy in per cent
 
 
-def judge_against_random(rows: Sequence[Row]) -> Outcome:
-    """AI1: each method minus each of two random controls, paired."""
-    levels = {name: _early(rows, name) for name in (*METHODS, *CONTROLS)}
-    deltas = {
-        f"{method} − {control}": difference(levels[method], levels[control])
-        for method in METHODS
-        for control in ("random", "random uniform")
+def early_rows(rows: Sequence[Row]) -> list[EarlyRow]:
+    """The rows of networks pruned at initialisation or later in training."""
+    return read_rows(EarlyRow, [row for row in rows if row["kind"] == "early"])
+
+
+def late_rows(rows: Sequence[Row]) -> list[LateRow]:
+    """The rows of networks pruned after training."""
+    return read_rows(LateRow, [row for row in rows if row["kind"] == "late"])
+
+
+def places_of(rows: Sequence[EarlyRow] | Sequence[LateRow]) -> list[tuple[str, float]]:
+    """(network, density) of the rows: the digits CNN first, and 5 % first."""
+    return sorted(
+        {(row.network, row.density) for row in rows},
+        key=lambda place: (place[0] != "cnn", place[0], place[1] != DENSITY, place[1]),
+    )
+
+
+def early(
+    rows: Sequence[EarlyRow],
+    place: tuple[str, float],
+    method: str,
+    ablation: str = "none",
+    *,
+    at: int = 0,
+    restart: bool | None = None,
+) -> dict[int, float]:
+    """Accuracies of a method.
+
+    Args:
+        rows: Of any networks, densities and methods.
+        place: (network, density).
+        method: Name of the method or control.
+        ablation: `"none"` or the name of an ablation.
+        at: Step at which the network was pruned.
+        restart: Whether the whole recipe followed.
+
+    Returns:
+        Seed → accuracy in per cent.
+    """
+    wanted = (*place, method, ablation, at, restart)
+    return {
+        row.seed: 100 * row.accuracy
+        for row in rows
+        if (row.network, row.density, row.method, row.ablation, row.at, row.restart) == wanted
     }
-    printed = {f"{method} − random ERK": difference(levels[method], levels["random ERK"]) for method in METHODS}
-    tests = [above(delta, 0.0) for delta in deltas.values()]
-    return _outcome(tests, deltas, accuracy_table(rows, ("none",)), printed)
 
 
-def judge_against_after(rows: Sequence[Row]) -> Outcome:
-    """AI2: magnitude after training minus each method, paired."""
-    late = {name: _late(rows, name) for name in ("after", "ticket", "dense")}
-    levels = {name: _early(rows, name) for name in METHODS} | late
-    deltas = {f"after − {method}": difference(late["after"], levels[method]) for method in METHODS}
-    printed = {f"ticket − {method}": difference(late["ticket"], levels[method]) for method in METHODS}
-    table = [_level(name, estimate(values)) for name, values in levels.items()]
-    return _outcome([above(delta, 0.0) for delta in deltas.values()], deltas, table, printed)
-
-
-def judge_later(rows: Sequence[Row]) -> Outcome:
-    """AI8: pruning after 100 of 200 steps minus pruning at once, paired; magnitude gains, the others do not move."""
-    deltas = {
-        f"{method}: step 100 − step 0": difference(_early(rows, method, at=100), _early(rows, method))
-        for method in LATER_METHODS
+def late(rows: Sequence[LateRow], place: tuple[str, float], variant: str) -> dict[int, float]:
+    """Accuracies of pruning after training: seed → accuracy in per cent."""
+    return {
+        row.seed: 100 * row.accuracy for row in rows if (row.network, row.density, row.variant) == (*place, variant)
     }
-    restarted = {
-        f"{method}: step 100, whole recipe again − step 0": difference(
-            _early(rows, method, at=100, restart=True), _early(rows, method)
-        )
-        for method in LATER_METHODS
-    }
-    gain, *others = deltas.values()
-    tests = [above(gain, 0.0), *(_equivalent(delta) for delta in others)]
-    steps = sorted({int(row["at"]) for row in rows})
-    table = [
-        _level(f"{method}, step {at}", estimate(_early(rows, method, at=at)))
-        for method in LATER_METHODS
-        for at in steps
-    ]
-    return _outcome(tests, deltas, table, restarted)
 
 
-def _equivalent(delta: SeedMean) -> bool | None:
-    """Both one-sided tests within ± 2.5 points; refuted if the interval lies outside on one side."""
-    sides = above(delta, -EQUIVALENCE), below(delta, EQUIVALENCE)
-    return False if False in sides else True if all(sides) else None
+def difference(first: BY_SEED, second: BY_SEED) -> Estimate | None:
+    """The paired difference in points, or None without a common seed."""
+    return paired_difference(first, second) if first.keys() & second.keys() else None
 
 
-def _early(rows: Sequence[Row], method: str, *, at: int = 0, restart: bool | None = None) -> dict[int, float]:
-    place = {"network": "cnn", "density": DENSITY, "at": at, "restart": restart}
-    return accuracies(rows, kind="early", method=method, ablation="none", **place)
+def named(place: tuple[str, float], text: str) -> str:
+    """A comparison with where it was made, such as "5 %: snip − random"."""
+    network, density = place
+    return f"{'' if network == 'cnn' else f'{network}, '}{100 * density:g} %: {text}"
 
 
-def _late(rows: Sequence[Row], variant: str) -> dict[int, float]:
-    return accuracies(rows, kind="late", network="cnn", density=DENSITY, variant=variant)
-
-
-def _level(name: str, level: SeedMean) -> Row:
-    mean, low, high = level.interval
-    return {"variant": name, "accuracy, %": mean, "low": low, "high": high, "seeds": len(level.seeds)}
-
-
-def _outcome(
-    tests: Sequence[bool | None], deltas: dict[str, SeedMean], table: list[Row], printed: dict[str, SeedMean]
+def outcome(
+    decision: Decision,
+    measured: Mapping[str, object],
+    rows: Sequence[EarlyRow] | Sequence[LateRow],
+    table: list[Row],
+    note: str = "",
 ) -> Outcome:
-    seeds = sorted({seed for delta in deltas.values() for seed in delta.seeds})
-    unresolved = [delta.detectable for delta, test in zip(deltas.values(), tests, strict=True) if test is None]
-    power = f"; undecided at {len(seeds)} seeds: differences below {max(unresolved):.1f} points" if unresolved else ""
-    measured = {name: delta.interval for name, delta in {**deltas, **printed}.items()}
-    return Outcome(verdict(tests), measured, tuple(seeds), f"On {NETWORK}{power}.", table)
+    """A decision with its evidence and its scope.
+
+    Args:
+        decision: From `decide`.
+        measured: What is printed.
+        rows: From which seeds, networks and densities are read.
+        table: Printed below.
+        note: Appended to the scope.
+    """
+    places = places_of(rows)
+    networks = [NETWORKS[name] for name in dict.fromkeys(network for network, _ in places)]
+    densities = sorted({density for _, density in places}, reverse=True)
+    scope = f"On {' and '.join(networks)} at {', '.join(f'{100 * d:g} %' for d in densities)} density"
+    scope += "".join(f"; {text}" for text in (decision.sentence, note) if text)
+    return Outcome(decision.verdict, dict(measured), tuple(sorted({row.seed for row in rows})), f"{scope}.", table)
 
 
-AI1 = Claim(
-    "AI1",
-    "At the same density, every method that prunes at initialisation beats random pruning.",
-    SOURCE,
-    f"On {NETWORK}: for SNIP, GraSP, SynFlow and magnitude, the one-sided 95 % lower bound of the paired mean "
-    "difference in test accuracy exceeds 0 against random pruning over all weights and against random pruning at "
-    "one density per layer. The difference from random pruning at Erdős–Rényi-kernel densities is printed, not "
-    "asserted.",
-    pruned,
-    paper="initialization",
-    grid=method_cells,
-    judge=judge_against_random,
-    figures=lambda rows: [curves(rows, "none"), densities_by_layer(rows)],
-    says_not="That a method beats a random mask with well-chosen layer densities: see the ERK rows.",
-)
-AI2 = Claim(
-    "AI2",
-    "Every method at initialisation stays below magnitude pruning after training.",
-    SOURCE,
-    f"On {NETWORK}: for SNIP, GraSP, SynFlow and magnitude at initialisation, the one-sided 95 % lower bound of the "
-    "paired mean of (magnitude after training, retrained by the whole recipe) − (the method) exceeds 0. The lottery "
-    "ticket rewound to step 10 is printed.",
-    pruned,
-    paper="initialization",
-    grid=after_cells,
-    judge=judge_against_after,
-    says_not="Pruning after training spends twice the training steps.",
-)
-AI8 = Claim(
-    "AI8",
-    "Magnitude pruning improves when it happens later in training; SNIP and SynFlow show no such trend.",
-    SOURCE,
-    f"On {NETWORK}, pruned after 100 of 200 steps against pruned at once, trained for 200 steps in all: for "
-    "magnitude the one-sided 95 % lower bound of the paired mean difference exceeds 0; for SNIP and SynFlow both "
-    f"one-sided 95 % bounds lie within ± {EQUIVALENCE} points.",
-    pruned,
-    paper="initialization",
-    grid=later_cells,
-    judge=judge_later,
-    figures=lambda rows: [later_curve(rows)],
-    says_not="That pruning later hurts: a network pruned at step 100 has only the recipe's lower learning rates "
-    "left to recover with. The same network trained by the whole recipe again is printed beside it.",
-)
+def judge_preserved(rows: Sequence[Row], ablation: str) -> Outcome:
+    """AI3 and AI4: ablated minus original, not worse by `MARGIN`; the random control shows that losses are seen.
+
+    Args:
+        rows: Stored rows of the claim.
+        ablation: `"shuffle"` or `"reinitialize"`.
+    """
+    tried = early_rows(rows)
+    comparisons, printed = list[Comparison](), dict[str, Estimate]()
+    for place in places_of(tried):
+        for method in (*ABLATED, "grasp"):
+            delta = difference(early(tried, place, method, ablation), early(tried, place, method))
+            if delta is None:
+                continue
+            name = named(place, f"{method}: {ablation} − original")
+            printed[name] = delta
+            if method != "grasp":
+                comparisons.append(Comparison(name, delta, above=-MARGIN))
+    controls = [
+        Comparison(named(place, f"{method} − random (control)"), delta, above=CONTROL)
+        for place in places_of(tried)
+        if place[1] == DENSITY
+        for method in ABLATED
+        if (delta := difference(early(tried, place, method), early(tried, place, "random"))) is not None
+    ]
+    decision, control = decide(comparisons), decide(controls)
+    note = ""
+    if control.verdict is not Verdict.HOLDS and decision.verdict is Verdict.HOLDS:
+        decision = Decision(Verdict.INCONCLUSIVE, (), (), (), decision.sentence)
+        note = f"the random control is not shown to be {CONTROL:.0f} points worse"
+    measured = printed | {each.name: each.estimate for each in controls}
+    return outcome(decision, measured, tried, accuracy_table(tried, ("none", ablation)), note)
+
+
+def accuracy_table(rows: Sequence[EarlyRow], ablations: Sequence[str]) -> list[Row]:
+    """One line per network, density and method that the rows hold, in `places_of`'s order.
+
+    Args:
+        rows: Of networks pruned at initialisation.
+        ablations: One column each, mean accuracy in per cent.
+    """
+    table = list[Row]()
+    for place in places_of(rows):
+        for method in ORDER:
+            columns = {name: early(rows, place, method, name) for name in ablations}
+            if any(columns.values()):
+                line: Row = {"network": place[0], "density": f"{place[1]:.0%}", "method": method}
+                means = {
+                    name: round(mean(list(column.values())).value, 2) for name, column in columns.items() if column
+                }
+                seeds = max(len(column) for column in columns.values())
+                table.append(line | {name: means.get(name, "") for name in ablations} | {"seeds": seeds})
+    return table

@@ -1,8 +1,9 @@
 """A cell does what it says: prunes its weights, applies the ablation, trains under the mask, from its seed alone."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from torch.nn.functional import cross_entropy
 
 from pruneproof.claims.data.cifar import TEST_FILE, TRAIN_FILES
 from pruneproof.claims.data.root import VARIABLE
-from pruneproof.claims.initialization import measure, perceptrons, settings, variants
-from pruneproof.claims.initialization.grid import pruned
-from pruneproof.claims.initialization.networks import MLP_INPUT, digits_cnn, digits_mlp
+from pruneproof.claims.initialization import measure, setting
+from pruneproof.claims.initialization.measure import pruned as measured
+from pruneproof.claims.initialization.setting import MLP_INPUT, digits_cnn, digits_mlp
 from pruneproof.claims.training.single import train
 from pruneproof.claims.training.trainer import Recipe, Trainer
 from pruneproof.prune import Masks, balanced_batch, connectivity, prunable, scores
@@ -23,16 +24,20 @@ SHORT = Recipe(epochs=2, batch=100, drops=(1,))
 METHODS = ("random", "random uniform", "random ERK", "snip", "grasp", "grasp_abs", "synflow", "magnitude")
 
 
+def pruned(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    return [asdict(row) for row in measured(cell)]
+
+
 @pytest.fixture(autouse=True)
 def short_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred images for two epochs: enough to see what a cell does."""
-    whole = settings.digit_images()
-    few = settings.Images(whole.train_x[:200], whole.train_y[:200], whole.test_x[:50], whole.test_y[:50])
-    short = replace(settings.SETTINGS["cnn"], images=lambda: few, recipe=SHORT, rewind=1)
-    monkeypatch.setitem(settings.SETTINGS, "cnn", short)
-    monkeypatch.setattr(perceptrons, "digit_images", lambda: few)
-    monkeypatch.setattr(perceptrons, "DIGITS_RECIPE", SHORT)
-    monkeypatch.setattr(variants, "SYNFLOW_ITERATIONS", 5)
+    whole = setting.digit_images()
+    few = setting.Images(whole.train_x[:200], whole.train_y[:200], whole.test_x[:50], whole.test_y[:50])
+    short = replace(setting.SETTINGS["cnn"], images=lambda: few, recipe=SHORT, rewind=1)
+    monkeypatch.setitem(setting.SETTINGS, "cnn", short)
+    monkeypatch.setattr(measure, "digit_images", lambda: few)
+    monkeypatch.setattr(measure, "DIGITS_RECIPE", SHORT)
+    monkeypatch.setattr(measure, "SYNFLOW_ITERATIONS", 5)
 
 
 def early(**changes: object) -> dict[str, object]:
@@ -87,9 +92,9 @@ def test_the_dense_network_and_the_tickets() -> None:
 def test_the_ablations_reach_the_network() -> None:
     """Replacing any of them by the identity in the cell turns this red."""
     model = digits_cnn(0)
-    data = settings.SETTINGS["cnn"].images()
+    data = setting.SETTINGS["cnn"].images()
     batch = balanced_batch(data.train_x, data.train_y, generator=torch.Generator().manual_seed(0))
-    masks = variants.masks_of(model, "snip", 0.05, batch, (1, 1, 8, 8), seed=0)
+    masks = measure.masks_of(model, "snip", 0.05, batch, (1, 1, 8, 8), seed=0)
     same, kept = measure.ablated(model, masks, "none", 0)
     assert same is model and kept is masks
     same, kept = measure.ablated(model, masks, "shuffle", 0)
@@ -97,7 +102,7 @@ def test_the_ablations_reach_the_network() -> None:
     fresh, kept = measure.ablated(model, masks, "reinitialize", 0)
     assert kept is masks
     assert all(not torch.equal(w, fresh.get_parameter(n)) for n, w in prunable(model).items())
-    inverted = variants.masks_of(model, "snip", 0.05, batch, (1, 1, 8, 8), seed=0, inverted=True)
+    inverted = measure.masks_of(model, "snip", 0.05, batch, (1, 1, 8, 8), seed=0, inverted=True)
     score = scores.snip(model, cross_entropy, batch)
     highest = max(float(score[n][m].max()) for n, m in inverted.items() if m.any())
     assert highest <= min(float(score[n][m].min()) for n, m in masks.items() if m.any())
@@ -108,20 +113,20 @@ def test_the_network_starts_from_its_own_weights(method: str) -> None:
     """No control is drawn from masked weights: every kept weight starts non-zero, and the network is as it was."""
     model = digits_cnn(3)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    data = settings.SETTINGS["cnn"].images()
+    data = setting.SETTINGS["cnn"].images()
     batch = balanced_batch(data.train_x, data.train_y, generator=torch.Generator().manual_seed(0))
-    masks = variants.masks_of(model, method, 0.05, batch, (1, 1, 8, 8), seed=0)
+    masks = measure.masks_of(model, method, 0.05, batch, (1, 1, 8, 8), seed=0)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(bool(before[name][mask].all()) for name, mask in masks.items())
 
 
 def test_stacked_perceptrons_are_the_networks_and_train_like_them() -> None:
     """One program against a loop over networks: the same steps, products blocked otherwise, float32."""
-    data = settings.SETTINGS["cnn"].images()
+    data = setting.SETTINGS["cnn"].images()
     x, y = data.train_x.flatten(1), data.train_y
     networks = [digits_mlp(seed) for seed in range(3)]
-    masks = [variants.masks_of(net, "random", 0.3, (x, y), MLP_INPUT, seed=i) for i, net in enumerate(networks)]
-    nets, kept = perceptrons.stacked(list(zip(networks, masks, strict=True)), seed=9)
+    masks = [measure.masks_of(net, "random", 0.3, (x, y), MLP_INPUT, seed=i) for i, net in enumerate(networks)]
+    nets, kept = measure.stacked(list(zip(networks, masks, strict=True)), seed=9)
     before = nets.logits(x)
     assert all(torch.allclose(before[i].T, net(x), atol=1e-5) for i, net in enumerate(networks))
     recipe = Recipe(epochs=3, batch=200)  # one batch: the order of the data cannot matter
@@ -138,7 +143,7 @@ def test_a_perceptron_cell_covers_methods_and_variants() -> None:
     rows = pruned({"kind": "perceptrons", "seed": 0, "density": 0.05})
     assert [(row["method"], row["variant"]) for row in rows] == [
         ("random ERK", "none"),
-        *((method, variant) for method in variants.METHODS for variant in perceptrons.VARIANTS),
+        *((method, variant) for method in measure.METHODS for variant in measure.VARIANTS),
     ]
     assert all(row["kept"] == 870 for row in rows)
     units = {(row["method"], row["variant"]): row["live"]["0.weight"] for row in rows}
@@ -147,7 +152,7 @@ def test_a_perceptron_cell_covers_methods_and_variants() -> None:
 
 
 def test_a_pooled_batch_has_ten_of_each_class() -> None:
-    data = settings.digit_images()
+    data = setting.digit_images()
     x, y = balanced_batch(data.train_x, data.train_y, generator=torch.Generator().manual_seed(0))
     assert y.bincount().tolist() == [10] * 10
     rows = {image.numpy().tobytes() for image in data.train_x.contiguous()}
@@ -156,7 +161,7 @@ def test_a_pooled_batch_has_ten_of_each_class() -> None:
 
 def test_large_networks_have_the_published_shapes() -> None:
     """ResNet-20: 22 prunable tensors with its two shortcuts; VGG-16: thirteen convolutions and a linear layer."""
-    for build, weights, total in ((settings.resnet20, 22, 270_896), (settings.vgg16, 14, 14_715_584)):
+    for build, weights, total in ((setting.resnet20, 22, 270_896), (setting.vgg16, 14, 14_715_584)):
         net: nn.Module = build(0)
         assert len(prunable(net)) == weights
         assert sum(weight.numel() for weight in prunable(net).values()) == total
@@ -174,11 +179,11 @@ def test_a_large_network_runs_from_cifar_files(tmp_path: Path, monkeypatch: pyte
         records[:, 0] = np.arange(20) % 10
         (tmp_path / name).write_bytes(records.tobytes())
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    settings.cifar_images.cache_clear()
-    one = replace(settings.SETTINGS["resnet20"], recipe=Recipe(epochs=1, batch=128))
-    monkeypatch.setitem(settings.SETTINGS, "resnet20", one)
-    assert settings.large_networks() == (("resnet20", "vgg16") if torch.cuda.is_available() else ())
+    setting.cifar_images.cache_clear()
+    one = replace(setting.SETTINGS["resnet20"], recipe=Recipe(epochs=1, batch=128))
+    monkeypatch.setitem(setting.SETTINGS, "resnet20", one)
+    assert setting.large_networks() == (("resnet20", "vgg16") if torch.cuda.is_available() else ())
     for ablation in ("none", "shuffle"):
         (row,) = pruned(early(network="resnet20", ablation=ablation))
         assert row["kept"] == 13_545 and len(row["layers"]) == 22
-    settings.cifar_images.cache_clear()
+    setting.cifar_images.cache_clear()

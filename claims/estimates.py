@@ -450,8 +450,9 @@ def decide(comparisons: Sequence[Comparison], *, level: float = LEVEL) -> Decisi
     """
     rejected = holm([comparison.p_refuted for comparison in comparisons], level=level)
     refuted = tuple(c.name for c, wrong in zip(comparisons, rejected, strict=True) if wrong)
-    shown_names = tuple(c.name for c in comparisons if c.name not in refuted and c.p_shown <= 1 - level)
-    undecided = tuple(c for c in comparisons if c.name not in {*refuted, *shown_names})
+    passed = [not wrong and c.p_shown <= 1 - level for c, wrong in zip(comparisons, rejected, strict=True)]
+    shown_names = tuple(c.name for c, good in zip(comparisons, passed, strict=True) if good)
+    undecided = [c for c, wrong, good in zip(comparisons, rejected, passed, strict=True) if not wrong and not good]
     if refuted:
         verdict_reached = Verdict.NOT_REPRODUCED
     else:

@@ -1,15 +1,16 @@
 """The cases of a GPU session, step by step, in the order of their value."""
 
-import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from bench.replay import Contender, Replayed, buffers_for, called, replayed
-from bench.session import Row, SessionError
+from bench.lab import Case, Lab, figures, require_close, rotated
+from bench.measure_choices import choices
+from bench.replay import Contender, replayed
+from bench.session import Row
 from pruneproof.kernels import (
     BitMask,
     Gram,
@@ -24,88 +25,6 @@ from pruneproof.kernels import (
 from pruneproof.kernels.registry import Op, operations
 from tests.kernels import cases
 from tests.kernels.cases import CASES
-
-Case = Callable[[str, float, Callable[[], Row]], Row | None]
-KNOWN_TRITON = ("3.6.0", "3.7.1")  # compiled for, read and budgeted
-
-
-class Lab:
-    """The device, and sizes that suit it: a GPU's, or a rehearsal's in the interpreter."""
-
-    def __init__(self, toy: bool) -> None:
-        self.toy = toy
-        try:
-            import triton
-        except ImportError as error:
-            raise SessionError("Triton is not installed for this Python: pip install triton") from error
-        if not toy and not torch.cuda.is_available():
-            raise SessionError("no CUDA device here; --toy rehearses everything in the interpreter, on the CPU")
-        self.triton: str = triton.__version__
-        self.device = "cpu" if toy else "cuda"
-        self.name = "the interpreter" if toy else torch.cuda.get_device_name()
-        self.dtype = torch.float16 if toy else torch.bfloat16  # which the interpreter rounds towards zero
-
-    def size(self, real: int, toy: int) -> int:
-        """A size on a GPU, or in the rehearsal."""
-        return toy if self.toy else real
-
-    def machine(self) -> Row:
-        """What the numbers are taken on."""
-        figures: Row = {"device": self.name, "torch": torch.__version__, "triton": self.triton, "toy": self.toy}
-        if not self.toy:
-            properties = torch.cuda.get_device_properties(0)
-            figures |= {"processors": properties.multi_processor_count, "L2": properties.L2_cache_size}
-            figures |= {"memory": properties.total_memory, "cuda": torch.version.cuda or torch.version.hip}
-        if self.triton not in KNOWN_TRITON:
-            figures["note"] = f"instruction counts are those of Triton {KNOWN_TRITON[-1]}, not of {self.triton}"
-        return figures
-
-    def require_same_machine(self, known: Mapping[str, Row]) -> None:
-        """Refuse to continue rows that were measured elsewhere."""
-        before = known.get("machine", {}).get("figures", {})
-        for what, now in (("device", self.name), ("torch", torch.__version__), ("triton", self.triton)):
-            if before.get(what, now) != now:
-                raise SessionError(
-                    f"the rows were measured with {what} {before[what]}, here is {now}: name another --out"
-                )
-
-    def device_works(self) -> bool:
-        """Whether work can still be done: an illegal access makes every later call of a process fail."""
-        gc.collect()
-        try:
-            if not self.toy:
-                torch.cuda.synchronize()
-                torch.cuda.empty_cache()
-        except RuntimeError:
-            return False
-        return True
-
-    def generator(self, seed: int) -> torch.Generator:
-        """Random numbers on the device."""
-        return torch.Generator(self.device).manual_seed(seed)
-
-    def normal(self, *shape: int, dtype: torch.dtype | None = None, seed: int = 0) -> Tensor:
-        """Normal random numbers on the device, 16-bit ones unless told otherwise."""
-        return torch.randn(*shape, device=self.device, dtype=dtype or self.dtype, generator=self.generator(seed))
-
-    def mask(self, out: int, columns: int, density: float, seed: int = 1) -> Tensor:
-        """A random mask on the device."""
-        return torch.rand(out, columns, device=self.device, generator=self.generator(seed)) < density
-
-    def replayed(self, contenders: Mapping[str, Contender], bytes_each: int) -> dict[str, Replayed]:
-        """Times of contenders whose buffers have this many bytes each."""
-        return replayed(contenders, buffers=buffers_for(bytes_each), rounds=self.size(15, 1))
-
-    def called(self, contenders: Mapping[str, Contender], rounds: int = 5) -> dict[str, Replayed]:
-        """Times of contenders that cannot be captured."""
-        return called(contenders, rounds=self.size(rounds, 1))
-
-
-def figures(times: Mapping[str, Replayed], **more: Any) -> Row:
-    """Leading figures, then all times in microseconds: device median and quintiles, host."""
-    micro = {name: {key: round(value * 1e6, 2) for key, value in vars(time).items()} for name, time in times.items()}
-    return {**more, "microseconds": micro}
-
 
 # ---- ceilings -------------------------------------------------------------------------------------------------------
 
@@ -194,11 +113,6 @@ def host_time(lab: Lab) -> Row:
 def empty_operation(x: Tensor, weight: Tensor, words: Tensor, bias: Tensor | None) -> Tensor:
     """The least that any operation behind `torch.library.custom_op` costs its caller."""
     return x.new_empty(x.shape[0], weight.shape[0])
-
-
-def rotated(lab: Lab, out: int, columns: int) -> list[Tensor]:
-    """Weights for every buffer."""
-    return [lab.normal(out, columns, seed=seed) for seed in range(buffers_for(2 * out * columns))]
 
 
 # ---- correctness ----------------------------------------------------------------------------------------------------
@@ -299,7 +213,8 @@ def many_problems(lab: Lab) -> Row:
 
 def headlines(lab: Lab, case: Case) -> None:
     """The ratios that were promised."""
-    case("headline/greedy", 60, lambda: greedy(lab))
+    copied = case("ceiling/copy", 20, lambda: copy_bandwidth(lab))
+    case("headline/greedy", 60, lambda: greedy(lab, copied))
     for tokens, backward in ((8192, True), (1024, True), (128, False)):
         way = "forward and backward" if backward else "forward"
         case(f"headline/masked, {tokens} tokens, {way}", 40, lambda t=tokens, b=backward: masked(lab, t, b))
@@ -309,7 +224,7 @@ def headlines(lab: Lab, case: Case) -> None:
             case(name, 30, lambda d=density, t=tokens: decode(lab, d, t))
 
 
-def greedy(lab: Lab) -> Row:
+def greedy(lab: Lab, copied: Row | None) -> Row:
     """10⁴ neurons on 10⁴ points, 1000 steps: from a Gram, by screening, and the loop over residuals, extrapolated."""
     neurons, points, steps = lab.size(10_000, 17), lab.size(10_000, 33), lab.size(1000, 3)
     loop_steps = min(3, steps)
@@ -330,8 +245,9 @@ def greedy(lab: Lab) -> Row:
     loop = times["loop"].median * steps / loop_steps
     ratios = {f"loop over {name}": loop / times[name].median for name in ("gram", "screening")}
     seconds = {name: times[name].median for name in ("gram", "screening")}
-    share = neurons * points * steps / times["screening"].median
-    return figures(times, **ratios, **seconds, screened_bytes_per_second=share)
+    rate = neurons * points * steps / times["screening"].median  # int8: a byte for each neuron, point and step
+    more = {"screened_share": rate / copied["bandwidth"]} if copied else {}
+    return figures(times, **ratios, **seconds, **more)
 
 
 def residual_loop(features: Tensor, target: Tensor, steps: int) -> list[int]:
@@ -371,11 +287,6 @@ def masked(lab: Lab, tokens: int, backward: bool) -> Row:
     times = lab.replayed({name: contender(way) for name, way in ways.items()}, weights[0].nbytes)
     ours = times["pruneproof"].median
     return figures(times, over_dense=ours / times["dense"].median, faster_than_product=times["W * M"].median / ours)
-
-
-def require_close(found: Tensor, exact: Tensor, size: Tensor) -> None:
-    """Within bfloat16's rounding of the output and of the terms' sum: 2⁻⁸ of the sum of absolute terms."""
-    assert bool(((found.double() - exact).abs() <= 2**-8 * size).all()), "off by more than bfloat16's rounding"
 
 
 def decode(lab: Lab, density: float, tokens: int) -> Row:
@@ -507,4 +418,4 @@ def profiled(lab: Lab, call: Callable[[], object]) -> Row:
     return {"launches": sum(count for count, _ in kernels.values()), "kernels": dict(largest)}
 
 
-STEPS = (ceilings, correctness, headlines, others, counters)
+STEPS = (ceilings, correctness, headlines, choices, others, counters)

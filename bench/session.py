@@ -67,6 +67,20 @@ class Rows:
         return size - torn
 
 
+def replace_json(path: Path, content: object) -> None:
+    """Write a file whole or not at all: to another name first, synced, then renamed."""
+    beside = path.with_name(path.name + ".new")
+    try:
+        with beside.open("w") as file:
+            file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise SessionError(f"{path}: {error.strerror or error}; the file is as it was") from error
+
+
 @contextmanager
 def only_one(folder: Path) -> Generator[int]:
     """Hold the folder's lock, which a worker inherits: no second session writes to the same rows."""

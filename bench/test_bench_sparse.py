@@ -39,7 +39,7 @@ def test_sparse_linear(benchmark: Any, shape: tuple[int, int], format: str, dens
         pytest.skip(NOT_MEASURED)
     (out, columns), number = shape, copies(2 * shape[0] * shape[1])
     x = torch.randn(tokens, columns, device="cuda", dtype=torch.bfloat16)
-    mask = mask_for(format, out, columns, density)
+    mask = mask_for("cuda", format, out, columns, density)
     weights = [torch.randn(out, columns, device="cuda", dtype=torch.bfloat16) * mask for _ in range(number)]
     ours = [SparseWeight.from_dense(weight, format=format) for weight in weights]
     auto = [SparseWeight.from_dense(weight, format="auto", batch=tokens) for weight in weights]

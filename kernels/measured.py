@@ -18,9 +18,12 @@ TABLE = Path(__file__).with_name("measured.json")
 COMMAND = "python -m bench.measure_choices"
 
 
-@cache
-def _table() -> dict[str, Any]:
-    return json.loads(TABLE.read_text())
+def read(path: Path = TABLE) -> dict[str, Any]:
+    """The whole table, as it is in a file now."""
+    return json.loads(path.read_text())
+
+
+_table = cache(read)
 
 
 def thresholds(device: torch.device) -> tuple[dict[str, Any], bool]:

@@ -85,7 +85,7 @@ def premasked_input_gradient(dy: Tensor, weight: Tensor, words: Tensor, precisio
     if library_serves(dy.dtype, precision):
         return dy @ masked
     everything = words.new_full((dy.shape[0], words.shape[1]), -1)
-    return weight_gradient(dy.T, masked, everything, precision)  # (dYᵀ)ᵀ(W∘M), all of it kept
+    return masked_product(dy.T, masked, everything, precision)  # (dYᵀ)ᵀ(W∘M), all of it kept
 
 
 @on_its_device
@@ -102,11 +102,16 @@ def apply_mask(weight: Tensor, words: Tensor, *, in_place: bool = False) -> Tens
     return masked
 
 
-@on_its_device
 def weight_gradient(dy: Tensor, x: Tensor, words: Tensor, precision: str) -> Tensor:
     """(dYᵀX)∘M: the library's product masked in place, or one kernel with the mask in its epilogue, by the table."""
     if weight_gradient_choice(x, dy.shape[0], precision) == "library":
         return apply_mask(dy.T @ x, words, in_place=True)
+    return masked_product(dy, x, words, precision)
+
+
+@on_its_device
+def masked_product(dy: Tensor, x: Tensor, words: Tensor, precision: str) -> Tensor:
+    """(dYᵀX)∘M by one kernel; blocks without a kept weight cost their store only."""
     dy, x, words = unit_rows(dy), unit_rows(x), words.contiguous()
     (tokens, out), columns = dy.shape, x.shape[1]
     dw = x.new_empty(out, columns)

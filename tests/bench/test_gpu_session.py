@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bench import goals
 from bench.session import Row, Rows, SessionError, Supervisor, only_one
 from pruneproof.kernels import backend
 
@@ -61,6 +62,8 @@ def test_a_session_that_is_killed_again_and_again_loses_no_row_and_ends(tmp_path
     assert names[0] == "machine" and names[-1] == "complete"
     assert {row["status"] for row in rows} == {"ok"}
     assert lines(tmp_path)[: len(kept)] == kept
+    assert all(line[3] for line in goals.table(Rows(tmp_path).read())[1:])  # no goal names a case or figure wrongly
+    assert "| goal |" in (tmp_path / "goals.md").read_text()
     assert not set(names[: len(kept)]) & {line.partition("s  ")[2].partition(":")[0] for line in printed.splitlines()}
 
 
@@ -161,3 +164,96 @@ def test_rows_of_another_machine_are_not_continued(tmp_path: Path) -> None:
     Rows(tmp_path).append({"case": "machine", "status": "ok", "figures": {"device": "another GPU"}, "seconds": 0.0})
     _, complaints = (process := session(tmp_path, "--toy")).communicate()
     assert process.returncode == 2 and "another GPU" in complaints and complaints.count("\n") == 1
+
+
+MACHINE = {"device": "Test GPU", "toy": False}
+CHOSEN = {
+    "masked": {"fused_tokens": 192, "library_gradient_tokens": 97},
+    "sparse": [
+        {"format": "bsr64", "max_tokens": 64, "max_stored": 0.4, "min_weights": 1},
+        {"format": "csr16", "max_tokens": 2, "max_stored": 0.2, "min_weights": 1},
+    ],
+}
+
+
+def adopt(folder: Path, rows: list[Row], table: Path) -> tuple[int, str]:
+    """Status and complaints of adopting a session with these rows."""
+    for row in rows:
+        Rows(folder).append({"status": "ok", "seconds": 0.0, **row})
+    _, complaints = (process := session(folder, "--adopt", str(folder), "--table", str(table))).communicate()
+    return process.returncode, complaints
+
+
+def test_adopted_choices_are_what_the_operations_then_choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from pruneproof.kernels import measured
+
+    table = tmp_path / "measured.json"
+    table.write_text(measured.TABLE.read_text())
+    rows = [{"case": "machine", "figures": MACHINE}, {"case": "choice/rows", "figures": CHOSEN}]
+    assert adopt(tmp_path, rows, table) == (0, "")
+    monkeypatch.setattr(measured, "_table", lambda: measured.read(table))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Test GPU")
+    thresholds, was_measured = measured.thresholds(torch.device("cuda"))
+    assert was_measured and thresholds["fused_tokens"] == 192 and thresholds["library_gradient_tokens"] == 97
+    assert thresholds["skip_live_fraction"] == measured.read()["masked"]["default"]["skip_live_fraction"]  # not reached
+    assert [row["format"] for row in measured.measured_rows()["Test GPU"]] == ["csr16", "bsr64"]
+    assert not list(tmp_path.glob("*.new"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"case": "machine", "figures": MACHINE}], "has no choices"),
+        (
+            [
+                {"case": "machine", "figures": {**MACHINE, "toy": True}},
+                {"case": "choice/rows", "figures": CHOSEN},
+            ],
+            "is a rehearsal",
+        ),
+        (
+            [
+                {"case": "machine", "figures": MACHINE},
+                {"case": "correct/masked_linear", "status": "wrong", "error": "off"},
+                {"case": "choice/rows", "figures": CHOSEN},
+            ],
+            "wrong results",
+        ),
+    ],
+)
+def test_what_must_not_be_adopted_is_refused(tmp_path: Path, rows: list[Row], said: str) -> None:
+    table = tmp_path / "measured.json"
+    table.write_text("{}")
+    status, complaints = adopt(tmp_path, rows, table)
+    assert status == 2 and said in complaints and complaints.count("\n") == 1
+    assert table.read_text() == "{}"
+
+
+@pytest.mark.parametrize("threshold", range(14))
+def test_bisection_finds_the_last_value_that_wins(threshold: int) -> None:
+    from bench.measure_choices import TOKENS, bisected
+
+    asked: list[int] = []
+
+    def wins(tokens: int) -> bool:
+        asked.append(tokens)
+        return TOKENS.index(tokens) < threshold
+
+    assert bisected(TOKENS, wins) == (TOKENS[threshold - 1] if threshold else 0)
+    assert len(asked) <= 4  # of thirteen
+    assert bisected(TOKENS, lambda tokens: None) is None
+
+
+def test_the_table_of_goals_holds_measured_figures_against_promises_and_roofs() -> None:
+    goal = goals.goals()[3]
+    figures = {goal.figure: 2.5, "microseconds": {goal.ours: {"median": 11.0}}}
+    copied = {"ceiling/copy": {"figures": {"bandwidth": 2.15e12}}}
+    line = goals.table({goal.case: {"figures": figures}, **copied})[4]
+    empty, halved = goals.table({})[4], dict(zip(goals.table({})[0], line, strict=True))
+    assert halved["measured"] == "2.5 missed" and halved["µs"] == "11" and halved["roof"] == "bandwidth"
+    assert float(halved["µs at the roof"]) == pytest.approx(
+        2 * float(empty[6]), rel=0.01
+    )  # half of an H200's bandwidth
+    assert all(row[3] == row[5] == "" for row in goals.table({})[1:])  # nothing is claimed before it is measured

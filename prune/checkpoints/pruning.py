@@ -14,7 +14,7 @@ from pruneproof.prune.masks.masks import Masks
 from .checkpoint import Checkpoint, open_checkpoint
 from .output import check_output, copy_entry, new_output
 from .roles import Roles, find_layers, require_outputs_first
-from .safetensors_file import SafetensorsFile, StoredTensor
+from .safetensors_file import StoredTensor
 from .selection import (
     GivenMasks,
     MagnitudeScores,
@@ -193,9 +193,8 @@ def _written(
     with new_output(out, folder=checkpoint.is_folder, where=where) as partial:
         if checkpoint.saved is not None:
             _save_torch_file(checkpoint, partial, selection, counts, reader)
-        for file in () if checkpoint.saved is not None else checkpoint.files:
-            target = partial / file.path.name if checkpoint.is_folder else partial
-            _write_file(file, target, selection, counts, reader)
+        else:
+            _write_files(checkpoint, partial, selection, counts, reader)
         if checkpoint.is_folder:
             copied, left = checkpoint.side_files()
             for entry in copied:
@@ -210,13 +209,24 @@ def _written(
     return PrunedCheckpoint(out, tuple(layers), roles, *names)
 
 
-def _write_file(
-    file: SafetensorsFile, target: Path, selection: Selection, counts: dict[str, int], reader: Reader
+def _write_files(
+    checkpoint: Checkpoint, partial: Path, selection: Selection, counts: dict[str, int], reader: Reader
 ) -> None:
-    """Copy one file, with zeros where weights are pruned."""
-    with Writer(target, file.header) as writer:
-        for _, content in _pruned_pieces(file.tensors, selection, counts, reader):
+    """Copy all files, with zeros where weights are pruned."""
+    begun = 0
+    with Writer() as writer:
+
+        def begin_until(path: Path | None) -> None:
+            nonlocal begun
+            while begun < len(checkpoint.files) and (not begun or checkpoint.files[begun - 1].path != path):
+                file = checkpoint.files[begun]
+                writer.begin_file(partial / file.path.name if checkpoint.is_folder else partial, file.header)
+                begun += 1
+
+        for piece, content in _pruned_pieces(checkpoint.tensors, selection, counts, reader):
+            begin_until(piece.tensor.file)
             writer.write(content)
+        begin_until(None)
 
 
 def _save_torch_file(

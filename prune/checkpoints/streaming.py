@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 
@@ -21,9 +22,9 @@ from pruneproof.errors import FileAccessError
 
 from .safetensors_file import StoredTensor
 
-PIECE = 1 << 23  # bytes per piece: long enough for the disk, short enough for the memory
-_AHEAD = 2  # pieces being read while one is computed on
-_BEHIND = 2  # pieces waiting to be written
+PIECE = 1 << 22  # bytes per piece: long enough for the disk, short enough for the memory
+_AHEAD = 6  # pieces read or being read while one is computed on
+_BEHIND = 4  # pieces waiting to be written
 
 Progress = Callable[[int, int], None]
 
@@ -78,7 +79,7 @@ class Reader:
     def read(self, parts: Iterable[Piece]) -> Iterator[tuple[Piece, Tensor]]:
         """Yield each piece with its bytes as a uint8 tensor, which holds until `_BEHIND` more pieces were taken."""
         waiting = deque[tuple[Piece, Future[Tensor]]]()
-        files = dict[Path, int]()
+        files = dict[Path, FileIO]()
         with ThreadPoolExecutor(1) as pool:
             try:
                 for position, piece in enumerate(parts):
@@ -91,8 +92,8 @@ class Reader:
                 for _, future in waiting:
                     future.cancel()
                 pool.shutdown()
-                for descriptor in files.values():
-                    os.close(descriptor)
+                for file in files.values():
+                    file.close()
 
     def _next(self, waiting: deque[tuple[Piece, Future[Tensor]]]) -> tuple[Piece, Tensor]:
         piece, future = waiting.popleft()
@@ -102,19 +103,20 @@ class Reader:
             self._progress(self._done, max(self._done, self.expected))
         return piece, content
 
-    def _read(self, piece: Piece, position: int, files: dict[Path, int]) -> Tensor:
+    def _read(self, piece: Piece, position: int, files: dict[Path, FileIO]) -> Tensor:
         tensor = piece.tensor
         size = tensor.nbytes // tensor.numel
         view = self._buffer(position, piece.count * size)
         buffer = torch.frombuffer(view, dtype=torch.uint8)
         if tensor.content is not None:
             return buffer.copy_(tensor.content[piece.first * size :][: len(view)])
-        start, done = tensor.start + piece.first * size, 0
+        done = 0
         try:
             if tensor.file not in files:
-                files[tensor.file] = os.open(tensor.file, os.O_RDONLY)
+                files[tensor.file] = FileIO(tensor.file)
+            files[tensor.file].seek(tensor.start + piece.first * size)
             while done < len(view):
-                got = os.preadv(files[tensor.file], [view[done:]], start + done)
+                got = files[tensor.file].readinto(view[done:])
                 if not got:
                     raise OSError("it ended early")
                 done += got
@@ -155,21 +157,18 @@ def read_tensor(tensor: StoredTensor, *, where: str) -> Tensor:
 
 
 class Writer:
-    """Writes pieces to one file in a thread of its own, a few behind the caller.
+    """Writes files one after the other in a thread of its own, a few pieces behind the caller.
 
-    The file appears under its name at once: give it a temporary one. Leaving the `with` block waits until
-    everything lies on the disk (fsync).
-
-    Args:
-        path: The file, which must not exist.
-        header: What it begins with.
+    Files appear under their names at once: give them temporary ones. Leaving the `with` block waits until everything
+    lies on the disk (fsync), which another thread sees to while the next file is written.
     """
 
-    def __init__(self, path: Path, header: bytes) -> None:
-        self._file = path.open("xb", buffering=0)
+    def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1)
+        self._flushing = ThreadPoolExecutor(1)
         self._waiting = deque[Future[None]]()
-        self._waiting.append(self._pool.submit(self._write, memoryview(header)))
+        self._flushed: list[Future[None]] = []
+        self._file: FileIO | None = None
 
     def __enter__(self) -> "Writer":
         return self
@@ -179,20 +178,45 @@ class Writer:
     ) -> None:
         try:
             if kind is None:
-                while self._waiting:
-                    self._waiting.popleft().result()
-                os.fsync(self._file.fileno())
+                self._end_file()
+                for future in self._flushed:
+                    future.result()
         finally:
             self._pool.shutdown(cancel_futures=True)
-            self._file.close()
+            self._flushing.shutdown(cancel_futures=kind is not None)
+            if self._file is not None:
+                self._file.close()
+
+    def begin_file(self, path: Path, header: bytes) -> None:
+        """Go on to another file, which must not exist, and write what it begins with."""
+        self._end_file()
+        self._file = FileIO(path, "xb")
+        self._submit(memoryview(header))
+
+    def _end_file(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().result()
+        if self._file is not None:
+            self._flushed.append(self._flushing.submit(_flush_and_close, self._file))
+            self._file = None
 
     def write(self, content: Tensor) -> None:
         """Append bytes; the tensor must not change until `_BEHIND` more calls."""
-        self._waiting.append(self._pool.submit(self._write, content.numpy().data))
+        self._submit(content.numpy().data)
+
+    def _submit(self, content: memoryview) -> None:
+        assert self._file is not None
+        self._waiting.append(self._pool.submit(_write_all, self._file, content))
         while len(self._waiting) > _BEHIND:
             self._waiting.popleft().result()
 
-    def _write(self, content: memoryview) -> None:
-        done = 0
-        while done < len(content):
-            done += self._file.write(content[done:])
+
+def _write_all(file: FileIO, content: memoryview) -> None:
+    done = 0
+    while done < len(content):
+        done += file.write(content[done:])
+
+
+def _flush_and_close(file: FileIO) -> None:
+    with file:
+        os.fsync(file.fileno())

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from pruneproof.errors import InvalidValueError
-from pruneproof.prune.selection.budget import erk, kept_count, uniform
-from pruneproof.prune.selection.pattern import pattern_masks, read_pattern, require_pattern_budget
+from pruneproof.prune.selection.budget import erk, kept_count, row_count, uniform
+from pruneproof.prune.selection.pattern import LONGEST_GROUP, balanced, read_pattern, require_pattern_budget
+from pruneproof.prune.selection.selection import row_masks
 
 from .ranking import Keys, Threshold, common_dtype, kth_largest, magnitude_keys, nan_error
 from .roles import Layer
@@ -219,7 +220,8 @@ class _WithinRows:
             if bool(scores.isnan().any()):
                 raise nan_error(owner.name, self._where)
             step = m * max(1, _SORTED_AT_ONCE // m)
-            masks = [pattern_masks({"": s.abs().view(-1, m)}, n, m, where=self._where)[""] for s in scores.split(step)]
+            groups = [part.abs().view(-1, m) for part in scores.split(step)]
+            masks = [balanced(part, n, m) if m <= LONGEST_GROUP else row_masks(part, n) for part in groups]
             return torch.cat(masks).view(-1)
 
         return keep
@@ -301,7 +303,7 @@ def _row_budgets(layers: Sequence[Layer], density: float | None, scope: str, whe
         require_pattern_budget(density, None, *pattern, where=where)
     for layer in layers:
         name, row = layer.tensor.name, math.prod(layer.tensor.shape[1:])
-        budgets[name] = pattern or (kept_count(density, row, where=where), row)
+        budgets[name] = pattern or (row_count(density, row, name, where=where), row)
         if row % budgets[name][1]:
             raise InvalidValueError(
                 f"{where}: {name} has rows of {row} weights, which {budgets[name][1]} does not divide. Exclude it, "

@@ -15,6 +15,8 @@ from torch import Tensor
 from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 from pruneproof.prune.models.parameters import OUTPUTS_FIRST, Layout
 
+LONGEST_GROUP = 8  # entries of a group that are ranked by comparing all pairs
+
 
 def read_pattern(scope: str, *, where: str) -> tuple[int, int] | None:
     """Read `"n:m"` as two numbers with 1 ≤ n ≤ m; `None` if the scope is not a pattern."""
@@ -68,10 +70,28 @@ def pattern_masks(
                 f"{where}: the pattern {n}:{m} needs rows of a length that {m} divides, but each output of {name} "
                 f"has {matrix.shape[1]} weights. Leave {name} out by exclude=, or choose another pattern."
             )
-    return {name: how[name].tensor(_balanced(mat, n, m), scores[name].shape) for name, mat in matrices.items()}
+    return {name: how[name].tensor(balanced(mat, n, m), scores[name].shape) for name, mat in matrices.items()}
 
 
-def _balanced(matrix: Tensor, n: int, m: int) -> Tensor:
+def balanced(matrix: Tensor, n: int, m: int) -> Tensor:
+    """Mark the n highest of every m consecutive entries; among equals the lowest index.
+
+    Short groups are ranked by comparing all pairs, one column with another, which is some ten times
+    faster than to sort each.
+
+    Example:
+        >>> balanced(torch.tensor([1.0, 3.0, 3.0, 3.0]), 2, 4)
+        tensor([False,  True,  True, False])
+    """
     groups = matrix.reshape(-1, m)
+    if m <= LONGEST_GROUP:
+        columns = groups.t().contiguous()
+        better = torch.zeros(columns.shape, dtype=torch.int8, device=matrix.device)
+        for i in range(m):
+            for j in range(i + 1, m):
+                first = columns[i] >= columns[j]  # of equals the first is the better one
+                better[j] += first
+                better[i] += ~first
+        return (better < n).t().reshape(matrix.shape)
     order = groups.argsort(dim=1, descending=True, stable=True)
     return torch.zeros_like(groups, dtype=torch.bool).scatter_(1, order[:, :n], True).reshape(matrix.shape)

@@ -1,15 +1,16 @@
 """A claim: one statement of a paper, the criterion that can refute it, the measurement, the verdict.
 
-Cost: nothing; a claim is data and functions. It is run by `runner.run`, found by `papers.chapters`, drawn by `report`.
+A claim is data and functions. It is found by `papers.load_papers`, run by `verification.run` and drawn by `report`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -50,6 +51,19 @@ def fresh_seeds(count: int) -> range:
     return range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + count)
 
 
+class Origin(StrEnum):
+    """Whose statement a claim tests.
+
+    Example:
+        >>> str(Origin.OTHER)
+        "another paper's"
+    """
+
+    PAPER = "the paper's"
+    OTHER = "another paper's"
+    DERIVED = "derived here"
+
+
 class Verdict(StrEnum):
     """What the rows say about a statement; only a theorem can be `violated`.
 
@@ -70,7 +84,7 @@ class Verdict(StrEnum):
 class Paper:
     """A paper whose claims are run.
 
-    Arguments:
+    Args:
         key: the name on the command line, e.g. `"pretraining"`.
         title: the paper's title.
         authors: the authors as one text.
@@ -93,7 +107,7 @@ class Paper:
 class Figure:
     """A picture of a claim's rows.
 
-    Arguments:
+    Args:
         title: a few words; also the picture's name for those who do not see it.
         caption: what is drawn and what to see in it; TeX between `$…$` is allowed.
         draw: draws on the matplotlib figure it is given and returns nothing.
@@ -112,7 +126,7 @@ class Figure:
 class Outcome:
     """A verdict with its evidence.
 
-    Arguments:
+    Args:
         verdict: what the criterion says about the rows.
         measured: name → number, text, or `[estimate, low, high]`; effect sizes with their intervals.
         seeds: the seeds that the figures come from.
@@ -135,7 +149,7 @@ class Outcome:
 class Claim:
     """One statement of a paper with the measurement that can refute it.
 
-    Arguments:
+    Args:
         id: short name, unique over all papers, e.g. `"PT1"`.
         statement: the statement; TeX between `$…$` is allowed.
         source: paper and statement, e.g. `"Wolfe et al. 2022, and G1 in theory/theorems/greedy/proof.md"`.
@@ -149,8 +163,10 @@ class Claim:
         figures: pictures of the same rows.
         theorem: whether the statement is proved, so that a counterexample is a defect.
         says_not: what a reader may not conclude from the verdict.
+        origin: whose statement it is: the paper's, another paper's, or derived here.
 
-    Raises `PruneproofError` if `measure` cannot be imported by a worker.
+    Raises:
+        InvalidValueError: If `measure` cannot be imported by a worker.
 
     Example:
         >>> def squares(cell):
@@ -174,13 +190,17 @@ class Claim:
     figures: Callable[[list[Row]], list[Figure]] | None = None
     theorem: bool = False
     says_not: str = ""
+    origin: Origin = Origin.PAPER
+
+    @property
+    def criterion_hash(self) -> str:
+        """SHA-256 of the criterion, its white space normalised, so that texts can be reflowed."""
+        return sha256(" ".join(self.criterion.split()).encode()).hexdigest()
 
     def __post_init__(self) -> None:
         name = getattr(self.measure, "__qualname__", "")
         if not name or "<" in name:
-            raise PruneproofError(
-                f"Claim {self.id}",
-                required="a measure that a worker process can import",
-                received=name or repr(self.measure),
-                remedy="define it at the top level of a module",
+            raise InvalidValueError(
+                f"Claim {self.id}: its measure must be importable by a worker process, got {name or self.measure!r}. "
+                "Define it at the top level of a module."
             )

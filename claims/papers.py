@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
-from pruneproof.errors import PruneproofError, UnknownNameError, did_you_mean
+from pruneproof.errors import InvalidValueError, UnknownNameError, did_you_mean
 
 from .claim import Claim, Paper
 
@@ -24,7 +24,7 @@ KEYS = tuple(_IDS)
 
 
 @dataclass(frozen=True)
-class Chapter:
+class LoadedPaper:
     """A paper with its claims."""
 
     paper: Paper
@@ -34,21 +34,23 @@ class Chapter:
 def claim_ids(key: str) -> tuple[str, ...]:
     """The ids of a paper of this package, without importing it.
 
-    >>> claim_ids("scaling")
-    ('SL1', 'SL2', 'SL3', 'SL4', 'SL5')
+    Example:
+        >>> claim_ids("scaling")
+        ('SL1', 'SL2', 'SL3', 'SL4', 'SL5')
     """
     prefix, number = _IDS[key]
     return tuple(f"{prefix}{index}" for index in range(1, number + 1))
 
 
-def needed(names: tuple[str, ...], ids: tuple[str, ...]) -> tuple[str, ...]:
+def papers_of(names: tuple[str, ...], ids: tuple[str, ...]) -> tuple[str, ...]:
     """The papers to import for some claims: all named ones, or those of this package that have the claims.
 
-    Arguments:
-        names: keys or import names; by default all papers of this package.
-        ids: of claims; by default all.
+    Args:
+        names: Keys or import names; by default all papers of this package.
+        ids: Of claims; by default all.
 
-    Raises `PruneproofError` for an unknown id, where no paper but those of this package could have it.
+    Raises:
+        UnknownNameError: For an unknown id, where no paper but those of this package could have it.
     """
     if not ids or not set(names) <= set(KEYS):
         return names
@@ -57,27 +59,28 @@ def needed(names: tuple[str, ...], ids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(known[name] for name in ids))
 
 
-def chapters(names: tuple[str, ...] = ()) -> tuple[Chapter, ...]:
+def load_papers(names: tuple[str, ...] = ()) -> tuple[LoadedPaper, ...]:
     """Import papers.
 
-    Arguments:
-        names: keys or import names; by default all papers of this package.
+    Args:
+        names: Keys or import names; by default all papers of this package.
 
-    Raises `PruneproofError` for a name that is neither, or a module that lacks `PAPER` or `CLAIMS`.
+    Raises:
+        UnknownNameError: For a name that is neither, or a module that lacks `PAPER` or `CLAIMS`.
     """
-    return tuple(_chapter(name) for name in names or KEYS)
+    return tuple(_load(name) for name in names or KEYS)
 
 
-def _chapter(name: str) -> Chapter:
+def _load(name: str) -> LoadedPaper:
     module = f"{__package__}.{name}" if name in KEYS else name
     try:
         if find_spec(module) is None:
             raise ModuleNotFoundError(f"no module {module}")
     except ImportError as error:
         raise _unknown(name, str(error)) from None
-    found = import_module(module)
+    content = import_module(module)
     try:
-        return Chapter(found.PAPER, tuple(found.CLAIMS))
+        return LoadedPaper(content.PAPER, tuple(content.CLAIMS))
     except AttributeError as error:
         raise _unknown(name, str(error)) from None
 
@@ -89,18 +92,18 @@ def _unknown(name: str, why: str) -> UnknownNameError:
     )
 
 
-def chosen(chapters: tuple[Chapter, ...], ids: tuple[str, ...]) -> tuple[Claim, ...]:
+def select_claims(papers: tuple[LoadedPaper, ...], ids: tuple[str, ...]) -> tuple[Claim, ...]:
     """The claims of some papers, or only those with the given ids.
 
-    Raises `PruneproofError` for an id that none of the papers has, or that two claims share.
+    Raises:
+        UnknownNameError: For an id that none of the papers has.
+        InvalidValueError: For an id that two claims share.
     """
-    claims = [claim for chapter in chapters for claim in chapter.claims]
+    claims = [claim for paper in papers for claim in paper.claims]
     known = {claim.id: claim for claim in claims}
     if len(known) < len(claims):
         twice = sorted({claim.id for claim in claims if known[claim.id] is not claim})
-        raise PruneproofError(
-            "papers", required="one claim per id", received=f"{twice} twice", remedy="rename one of them"
-        )
+        raise InvalidValueError(f"papers: two claims are called {', '.join(twice)}. Rename one of them.")
     _check_ids(ids, known)
     return tuple(known[name] for name in ids) if ids else tuple(claims)
 

@@ -5,17 +5,18 @@ A verdict is always reached from rows read back from the store, so a resumed run
 
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from pruneproof.claims.engine.cell import Task, task
 from pruneproof.claims.engine.dispatch import execute
 from pruneproof.claims.engine.progress import Progress
+from pruneproof.claims.engine.sources import source_digest
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.engine.worker import Failure
 from pruneproof.environment import cores
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import StateError
 
 from .claim import Claim, Outcome, Scale, Verdict
 
@@ -24,14 +25,14 @@ from .claim import Claim, Outcome, Scale, Verdict
 class Result:
     """A claim with its verdict.
 
-    Arguments:
-        claim: what was claimed.
-        outcome: the verdict with its evidence.
-        scale: at which scale the rows were measured.
-        cells: how many cells the claim asked for.
-        missing: how many of them have no rows, because they raised.
-        failures: what they raised in this run, the first of them word by word.
-        broken: what the criterion itself raised, or an empty text.
+    Args:
+        claim: What was claimed.
+        outcome: The verdict with its evidence.
+        scale: At which scale the rows were measured.
+        cells: How many cells the claim needs.
+        missing: How many of them have no rows, because they raised or were not computed yet.
+        failures: What they raised in this run, the first of them word by word.
+        broken: What the criterion itself raised, or an empty text.
 
     Example:
         >>> from pruneproof.claims.label_noise import CLAIMS
@@ -48,6 +49,16 @@ class Result:
     failures: tuple[Failure, ...] = ()
     broken: str = ""
 
+    @property
+    def label(self) -> str:
+        """The verdict as it is printed, or how much of the run there is."""
+        if self.missing and self.outcome.verdict is not Verdict.VIOLATED:
+            done = self.cells - self.missing
+            return f"incomplete ({done} of {self.cells} cells)" if done else f"not run (0 of {self.cells} cells)"
+        if self.outcome.verdict is Verdict.HOLDS and not self.claim.theorem:
+            return f"holds at scale {self.scale}"
+        return str(self.outcome.verdict)
+
 
 def run(
     claims: Sequence[Claim],
@@ -61,68 +72,114 @@ def run(
 ) -> list[Result]:
     """Run claims and judge them.
 
-    Arguments:
-        claims: what to run; cells that two claims share are computed once.
-        scale: how much to run.
-        store: receives the rows; cells it already holds are not computed again.
-        executor: any `concurrent.futures.Executor`, e.g. that of `processes()`.
-        seeds: number of seeds, by default what the claim names for the scale.
-        progress: is told of every cell.
-        in_flight: cells submitted at a time, by default four per core.
-    Returns one result per claim. Raises `PruneproofError` for rows of another criterion, or if an executor lost its
-    workers.
+    Args:
+        claims: What to run; cells that two claims share are computed once.
+        scale: How much to run.
+        store: Receives the rows; cells it already holds are not computed again.
+        executor: Any `concurrent.futures.Executor`, e.g. that of `processes()`.
+        seeds: Number of seeds, by default what the claim names for the scale.
+        progress: Is told of every cell, and of every verdict as soon as its cells are there.
+        in_flight: Cells submitted at a time, by default four per core.
+
+    Returns:
+        One result per claim.
+
+    Raises:
+        StateError: For rows of another criterion, or if an executor lost its workers.
 
     Example:
         >>> from concurrent.futures import ThreadPoolExecutor
-        >>> def agreed(rows):
+        >>> def largest(rows):
         ...     return Outcome(Verdict.HOLDS, {"largest": max(row["x"] for row in rows)}, (), "two cells")
-        >>> claim = Claim("X1", "x is small", "nobody", "no x above 3", dict, paper="x", judge=agreed,
+        >>> claim = Claim("X1", "x is small", "nobody", "no x above 3", dict, paper="x", judge=largest,
         ...               grid=lambda scale, seeds: [{"x": 1}, {"x": 3}])
         >>> with Store(":memory:") as store, ThreadPoolExecutor(1) as executor:
         ...     run([claim], Scale.QUICK, store, executor)[0].outcome.measured
         {'largest': 3}
     """
-    asked = {claim.id: [task(claim.measure, cell) for cell in claim.grid(scale, seeds)] for claim in claims}
+    needed = {claim.id: [task(claim.measure, cell) for cell in claim.grid(scale, seeds)] for claim in claims}
     for claim in claims:
-        _ask(store, claim, scale, asked[claim.id])
-    fewest_first = sorted(asked.values(), key=len)  # few cells are long ones; the short ones then fill the end
-    tasks = {one.key: one for some in fewest_first for one in some}
+        _register(store, claim, scale, needed[claim.id])
+    fewest_first = sorted(needed.values(), key=len)  # few cells are long ones; the short ones then fill the end
+    first = [tasks[0] for tasks in fewest_first if tasks]  # so that every kind of cell is soon timed
+    tasks = {task.key: task for tasks in (first, *fewest_first) for task in tasks}
     progress = progress or Progress()
-    progress.begin(Counter(one.measure for one in tasks.values()))
-    failures = execute(tasks.values(), store, executor, in_flight=in_flight or 4 * cores(), progress=progress)
-    return [judge(claim, store, _of(failures, asked[claim.id])) for claim in claims]
+    progress.begin(Counter(task.measure for task in tasks.values()))
+    say_changed_sources(store, {claim.measure for claim in claims}, progress)
+    watch = _Verdicts(claims, needed, store, progress)
+    failures = execute(
+        tasks.values(), store, executor, in_flight=in_flight or 4 * cores(), progress=progress, finished=watch.finished
+    )
+    return [watch.results.get(claim.id) or judge(claim, store, _of(failures, needed[claim.id])) for claim in claims]
 
 
-def _of(failures: list[Failure], asked: list[Task]) -> tuple[Failure, ...]:
-    keys = {one.key for one in asked}
+class _Verdicts:
+    """Says a claim's verdict as soon as the last of its cells is there."""
+
+    def __init__(
+        self, claims: Sequence[Claim], needed: Mapping[str, Sequence[Task]], store: Store, progress: Progress
+    ) -> None:
+        self._claims = {claim.id: claim for claim in claims}
+        self._open = {claim: {task.key for task in tasks} for claim, tasks in needed.items()}
+        self._store, self._progress = store, progress
+        self.results: dict[str, Result] = {}
+
+    def finished(self, task: Task) -> None:
+        for name in [name for name, keys in self._open.items() if task.key in keys]:
+            self._open[name].discard(task.key)
+            if not self._open[name]:
+                self.results[name] = judge(self._claims[name], self._store)
+                self._progress.write(f"{name}: {self.results[name].label}")
+
+
+def say_changed_sources(store: Store, measures: Iterable[Callable[..., object]], progress: Progress) -> None:
+    """Say which measures have stored rows of other sources, and remember the present ones.
+
+    The rows are kept: whoever changes what a measure computes raises its `revision`.
+    """
+    known, stored = store.sources(), store.measures()
+    present = {(task(measure, {}).measure, source_digest(measure.__module__)) for measure in measures}
+    for name, digest in sorted(present):
+        before = {other for measure, other in known if measure == name}
+        if name in stored and before and digest not in before:
+            progress.write(
+                f"note: the code of {name}, or what it imports, has changed since some of its stored rows were "
+                "computed; they are kept. If it computes something else now, raise its revision, or start anew."
+            )
+    store.add_sources(present)
+
+
+def _of(failures: list[Failure], needed: list[Task]) -> tuple[Failure, ...]:
+    keys = {task.key for task in needed}
     return tuple(failure for failure in failures if failure.task.key in keys)
 
 
 def judge(claim: Claim, store: Store, failures: tuple[Failure, ...] = ()) -> Result:
     """Apply a claim's criterion to its rows in the store.
 
-    Arguments:
-        claim: whose criterion and rows.
-        store: where the rows are.
-        failures: what its cells raised in this run, to be told with the result.
+    Args:
+        claim: Whose criterion and rows.
+        store: Where the rows are.
+        failures: What its cells raised in this run, to be told with the result.
 
-    Raises `PruneproofError` if the store does not know the claim, or knows it with another criterion.
+    Raises:
+        StateError: If the store does not know the claim, or knows it with another criterion.
 
     Example:
         >>> from pruneproof.claims.label_noise import CLAIMS
         >>> with Store(":memory:") as store:
         ...     judge(CLAIMS[0], store)
         Traceback (most recent call last):
-        pruneproof.errors.PruneproofError: judge: needs a claim that was run; received LN1; run it with verify
+        pruneproof.errors.StateError: judge: claim LN1 was not run into this file. Run it with pruneproof verify.
     """
     recorded = store.claims().get(claim.id)
     if recorded is None:
-        raise PruneproofError("judge", required="a claim that was run", received=claim.id, remedy="run it with verify")
+        raise StateError(f"judge: claim {claim.id} was not run into this file. Run it with pruneproof verify.")
     _same_criterion(claim, recorded["criterion"])
     missing = store.missing(claim.id)
     outcome, broken = _judged(claim, store)
     if missing and outcome.verdict is not Verdict.VIOLATED:  # a counterexample needs no completeness
-        scope = f"{missing} of {recorded['cells']} cells failed; of the rest: {outcome.scope}"
+        scope = f"{missing} of {recorded['cells']} cells have no rows; of the rest: {outcome.scope}"
         outcome = Outcome(Verdict.INCONCLUSIVE, outcome.measured, outcome.seeds, scope, outcome.table)
     return Result(claim, outcome, Scale(recorded["scale"]), recorded["cells"], missing, failures, broken)
 
@@ -138,7 +195,7 @@ def _judged(claim: Claim, store: Store) -> tuple[Outcome, str]:
         return Outcome(Verdict.INCONCLUSIVE, {}, (), scope), traceback.format_exc()
 
 
-def _ask(store: Store, claim: Claim, scale: Scale, asked: list[Task]) -> None:
+def _register(store: Store, claim: Claim, scale: Scale, needed: list[Task]) -> None:
     recorded = store.claims().get(claim.id)
     if recorded is not None:
         _same_criterion(claim, recorded["criterion"])
@@ -147,17 +204,16 @@ def _ask(store: Store, claim: Claim, scale: Scale, asked: list[Task]) -> None:
         "statement": claim.statement,
         "source": claim.source,
         "criterion": claim.criterion,
+        "criterion_sha256": claim.criterion_hash,
         "scale": str(scale),
-        "cells": len(asked),
+        "cells": len(needed),
     }
-    store.ask(claim.id, record, (one.key for one in asked))
+    store.register(claim.id, record, (task.key for task in needed))
 
 
 def _same_criterion(claim: Claim, recorded: str) -> None:
     if recorded.split() != claim.criterion.split():  # texts may be reflowed
-        raise PruneproofError(
-            f"claim {claim.id}",
-            required=f"the criterion fixed before the run ({recorded!r})",
-            received=claim.criterion,
-            remedy="start a new run: without --resume, or with another --out",
+        raise StateError(
+            f"claim {claim.id}: its rows were gathered under another criterion than today's, which was fixed before "
+            f"the run ({recorded!r:.300}). Start a new run: without --resume, or with another --out."
         )

@@ -1,15 +1,9 @@
-"""A claim: one statement of a paper, the criterion that can refute it, the measurement, the verdict.
+"""A cell, the unit of work: its parameters, its rows, and its name, so that equal questions are answered once.
 
-Cost: nothing; a claim is data and functions. It is run by `runner.run`, found by `papers.chapters`, drawn by `report`.
-
-A measured value as people and programs read it: four significant digits, intervals in brackets, no NaN in JSON.
-
-The name of a unit of work: a content hash of what is asked, so that equal questions are answered once.
-
-A key depends on the stable id of the measure (or its import name), its `revision` and the parameters of the
-cell as canonical JSON, on nothing else: the same cell has the same key in every run, process and machine.
-
-The order in which cells are read: by their parameters, whatever the order in which workers finished them.
+The name of a cell is a content hash. It depends on the stable id of the measure (or its import name),
+its `revision` and the parameters as canonical JSON, on nothing else: the same cell has the same key in
+every run, process and machine. Cells are read in the order of their parameters, whatever the order in
+which workers finished them.
 """
 
 import json
@@ -21,7 +15,7 @@ from hashlib import blake2b
 from sys import float_info
 from typing import Any, TypeVar
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 Cell = dict[str, Any]  # the parameters of one independently runnable cell: JSON values only
 Row = dict[str, Any]  # one measured row: JSON values only, nothing that depends on the clock
@@ -119,9 +113,13 @@ def read_rows(kind: type[RowType], rows: Iterable[Row]) -> list[RowType]:
 def task(measure: Callable[..., Any], cell: dict[str, Any]) -> Task:
     """Name one cell of a measure.
 
-    Arguments:
-        measure: a top-level function; its attribute `revision` (0 if absent) is part of the key.
-        cell: JSON-able parameters; non-finite numbers are refused, because they have no JSON.
+    Args:
+        measure: A top-level function; its attribute `revision` (0 if absent) is part of the key.
+        cell: JSON-able parameters.
+
+    Raises:
+        InvalidValueError: If a parameter has no JSON, such as an infinite number, a date or a text
+            that is not Unicode.
 
     Example:
         >>> task(json.loads, {"b": 1, "a": (2, 3)}).cell
@@ -130,16 +128,16 @@ def task(measure: Callable[..., Any], cell: dict[str, Any]) -> Task:
         False
     """
     name = f"{measure.__module__}:{measure.__qualname__}"
+    identity = getattr(measure, "stable_id", name)
     try:
         text = canonical(cell, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        remedy = "use finite numbers, texts, booleans, None, lists and dicts"
-        raise PruneproofError(
-            name, required="JSON-able parameters", received=f"{cell!r} ({error})", remedy=remedy
+        asked = canonical([identity, getattr(measure, "revision", 0), text]).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidValueError(
+            f"{name}: the parameters of a cell must be JSON, got {cell!r:.200} ({error}). "
+            "Use finite numbers, texts, booleans, None, lists and dicts."
         ) from None
-    identity = getattr(measure, "stable_id", name)
-    asked = canonical([identity, getattr(measure, "revision", 0), text])
-    return Task(blake2b(asked.encode(), digest_size=16).hexdigest(), identity, text, name)
+    return Task(blake2b(asked, digest_size=16).hexdigest(), identity, text, name)
 
 
 def canonical(value: object, *, allow_nan: bool = True) -> str:
@@ -150,21 +148,21 @@ def canonical(value: object, *, allow_nan: bool = True) -> str:
 _SIGN = 1 << 63
 
 
-def place(cell: str) -> bytes:
+def sort_key(cell: str) -> bytes:
     """A key that sorts cells by their parameters: names alphabetically, numbers by size, lists item by item.
 
-    Arguments:
-        cell: the parameters as JSON.
+    Args:
+        cell: The parameters as JSON.
 
     Example:
-        >>> sorted(['{"width":16}', '{"width":8.5}', '{"width":-3}', '{"width":"8"}'], key=place)
+        >>> sorted(['{"width":16}', '{"width":8.5}', '{"width":-3}', '{"width":"8"}'], key=sort_key)
         ['{"width":-3}', '{"width":8.5}', '{"width":16}', '{"width":"8"}']
     """
-    return _place(json.loads(cell))
+    return _sort_key(json.loads(cell))
 
 
-def _place(value: Any) -> bytes:
-    """None, numbers, texts, lists, dicts in this order; no place is the beginning of another one."""
+def _sort_key(value: Any) -> bytes:
+    """None, numbers, texts, lists, dicts in this order; no key is the beginning of another one."""
     if value is None:
         return b"\1"
     if isinstance(value, int | float):
@@ -172,8 +170,8 @@ def _place(value: Any) -> bytes:
     if isinstance(value, str):
         return b"\3" + value.encode("utf-8", "surrogatepass").replace(b"\0", b"\0\1") + b"\0\0"
     if isinstance(value, list):
-        return b"\4" + b"".join(map(_place, value)) + b"\0"
-    return b"\5" + b"".join(_place(name) + _place(part) for name, part in sorted(value.items())) + b"\0"
+        return b"\4" + b"".join(map(_sort_key, value)) + b"\0"
+    return b"\5" + b"".join(_sort_key(name) + _sort_key(part) for name, part in sorted(value.items())) + b"\0"
 
 
 def _number(value: float) -> bytes:

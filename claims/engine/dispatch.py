@@ -3,19 +3,20 @@
 Works with any `concurrent.futures.Executor`. Memory: `in_flight` cells, whatever their number.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import suppress
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import PruneproofError, StateError
 
 from .cell import Task
-from .executors import Processes
+from .executors import Cluster, Processes
 from .progress import Progress
 from .store import Store
 from .worker import Answer, Failure, compute, one_line
 
 KEPT = 20  # failures that are kept word by word; the rest are counted
+NOTICE = 10.0  # seconds without an answer after which a cluster is asked what keeps it
 
 
 def execute(
@@ -26,29 +27,48 @@ def execute(
     in_flight: int,
     progress: Progress,
     failures: list[Failure] | None = None,
+    finished: Callable[[Task], None] | None = None,
 ) -> list[Failure]:
     """Compute the cells that the store does not hold yet.
 
-    Arguments:
-        tasks: the cells; consumed as workers become free.
-        store: receives each cell's rows.
-        executor: runs them. When one of `processes()` dies, the cells that were under way are tried again, one at a
-            time; one whose process dies then has failed.
-        in_flight: how many cells are submitted and not yet stored, at most.
-        progress: is told of every cell.
-        failures: receives the failures as they happen, for a caller that is interrupted.
+    Args:
+        tasks: The cells; consumed as workers become free.
+        store: Receives each cell's rows.
+        executor: Runs them. When one of `processes()` dies, the cells that were under way are tried
+            again, one at a time; one whose process dies then has failed.
+        in_flight: How many cells are submitted and not yet stored, at most.
+        progress: Is told of every cell.
+        failures: Receives the failures as they happen, for a caller that is interrupted.
+        finished: Is called with every cell whose rows the store holds.
 
-    Returns the cells that raised, the first 20 of them.
-    Raises `PruneproofError` when another executor lost its workers; what was finished is stored.
+    Returns:
+        The cells that raised, the first 20 of them.
+
+    Raises:
+        StateError: When another executor lost its workers, or a cluster its scheduler; what was
+            finished is stored.
     """
-    return _Dispatch(store, executor, progress, [] if failures is None else failures).run(tasks, in_flight)
+    dispatch = _Dispatch(store, executor, progress, [] if failures is None else failures, finished or _ignore)
+    return dispatch.run(tasks, in_flight)
+
+
+def _ignore(task: Task) -> None:
+    pass
 
 
 class _Dispatch:
-    def __init__(self, store: Store, executor: Executor, progress: Progress, failures: list[Failure]) -> None:
-        self._store, self._executor, self._progress = store, executor, progress
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        progress: Progress,
+        failures: list[Failure],
+        finished: Callable[[Task], None],
+    ) -> None:
+        self._store, self._executor, self._progress, self._finished = store, executor, progress, finished
         self._pending: dict[Future[Answer], Task] = {}
         self._failures = failures
+        self._trouble = ""
 
     def run(self, tasks: Iterable[Task], in_flight: int) -> list[Failure]:
         try:
@@ -64,6 +84,7 @@ class _Dispatch:
     def _submit(self, task: Task, in_flight: int) -> None:
         if task.key in self._store:
             self._progress.known(task.measure)
+            self._finished(task)
             return
         while len(self._pending) >= in_flight:
             self._collect()
@@ -73,16 +94,26 @@ class _Dispatch:
         try:
             self._pending[self._executor.submit(compute, task.function, task.cell)] = task
         except BrokenExecutor:
-            raise _death([*self._pending.values(), task]) from None
+            raise self._death([*self._pending.values(), task]) from None
 
     def _collect(self) -> None:
-        died = self._take(wait(self._pending, return_when=FIRST_COMPLETED).done)
+        died = self._take(self._next())
         if died and not isinstance(self._executor, Processes):
-            raise _death([*died, *self._pending.values()])
+            raise self._death([*died, *self._pending.values()])
         if died:  # the other processes were ended with the one that died
             died += self._take(wait(self._pending).done)
         for task in died:
             self._try_alone(task)
+
+    def _next(self) -> set[Future[Answer]]:
+        """Wait for an answer; say what keeps a cluster, once, when none comes for a while."""
+        patience = NOTICE if isinstance(self._executor, Cluster) else None
+        while not (done := wait(self._pending, timeout=patience, return_when=FIRST_COMPLETED).done):
+            trouble = self._executor.trouble() if isinstance(self._executor, Cluster) else ""
+            if trouble and trouble != self._trouble:
+                self._progress.write(trouble)
+            self._trouble = trouble
+        return done
 
     def _try_alone(self, task: Task) -> None:
         """Run a cell with nothing beside it, so that it takes no other with it and has all the memory there is."""
@@ -111,6 +142,7 @@ class _Dispatch:
             self._store.add((task, answer.rows) for task, answer in finished)
         for task, answer in finished:
             self._progress.computed(task.measure, answer.seconds)
+            self._finished(task)
 
     def _fail(self, failure: Failure, seconds: float) -> None:
         if len(self._failures) < KEPT:
@@ -123,6 +155,19 @@ class _Dispatch:
         with suppress(PruneproofError):  # the store itself may be what failed; that error is already on its way
             self._keep([(task, answer) for task, answer in answers if answer and not answer.error])
 
+    def _death(self, suspects: list[Task]) -> StateError:
+        if isinstance(self._executor, Cluster):
+            return StateError(
+                f"--scheduler: the scheduler at {self._executor.address} was lost while {len(suspects)} cells were "
+                "under way. Start it and its workers again and repeat the command with --resume: finished cells are "
+                "kept, and what the lost scheduler had must be computed again."
+            )
+        return StateError(
+            f"run: a worker process died (killed, or out of memory) while these cells were under way: "
+            f"{_named(suspects)}. Run again with --resume (finished cells are kept), with fewer --workers if memory is "
+            "short."
+        )
+
 
 def _answer(future: Future[Answer]) -> Answer | None:
     """The answer of a future that is done; None if its worker died."""
@@ -134,12 +179,6 @@ def _answer(future: Future[Answer]) -> Answer | None:
         return Answer(error=one_line(error))
 
 
-def _death(suspects: list[Task]) -> PruneproofError:
+def _named(suspects: list[Task]) -> str:
     cells = "; ".join(f"{task.measure} {task.cell}" for task in suspects[:4])
-    more = f" and {len(suspects) - 4} more" if len(suspects) > 4 else ""
-    return PruneproofError(
-        "worker",
-        required="processes that live (one was killed or ran out of memory)",
-        received=f"a death while these cells were under way: {cells}{more}",
-        remedy="run again with --resume (finished cells are kept), with fewer --workers if memory is short",
-    )
+    return cells + (f" and {len(suspects) - 4} more" if len(suspects) > 4 else "")

@@ -1,32 +1,35 @@
-"""The default executor: one process per core, one thread per process, so that results are bit-identical.
+"""Where cells are computed: processes of this machine, or workers of a Dask scheduler with the same code.
 
-Processes are spawned, not forked (a forked torch deadlocks). A worker ends with its parent, even when that was killed.
+Either way a cell runs in a process of its own with one thread, the same hash seed and nothing beside
+it, so that equal cells have bit-identical rows wherever they run. Local processes are spawned, not
+forked (a forked torch deadlocks), and end with their parent, even when that was killed. A Dask worker
+hands its cells to one such process per thread, whatever its own settings are.
 
-Where cells are computed: local processes, or the workers of a Dask scheduler, checked before any work.
-
-Workers must run the same code: the same sources of this package and of the measures, the same Python and torch. One
-that joins later is not checked; it is given the same single thread as the rest.
+A Dask worker must have the same sources of this package and of the measures, the same Python and torch.
+Those that are there are checked before any work; one that joins later with other code is sent away.
 """
 
+import json
+import logging
 import multiprocessing
 import os
-import platform
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from hashlib import blake2b
-from importlib import import_module
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
-from pruneproof._version import __version__
-from pruneproof.environment import cores, installed, require
-from pruneproof.errors import PruneproofError
+from pruneproof.environment import cores, require
+from pruneproof.errors import InvalidValueError, StateError
+
+from .sources import about
+from .worker import Answer, compute
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,8 +48,8 @@ SERIAL = {
 class Processes(Executor):
     """Worker processes, all of them replaced when one dies: what they had to do then raises `BrokenExecutor`.
 
-    Arguments:
-        workers: number of processes.
+    Args:
+        workers: Number of processes.
     """
 
     def __init__(self, workers: int) -> None:
@@ -74,8 +77,8 @@ class Processes(Executor):
 def processes(workers: int | None = None) -> Generator[Processes]:
     """A pool of worker processes; when the block raises, they are stopped at once instead of finishing their cells.
 
-    Arguments:
-        workers: number of processes, by default one per core.
+    Args:
+        workers: Number of processes, by default one per core.
 
     Example:
         >>> with processes(1) as executor:
@@ -111,6 +114,7 @@ def _environment(values: dict[str, str]) -> Generator[None]:
 
 def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
@@ -138,13 +142,15 @@ def executor_for(
 ) -> Generator[Pool]:
     """Open an executor.
 
-    Arguments:
-        scheduler: address of a Dask scheduler, e.g. `"tcp://10.0.0.1:8786"`, or None for local processes.
-        workers: number of local processes, by default one per core.
-        measures: modules whose code the workers must share.
+    Args:
+        scheduler: Address of a Dask scheduler, e.g. `"tcp://10.0.0.1:8786"`, or None for local processes.
+        workers: Number of local processes, by default one per core.
+        measures: Modules whose code the workers must share.
 
-    Raises `PruneproofError` for a number of local processes beside a scheduler, or if the scheduler does not answer,
-    has no workers, or its workers run other code.
+    Raises:
+        InvalidValueError: For a number of local processes beside a scheduler.
+        StateError: If the scheduler does not answer, has no workers, or its workers run other code.
+        MissingPackageError: If Dask is not installed.
     """
     if scheduler is None:
         number = workers or cores()
@@ -152,100 +158,181 @@ def executor_for(
             yield Pool(executor, 4 * number)
         return
     if workers is not None:
-        remedy = "leave out one of the two: a scheduler has the workers that were started for it"
-        raise PruneproofError(
-            "--workers", required="local processes", received=f"{workers} with --scheduler", remedy=remedy
+        raise InvalidValueError(
+            f"--workers: {workers} local processes cannot be combined with --scheduler. "
+            "Leave out one of the two: a scheduler has the workers that were started for it."
         )
     require("--scheduler", "distributed")
     with _client(scheduler) as client:
         _check_workers(client, scheduler, measures)
-        _prepare_workers(client)
+        _watch_joins(client, measures)
         threads = cast("dict[str, int]", client.nthreads())  # a coroutine only on an asynchronous client
-        executor = client.get_executor(pure=False)
+        executor = Cluster(client, scheduler)
         try:
             yield Pool(executor, 4 * sum(threads.values()))
         finally:
-            executor.shutdown(wait=False)  # drops what an interrupted run has not finished
+            with suppress(Exception):  # the scheduler may be what was lost
+                executor.shutdown(wait=False)
 
 
-def about(modules: frozenset[str]) -> dict[str, str]:
-    """The code that would compute a cell here: versions, and a digest of the sources."""
-    found = {"pruneproof": __version__, "python": platform.python_version(), "torch": installed("torch")}
-    sources = {"source of pruneproof": _digest(_sources())}
-    for module in sorted(modules):
+class Cluster(Executor):
+    """Computes cells on the workers of a Dask scheduler, each in a clean process.
+
+    Args:
+        client: Connected to the scheduler.
+        address: Of the scheduler, for messages.
+    """
+
+    def __init__(self, client: "Client", address: str) -> None:
+        self._client, self.address = client, address
+        self._executor: Executor = client.get_executor(pure=False)
+        own = {name: value for name, value in os.environ.items() if name.startswith("PRUNEPROOF_")}
+        self._variables = {**SERIAL, **own}
+        self._run = uuid4().hex
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit a cell; `fn` is `compute`, the only function that these processes run."""
+        if fn is not compute or kwargs:
+            raise InvalidValueError("Cluster.submit: only compute(measure, cell) runs on a cluster's workers.")
+        return self._executor.submit(compute_apart, self._run, self._variables, *args)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Drop what is not finished, and end the processes that computed the cells of this run."""
+        self._executor.shutdown(wait=wait)
+        if self._client.status == "running":
+            self._client.run(_end_processes, self._run)
+
+    def trouble(self) -> str:
+        """What keeps all cells waiting, in one line with its remedy; empty if nothing does."""
         try:
-            file = getattr(import_module(module), "__file__", None)  # a module built into Python has none
-        except ImportError as error:
-            sources[module] = str(error)
-        else:
-            sources[module] = _digest([Path(file)] if file else [])
-    return {**found, **sources}
+            if self._client.status == "running" and self._client.nthreads():
+                return ""
+        except (OSError, RuntimeError, TimeoutError):  # the connection broke this moment
+            pass
+        if self._client.status == "running":
+            return f"waiting: the scheduler at {self.address} has no worker; {_start_workers(self.address)}"
+        return f"waiting: the scheduler at {self.address} does not answer; start it again"
 
 
-def _sources() -> list[Path]:
-    root = Path(__file__).parents[2]
-    packages = [folder.resolve() for folder in sorted(root.iterdir()) if (folder / "__init__.py").is_file()]
-    return [*sorted(root.glob("*.py")), *(file for folder in packages for file in sorted(folder.rglob("*.py")))]
+def _start_workers(address: str) -> str:
+    return f"start some with `dask worker {address}`"
 
 
-def _digest(files: list[Path]) -> str:
-    digest = blake2b(digest_size=8)
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+_PROCESSES: dict[tuple[str, int], "subprocess.Popen[str]"] = {}  # of a Dask worker: (run, thread) → its process
+
+
+def compute_apart(run: str, variables: dict[str, str], measure: str, cell: str) -> Answer:
+    """Compute a cell in a process that serves this thread of a Dask worker during one run.
+
+    Args:
+        run: Name of the run: another run has other processes, so that edited sources are read again.
+        variables: Environment of the process.
+        measure: `"module:function"`.
+        cell: The parameters as JSON.
+    """
+    for _ in range(2):  # a process that dies is replaced once: it may have died of what ran beside it
+        process = _process(run, variables)
+        try:
+            return Answer(**json.loads(_ask(process, json.dumps([measure, cell]))))
+        except (OSError, ValueError):  # it was killed, or ran out of memory
+            process.kill()
+            process.wait()
+    return Answer(error="its process died twice on the worker (killed, or out of memory)")
+
+
+def _ask(process: "subprocess.Popen[str]", question: str) -> str:
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(question + "\n")
+    process.stdin.flush()
+    return process.stdout.readline()
+
+
+def _process(run: str, variables: dict[str, str]) -> "subprocess.Popen[str]":
+    place = (run, threading.get_ident())
+    process = _PROCESSES.get(place)
+    if process is None or process.poll() is not None:
+        environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "utf-8"}
+        command = [sys.executable, "-P", "-m", compute.__module__]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, encoding="utf-8")
+        _PROCESSES[place] = process
+    return process
+
+
+def _end_processes(run: str) -> None:
+    for place in [place for place in _PROCESSES if place[0] == run]:
+        process = _PROCESSES.pop(place)
+        process.kill()
+        process.wait()
 
 
 @contextmanager
 def _client(scheduler: str) -> "Generator[Client]":
     from distributed import Client
 
+    for name in ("distributed", "tornado.application"):  # what goes wrong is said by us, in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=PATIENCE, name="pruneproof")
     except (OSError, ValueError, TypeError) as error:
-        remedy = "start one with `dask scheduler`, or leave --scheduler out to use local processes"
-        received = f"{scheduler} ({str(error) or type(error).__name__})"
-        raise PruneproofError(
-            "--scheduler", required="a scheduler that answers", received=received, remedy=remedy
+        raise StateError(
+            f"--scheduler: no scheduler answers at {scheduler} ({str(error) or type(error).__name__}). "
+            "Start one with `dask scheduler`, or leave --scheduler out to use local processes."
         ) from None
-    with client:
+    try:
         yield client
+    finally:
+        with suppress(Exception):  # the scheduler may be what was lost
+            client.close(timeout=1)
 
 
-def _check_workers(client: "Client", scheduler: str, measures: frozenset[str]) -> None:
+def _check_workers(client: "Client", scheduler: str, measures: Iterable[str]) -> None:
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError:
-        remedy = f"start some with `dask worker {scheduler}`"
-        raise PruneproofError("--scheduler", required="workers", received="none", remedy=remedy) from None
+        raise StateError(
+            f"--scheduler: {scheduler} has no workers. Start some with `dask worker {scheduler}`."
+        ) from None
     here = about(measures)
     try:
         answers = cast("dict[str, dict[str, str]]", client.run(about, measures))
     except Exception as error:  # whatever a stranger's worker raises, e.g. for want of this package
         answers = {"a worker": {"pruneproof": f"{type(error).__name__}: {error}"}}
     for worker, there in answers.items():
-        differing = [name for name in here if there.get(name) != here[name]]
-        if differing:
-            name = differing[0]
-            raise PruneproofError(
-                "--scheduler",
-                required=f"workers with the same {name} as here ({here[name]})",
-                received=f"{there.get(name)} on {worker}",
-                remedy="install the same versions and sources on every worker and restart it",
+        if reason := differing(here, there):
+            raise StateError(f"--scheduler: {worker} {reason}")
+
+
+def differing(here: dict[str, str], there: dict[str, str]) -> str:
+    """In what the code of a worker differs from the code here, with the remedy; empty if in nothing."""
+    for name, value in here.items():
+        if there.get(name) != value:
+            return (
+                f"has another {name} ({there.get(name)}) than this machine ({value}). "
+                "Install the same versions and sources on every worker and restart it."
             )
+    return ""
 
 
-def _prepare_workers(client: "Client") -> None:
+def _watch_joins(client: "Client", measures: Iterable[str]) -> None:
+    """Send away workers with other code that join during the run; those that are there were checked."""
     from distributed.diagnostics.plugin import WorkerPlugin
 
-    variables = {**SERIAL, **{name: value for name, value in os.environ.items() if name.startswith("PRUNEPROOF_")}}
+    here, modules = about(measures), sorted(measures)
 
-    class Serial(WorkerPlugin):
-        """One thread per cell on every worker, also on those that join later."""
+    class SameCode(WorkerPlugin):
+        """Pickled by value, so that it runs whatever the worker has installed."""
 
-        def setup(self, worker: object) -> None:
-            os.environ.update(variables)
-            torch = sys.modules.get("torch")
-            if torch is not None:
-                torch.set_num_threads(1)
+        def setup(self, worker: Any) -> None:
+            try:
+                from pruneproof.claims.engine.executors import differing
+                from pruneproof.claims.engine.sources import about
 
-    client.register_plugin(Serial(), name="pruneproof-serial")
+                reason = differing(here, about(modules))
+            except Exception as error:
+                reason = f"cannot say which code it has ({type(error).__name__}: {error})"
+            if reason:
+                print(f"this worker leaves the scheduler: it {reason}", file=sys.stderr, flush=True)
+                worker.loop.add_callback(worker.close, reason="pruneproof-other-code")
+
+    client.register_plugin(SameCode(), name="pruneproof-same-code")

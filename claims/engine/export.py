@@ -7,13 +7,14 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pruneproof.environment import require
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import FileAccessError, InvalidValueError
 
 from .store import Store
 
@@ -30,13 +31,21 @@ class Format(StrEnum):
 def export_rows(store: Store, path: Path, form: Format) -> int:
     """Write every row of a store.
 
-    Arguments:
-        store: the rows.
-        path: the file to write; replaced whole when it is complete.
-        form: its format.
+    In CSV, a text that a spreadsheet would run as a formula (it begins with =, +, -, @, a tab or a
+    line end) gets an apostrophe before it; numbers are left alone. Parquet holds every text as it is.
 
-    Returns the number of rows.
-    Raises `PruneproofError` if there are none, if the file cannot be written, or if pyarrow is missing for Parquet.
+    Args:
+        store: The rows.
+        path: The file to write; replaced whole when it is complete.
+        form: Its format.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        InvalidValueError: If there are no rows.
+        FileAccessError: If the file cannot be written.
+        MissingPackageError: If pyarrow is missing for Parquet.
     """
     if form is Format.PARQUET:
         require("export", "pyarrow")
@@ -47,16 +56,20 @@ def export_rows(store: Store, path: Path, form: Format) -> int:
 def _export(store: Store, path: Path, form: Format) -> int:
     columns = _columns(store)
     if not columns:
-        raise PruneproofError("export", required="rows", received="none", remedy="run a sweep or verify first")
+        raise InvalidValueError(f"export: {store.path} holds no rows. Run pruneproof sweep or verify first.")
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         number = _WRITERS[form](_rows(store), columns, draft)
         draft.replace(path)
     except OSError as error:
-        received = f"{path}: {error.strerror or error}"
-        raise PruneproofError("export", required="a writable file", received=received, remedy="pass --out") from None
+        if isinstance(error, FileAccessError):  # of the rows that are read
+            raise
+        raise FileAccessError(
+            f"export: {path} cannot be written: {error.strerror or error}. Pass --out with another file."
+        ) from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong first is what is told
+            draft.unlink(missing_ok=True)
     return number
 
 
@@ -98,12 +111,20 @@ def _write_csv(rows: Iterator[dict[str, Any]], columns: dict[str, type], path: P
     number = 0
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(columns))
-        writer.writeheader()
+        writer.writerow({name: _harmless(name) for name in columns})
         for row in rows:
-            nested = {name: _text(value) for name, value in row.items() if isinstance(value, list | dict)}
-            writer.writerow({**row, **nested})
+            writer.writerow({name: _harmless(value) for name, value in row.items()})
             number += 1
     return number
+
+
+def _harmless(value: Any) -> Any:
+    """A value of a CSV cell: lists and dicts as JSON, no text that a spreadsheet takes for a formula."""
+    text = _text(value) if isinstance(value, list | dict | str) else value
+    return f"'{text}" if isinstance(text, str) and text[:1] in _FORMULAS else text
+
+
+_FORMULAS = frozenset("=+-@\t\r\n")
 
 
 def _write_parquet(rows: Iterator[dict[str, Any]], columns: dict[str, type], path: Path) -> int:

@@ -1,9 +1,8 @@
-"""The output folder of a run: one writer at a time, an older run kept beside the new one, single files replaced whole.
+"""The output folder of a run: one writer at a time, an older run kept beside the new one, files replaced whole.
 
-`results.sqlite` is the run; `index.html` and `run.json` are made from it. A new run moves an existing `results.sqlite`
-to the next free `results-1.sqlite`, `results-2.sqlite`, …; `resume` continues it instead. Nothing is ever deleted.
-
-`run.json`: when, where and how a run was made; kept apart from the rows, which depend on none of it.
+`results.sqlite` is the run; `index.html` is made from it, and `run.json` says when, where and how it was
+made, which the rows do not depend on. A new run moves an existing `results.sqlite` to the next free
+`results-1.sqlite`, `results-2.sqlite`, …; `resume` continues it instead. Nothing is ever deleted.
 """
 
 import json
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pruneproof.environment import environment
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import FileAccessError, MissingFileError, StateError
 
 from .cell import plain
 from .store import Store
@@ -32,12 +31,14 @@ RESULTS = "results.sqlite"
 def results_folder(folder: Path, *, resume: bool) -> Generator[Store]:
     """Open the results of a folder for writing.
 
-    Arguments:
-        folder: made if absent.
-        resume: continue `results.sqlite` if there is one, instead of moving it aside.
+    Args:
+        folder: Made if absent.
+        resume: Continue `results.sqlite` if there is one, instead of moving it aside.
 
-    Raises `PruneproofError` if the folder cannot be written, is in use by another run, or holds results of another
-    version.
+    Raises:
+        FileAccessError: If the folder cannot be written.
+        FileFormatError: If it holds results of another version.
+        StateError: If it is in use by another run.
     """
     with _refusing(folder):
         _make(folder)
@@ -53,7 +54,11 @@ def results_folder(folder: Path, *, resume: bool) -> Generator[Store]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise `PruneproofError` if the folder cannot be made or written; what was not there is not there afterwards."""
+    """Check that a folder can be made and written; what was not there is not there afterwards.
+
+    Raises:
+        FileAccessError: If it cannot.
+    """
     with _refusing(folder):
         absent = [path for path in (folder, *folder.parents) if not path.exists()]
         _make(folder)
@@ -65,20 +70,23 @@ def check_folder(folder: Path) -> None:
 def existing_results(path: Path) -> Path:
     """The results file of a folder, or the file itself.
 
-    Raises `PruneproofError` if there is none, or if it is empty.
+    Raises:
+        MissingFileError: If there is none, or if it is empty.
     """
     path = path / RESULTS if path.is_dir() else path
     if not path.is_file() or not path.stat().st_size:
-        remedy = "run pruneproof verify or sweep first, or name the folder of a run"
-        received = f"{path}, which {'is empty' if path.is_file() else 'does not exist'}"
-        raise PruneproofError("results", required="an existing run", received=received, remedy=remedy)
+        raise MissingFileError(
+            f"results: {path} {'is empty' if path.is_file() else 'does not exist'}. "
+            "Run pruneproof verify or sweep first, or name the folder of a run."
+        )
     return path
 
 
 def replace_file(path: Path, text: str) -> None:
     """Write a file so that a reader, even after a crash, sees the old text or the new one and nothing in between.
 
-    Raises `PruneproofError` if it cannot be written.
+    Raises:
+        FileAccessError: If it cannot be written.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with _refusing(path):
@@ -89,7 +97,8 @@ def replace_file(path: Path, text: str) -> None:
                 os.fsync(file.fileno())
             draft.replace(path)
         finally:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):  # what went wrong first is what is told
+                draft.unlink(missing_ok=True)
 
 
 def _make(folder: Path) -> None:
@@ -116,9 +125,9 @@ def _lock(descriptor: int, folder: Path) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            remedy = "wait for it, or pass --out with another folder"
-            received = f"{folder}, which another run is writing to"
-            raise PruneproofError("results", required="a free folder", received=received, remedy=remedy) from None
+            raise StateError(
+                f"results: another run is writing to {folder}. Wait for it, or pass --out with another folder."
+            ) from None
         except OSError:  # a network file system without locks: SQLite's own still guard the rows
             pass
 
@@ -128,9 +137,12 @@ def _refusing(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        received = f"{path}: {error.strerror or error}"
-        remedy = "check permissions and free space, or pass --out with another folder"
-        raise PruneproofError("results", required="a writable folder", received=received, remedy=remedy) from None
+        if isinstance(error, FileAccessError):
+            raise
+        raise FileAccessError(
+            f"results: {path} cannot be written: {error.strerror or error}. "
+            "Check permissions and free space, or pass --out with another folder."
+        ) from None
 
 
 RECORD = "run.json"
@@ -139,35 +151,63 @@ RECORD = "run.json"
 class Record:
     """Begins when it is made; `finish` writes it beside the results.
 
-    Arguments:
-        folder: the output folder.
-        resume: whether the run continues an earlier one, whose time is then not in the duration.
+    Args:
+        folder: The output folder.
+        resume: Whether the run continues an earlier one, whose time is then not in the duration.
     """
 
     def __init__(self, folder: Path, *, resume: bool) -> None:
         self._folder, self._resume = folder, resume
         self._start = time.monotonic()
         self._started = datetime.now(UTC)
+        self._criteria: dict[str, Any] = {}
+
+    def begin(self, criteria: dict[str, str]) -> dict[str, dict[str, str]]:
+        """Write down, before the first cell is computed, by which criteria the run will be judged.
+
+        Args:
+            criteria: Claim id → SHA-256 of its criterion's text.
+
+        Returns:
+            Claim id → its hash, and the date at which this text was first written down in the folder.
+        """
+        known = read_record(self._folder).get("criteria", {}) if self._resume else {}
+        today = self._started.strftime("%Y-%m-%d %H:%M UTC")
+        for claim, digest in criteria.items():
+            entry = known.get(claim)
+            fixed = entry["fixed"] if isinstance(entry, dict) and entry.get("sha256") == digest else today
+            known[claim] = {"sha256": digest, "fixed": fixed}
+        self._criteria = known
+        self._write({"state": "running, or interrupted"})
+        return known
 
     def finish(self, failures: list[Failure]) -> None:
         """Write the record, whole or not at all."""
         seconds = time.monotonic() - self._start
+        self._write(
+            {
+                "duration": f"{int(seconds // 60)} min {seconds % 60:.0f} s{' after resuming' if self._resume else ''}",
+                "seconds": round(seconds, 1),
+                "failed": [_failure(failure) for failure in failures],
+            }
+        )
+
+    def _write(self, more: dict[str, Any]) -> None:
         record = {
             "started": self._started.strftime("%Y-%m-%d %H:%M UTC"),
-            "duration": f"{int(seconds // 60)} min {seconds % 60:.0f} s{' after resuming' if self._resume else ''}",
-            "seconds": round(seconds, 1),
             "command": shlex.join(["pruneproof", *sys.argv[1:]]),
             "environment": environment(),
-            "failed": [_failure(failure) for failure in failures],
+            "criteria": self._criteria,
+            **more,
         }
         replace_file(self._folder / RECORD, json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What a run left in `run.json`; empty if it was interrupted before it wrote one."""
+    """What a run left in `run.json`; empty if there is none, or if it cannot be read."""
     try:
         found = json.loads((folder / RECORD).read_text("utf-8"))
-    except (OSError, PruneproofError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -1,13 +1,11 @@
-"""How long the rest of a run takes, when cells of different measures take very different times.
+"""What a waiting person sees: cells done, failures, verdicts, the time left.
 
-Every cell tells the seconds it took in its worker. A measure that has not answered yet is taken to be as fast as the
-fastest that has, because the long ones are begun first; how many cells run side by side is read off the clock.
-
-What a waiting person sees: cells done, failures, time left; a live bar on a terminal, else a line now and then.
-
-Everything goes to standard error, so that standard output stays machine-readable.
+A live bar on a terminal, else a line now and then. Everything goes to standard error, so that standard
+output stays machine-readable. The time left is told once every kind of cell has been timed: cells of
+different measures take very different times.
 """
 
+import os
 import sys
 import time
 from collections import Counter
@@ -21,12 +19,16 @@ from .cell import Task
 class Pace:
     """The time left of a run.
 
-    Arguments:
-        waiting: measure → number of its cells.
+    Every cell tells the seconds it took in its worker; how many run side by side is read off the clock.
+
+    Args:
+        waiting: Measure → number of its cells.
 
     Example:
         >>> pace = Pace({"slow": 3, "fast": 10})
         >>> pace.computed("slow", 60.0)
+        >>> pace.left(elapsed=60.5) is None  # nothing is known of the fast ones yet
+        True
         >>> pace.computed("fast", 1.0)
         >>> pace.left(elapsed=30.5)  # two at a time: (2·60 + 9·1)/2
         64.5
@@ -48,13 +50,12 @@ class Pace:
         self._seconds[measure] = self._seconds.get(measure, 0.0) + seconds
 
     def left(self, elapsed: float) -> float | None:
-        """Seconds left after `elapsed` seconds; None while there is no pace."""
+        """Seconds left after `elapsed` seconds; None until a cell of every measure that waits was timed."""
         spent = sum(self._seconds.values())
-        if not spent:
+        waiting = {measure: number for measure, number in self._waiting.items() if number > 0}
+        if not spent or waiting.keys() - self._answers.keys():
             return None
-        mean = {measure: self._seconds[measure] / number for measure, number in self._answers.items()}
-        fastest = min(mean.values())
-        work = sum(number * mean.get(measure, fastest) for measure, number in self._waiting.items() if number > 0)
+        work = sum(number * self._seconds[measure] / self._answers[measure] for measure, number in waiting.items())
         return work * elapsed / spent
 
 
@@ -146,15 +147,19 @@ class Lines(Progress):
 
 
 class Bar(Progress):
-    """A live bar for a terminal."""
+    """A live bar for a terminal; on a narrow one, only its figures."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
-        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        self._live = RichProgress(*columns, console=Console(file=stream), transient=True)
+        console = Console(file=stream)
+        wide, narrow = console.width >= WIDE, console.width < NARROW
+        bar = [BarColumn(bar_width=None)] if wide else []
+        more = [] if narrow else [TextColumn("{task.description}"), TimeElapsedColumn()]
+        columns = (SpinnerColumn(), *bar, MofNCompleteColumn(), *more)
+        self._live = RichProgress(*columns, console=console, transient=True, expand=wide)
         self._bar = self._live.add_task("", total=None)
 
     def __enter__(self) -> Progress:
@@ -171,16 +176,23 @@ class Bar(Progress):
 
     def show(self) -> None:
         """Move the bar."""
-        self._live.update(self._bar, total=self.total, completed=self.done, description=self.text())
+        failed = f"{self.failures} failed" if self.failures else ""
+        text = ", ".join(part for part in (failed, self.left()) if part)
+        self._live.update(self._bar, total=self.total, completed=self.done, description=text)
 
     def write(self, line: str) -> None:
         """Print the line above the bar."""
         self._live.console.print(line, markup=False, highlight=False)
 
 
+WIDE = 60  # columns from which a bar is drawn
+NARROW = 40  # columns below which only the cells are counted
+
+
 def progress_for(stream: TextIO | None = None) -> Progress:
-    """A bar if the stream (by default standard error) is a terminal, else lines."""
+    """A bar if the stream (by default standard error) is a terminal that can move its cursor, else lines."""
     stream = stream or sys.stderr
     if stream is None:  # a process without a console
         return Progress()
-    return Bar(stream) if stream.isatty() else Lines(stream)
+    movable = stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+    return Bar(stream) if movable else Lines(stream)

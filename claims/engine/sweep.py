@@ -23,7 +23,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import FileAccessError, FileFormatError, InvalidValueError, MissingFileError, PruneproofError
 
 from .cell import Task, task
 from .worker import find, one_line
@@ -33,10 +33,10 @@ from .worker import find, one_line
 class Grid:
     """All combinations of some parameters.
 
-    Arguments:
-        measure: import name of the function that computes a cell, `"module:function"`.
-        axes: parameter name → its values.
-        fixed: parameters that are the same in every cell.
+    Args:
+        measure: Import name of the function that computes a cell, `"module:function"`.
+        axes: Parameter name → its values.
+        fixed: Parameters that are the same in every cell.
 
     Example:
         >>> grid = Grid("builtins:dict", {"width": [8, 16], "seed": [0, 1]}, {"epochs": 3})
@@ -70,15 +70,27 @@ class Grid:
 def read_grid(path: Path) -> Grid:
     """Read a sweep file; its folder becomes importable, so that the measure may lie beside it.
 
-    Raises `PruneproofError` if the file cannot be read, says something else than a grid, or names no function.
+    Args:
+        path: The TOML file.
+
+    Raises:
+        FileFormatError: If the file says something else than a grid, or names no function that
+            workers can import.
+        MissingFileError: If there is no such file.
+        InvalidValueError: If a parameter has no JSON.
     """
     try:
         content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, PruneproofError, ValueError) as error:
-        raise _refused(path, "a readable TOML file", str(error), "see pruneproof sweep --help") from None
+    except RecursionError:
+        raise _refused(path, "is nested too deeply for a sweep", "Write lists of plain values.") from None
+    except OSError as error:
+        kind = FileAccessError if path.exists() else MissingFileError
+        raise kind(f"sweep: {path} cannot be read: {error.strerror or error}. Name a TOML file.") from None
+    except ValueError as error:
+        raise _refused(path, f"cannot be read as TOML ({error})", "See pruneproof sweep --help.") from None
     unknown = sorted(content.keys() - {"measure", "axes", "fixed"})
     if unknown:
-        raise _refused(path, "measure, [axes] and [fixed] only", unknown, "move parameters below [axes] or [fixed]")
+        raise _refused(path, f"has {', '.join(unknown)} at its top level", "Move parameters below [axes] or [fixed].")
     grid = Grid(content.get("measure", ""), content.get("axes", {}), content.get("fixed", {}))
     _check_measure(path, grid.measure)
     _check_axes(path, grid)
@@ -86,18 +98,18 @@ def read_grid(path: Path) -> Grid:
 
 
 def _check_measure(path: Path, measure: Any) -> None:
-    required, remedy = 'measure = "module:function"', "name a function that takes a cell and returns rows"
+    remedy = 'Write measure = "module:function", a function that takes a cell and returns rows.'
     if not isinstance(measure, str) or ":" not in measure:
-        raise _refused(path, required, measure or "none", remedy)
+        raise _refused(path, f"names no measure but {measure!r:.80}" if measure else "names no measure", remedy)
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
         function = find(measure)
     except (Exception, SystemExit) as error:  # whatever the reader's module raises when it is imported
-        raise _refused(path, required, f"{measure} ({one_line(error)})", remedy) from None
+        raise _refused(path, f"names {measure}, which cannot be imported ({one_line(error)})", remedy) from None
     if not callable(function):
-        raise _refused(path, required, f"{measure}, which is no function", remedy)
+        raise _refused(path, f"names {measure}, which is no function", remedy)
     _check_name(path, measure, function)
 
 
@@ -107,32 +119,32 @@ def _check_name(path: Path, measure: str, function: Any) -> None:
     with suppress(Exception):
         if find(name) == function:
             return
-    received = f"{measure}, which calls itself {name}"
-    remedy = "use def at the top level of the module, and functools.wraps in a decorator"
-    raise _refused(path, "a function that workers can import by its own name", received, remedy)
+    remedy = "Use def at the top level of the module, and functools.wraps in a decorator."
+    raise _refused(path, f"names {measure}, which calls itself {name}, so that no worker would find it", remedy)
 
 
 def _check_axes(path: Path, grid: Grid) -> None:
     if not isinstance(grid.axes, dict) or not grid.axes:
-        raise _refused(path, "a table [axes] with at least one list", grid.axes, "write e.g. seed = [0, 1, 2]")
+        raise _refused(path, f"has no table [axes] but {grid.axes!r:.80}", "Write [axes] and below it seed = [0, 1].")
     if not isinstance(grid.fixed, dict):
-        raise _refused(path, "a table [fixed]", grid.fixed, "write [fixed] and below it e.g. epochs = 20")
+        raise _refused(path, f"has no table [fixed] but {grid.fixed!r:.80}", "Write [fixed] and below it epochs = 20.")
     for name, values in grid.axes.items():
         if not isinstance(values, list) or not values:
-            raise _refused(path, f"a list of values for {name}", values, f"write {name} = [...]")
+            raise _refused(path, f"has no list of values for {name} but {values!r:.80}", f"Write {name} = [...].")
         if len({json.dumps(value, sort_keys=True, default=str) for value in values}) < len(values):
-            raise _refused(path, f"each value of {name} once", values, "remove the repeated value")
-    both = sorted(grid.axes.keys() & grid.fixed.keys())
-    if both:
-        raise _refused(path, "each parameter either below [axes] or below [fixed]", both, "remove one of the two")
+            raise _refused(path, f"has a value of {name} twice", "Remove the repeated value.")
+    if both := sorted(grid.axes.keys() & grid.fixed.keys()):
+        raise _refused(path, f"has {', '.join(both)} below [axes] and below [fixed]", "Remove one of the two.")
     if "measure" in {*grid.axes, *grid.fixed}:
-        received = "a parameter called measure"
-        raise _refused(path, "parameters besides the measure", received, "rename it: rows name their function so")
+        raise _refused(path, "has a parameter called measure", "Rename it: rows name their function so.")
     measure, first = find(grid.measure), next(grid.cells())
     for name, values in grid.axes.items():  # what is no JSON, such as a date, is refused before any work
         for value in values:
-            task(measure, {**first, name: value})
+            try:
+                task(measure, {**first, name: value})
+            except InvalidValueError as error:
+                raise InvalidValueError(f"sweep: {path} has a value of {name} that is no JSON. {error}") from None
 
 
-def _refused(path: Path, required: str, received: object, remedy: str) -> PruneproofError:
-    return PruneproofError(f"sweep {path}", required=required, received=received, remedy=remedy)
+def _refused(path: Path, what: str, remedy: str) -> PruneproofError:
+    return FileFormatError(f"sweep: {path} {what}. {remedy}")

@@ -1,19 +1,22 @@
-"""What runs in a worker: one cell from its parameters, its rows or its error as text.
+"""What runs in a worker: one cell from its parameters; its rows, or its error as text.
 
-Only texts cross the border between processes or machines: an exception that cannot be pickled, or a measure that cannot
-be imported, becomes a report about its cell and never breaks the pool.
+Only texts cross the border between processes or machines: an exception that cannot be pickled, or a
+measure that cannot be imported, becomes a report about its cell and never breaks the pool.
 
-Carry cells to an executor, a bounded number at a time, and store each answer as soon as it exists.
-
-Works with any `concurrent.futures.Executor`. Memory: `in_flight` cells, whatever their number.
+`python -m pruneproof.claims.engine.worker` answers cells that come as JSON lines on standard input; so
+a worker of a cluster, which has threads and settings of its own, computes them in clean processes.
 """
 
 import json
+import os
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib import import_module
+from multiprocessing import parent_process
 from typing import Any, cast
 
 from .cell import Task, canonical
@@ -21,7 +24,14 @@ from .cell import Task, canonical
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a cell: `rows` as JSON, or `error` in one line with its `trace`; never stored: its `seconds`."""
+    """What came of a cell.
+
+    Args:
+        rows: Its rows as JSON; empty if it failed.
+        error: What it raised, in one line; empty if it did not.
+        trace: Where it raised.
+        seconds: How long it took; never stored.
+    """
 
     rows: str = ""
     error: str = ""
@@ -29,13 +39,23 @@ class Answer:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A cell that raised, with its error in one line and its traceback."""
+
+    task: Task
+    error: str
+    trace: str
+
+
 def compute(measure: str, cell: str) -> Answer:
     """Run one cell.
 
-    Arguments:
-        measure: `"module:function"`; the function returns a list of rows, or one row. A row may repeat a parameter,
-            but not under another value, and no name may be `measure`: both would be lost where rows meet parameters.
-        cell: the parameters as JSON.
+    Args:
+        measure: `"module:function"`; the function returns a list of rows, or one row. A row may
+            repeat a parameter, but not under another value, and no name may be `measure`: both would
+            be lost where rows meet parameters.
+        cell: The parameters as JSON.
 
     Example:
         >>> compute("builtins:dict", '{"b": 1}').rows
@@ -47,10 +67,31 @@ def compute(measure: str, cell: str) -> Answer:
     try:
         parameters = json.loads(cell)
         rows = canonical(_plain(_rows(find(measure)(json.loads(cell)))))
+        rows.encode()  # what is not Unicode, such as a file name in another encoding, cannot be stored
         _check_names(parameters, json.loads(rows))
-    except (Exception, SystemExit) as error:  # sys.exit() in a measure must end its cell, not the run
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # a measure that exits ends its cell, not the run
+        if isinstance(error, KeyboardInterrupt) and _is_the_users_own():
+            raise
         return Answer(error=one_line(error), trace=traceback.format_exc(), seconds=time.monotonic() - start)
     return Answer(rows=rows, seconds=time.monotonic() - start)
+
+
+def _is_the_users_own() -> bool:
+    """Whether Ctrl-C arrives in this thread; workers ignore it, so that there a measure itself has raised."""
+    return parent_process() is None and threading.current_thread() is threading.main_thread() and not _SERVING
+
+
+_SERVING: list[bool] = []  # holds something in a process that runs `serve`
+
+
+def serve() -> None:
+    """Answer cells, one JSON line each, until standard input ends; a measure's own output goes to standard error."""
+    _SERVING.append(True)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    for line in sys.stdin:
+        print(json.dumps(asdict(compute(*json.loads(line)))), file=answers, flush=True)
 
 
 def one_line(error: BaseException) -> str:
@@ -101,10 +142,5 @@ def _check_names(parameters: dict[str, Any], rows: list[dict[str, Any]]) -> None
                 raise ValueError(f"a row gives {name!r} as {values}; rename one of them")
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A cell that raised."""
-
-    task: Task
-    error: str
-    trace: str
+if __name__ == "__main__":
+    serve()

@@ -12,7 +12,7 @@ from typing import Any
 from pruneproof.claims.claim import Paper, Scale, Verdict
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.estimates import shown
-from pruneproof.claims.papers import KEYS, Chapter
+from pruneproof.claims.papers import KEYS, LoadedPaper
 from pruneproof.claims.verification import Result
 from pruneproof.environment import require
 from pruneproof.errors import PruneproofError
@@ -67,16 +67,16 @@ def _shown(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def page(chapters: tuple[Chapter, ...], results: list[Result], store: Store, record: dict[str, Any]) -> str:
+def page(papers: tuple[LoadedPaper, ...], results: list[Result], store: Store, record: dict[str, Any]) -> str:
     """The report as one HTML document.
 
     Arguments:
-        chapters: the papers, in the order of the page.
+        papers: the papers, in the order of the page.
         results: the judged claims.
         store: where their rows are.
         record: when, where and with what they were measured, as in `run.json`.
     """
-    parts = [(chapter.paper, _of(chapter.paper, results)) for chapter in chapters]
+    parts = [(each.paper, _of(each.paper, results)) for each in papers]
     told = [(paper, some) for paper, some in parts if some]
     sections = "\n".join(_paper(paper, some, store) for paper, some in told)
     return f"""<!DOCTYPE html>

@@ -6,35 +6,39 @@ from pathlib import Path
 from pruneproof.claims.claim import Claim
 from pruneproof.claims.engine.folder import read_record, replace_file
 from pruneproof.claims.engine.store import Store
-from pruneproof.claims.papers import KEYS, Chapter, chapters
+from pruneproof.claims.papers import KEYS, LoadedPaper, load_papers
 from pruneproof.claims.verification import Result, judge
 from pruneproof.errors import PruneproofError
 
-from . import page
+from .document import page as document
 
 PAGE = "index.html"
 
 
-def publish(store: Store, known: tuple[Chapter, ...], folder: Path, results: list[Result]) -> Path:
+def publish(
+    store: Store, known: tuple[LoadedPaper, ...], folder: Path, results: list[Result], *, page: Path | None = None
+) -> Path:
     """Write `index.html`.
 
-    Arguments:
-        store: the rows.
-        known: the papers that were loaded; those of this package are loaded when the store has rows of them.
-        folder: where the page goes and `run.json` lies.
-        results: what was judged already, with its failures; the rest is judged from the rows.
+    Args:
+        store: The rows.
+        known: The papers that were loaded; those of this package are loaded when the store has rows of them.
+        folder: Where `run.json` lies and the page goes.
+        results: What was judged already, with its failures; the rest is judged from the rows.
+        page: The file to write instead of `index.html` in the folder.
 
-    Returns the path of the page.
+    Returns:
+        The path of the page.
     """
     complete = _complete(store, known)
     judged = {result.claim.id: result for result in results}
     recorded = store.claims()
-    claims = [claim for chapter in complete for claim in chapter.claims if claim.id in recorded]
+    claims = [claim for paper in complete for claim in paper.claims if claim.id in recorded]
     for name in sorted(recorded.keys() - {claim.id for claim in claims}):
         _leave_out(name, f"of {recorded[name]['paper']}: name its module with --paper")
-    told = [result for claim in claims if (result := judged.get(claim.id) or _judged(claim, store))]
-    path = folder / PAGE
-    replace_file(path, page(complete, told, store, read_record(folder)))
+    complete_results = [result for claim in claims if (result := judged.get(claim.id) or _judged(claim, store))]
+    path = page or folder / PAGE
+    replace_file(path, document(complete, complete_results, store, read_record(folder)))
     return path
 
 
@@ -50,8 +54,8 @@ def _leave_out(name: str, why: str) -> None:
     print(f"not in the report: {name} ({why})", file=sys.stderr)
 
 
-def _complete(store: Store, known: tuple[Chapter, ...]) -> tuple[Chapter, ...]:
-    loaded = {chapter.paper.key: chapter for chapter in known}
+def _complete(store: Store, known: tuple[LoadedPaper, ...]) -> tuple[LoadedPaper, ...]:
+    loaded = {paper.paper.key: paper for paper in known}
     recorded = {record["paper"] for record in store.claims().values()}
-    ours = {key: loaded.get(key) or chapters((key,))[0] for key in KEYS if key in recorded}
+    ours = {key: loaded.get(key) or load_papers((key,))[0] for key in KEYS if key in recorded}
     return tuple((ours | loaded).values())

@@ -6,6 +6,7 @@ options; `main` returns the exit status. Only the module of the command that run
 
 import ast
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -40,6 +41,20 @@ usage: pruneproof COMMAND [OPTIONS]
 
 example: pruneproof verify --paper pretraining
 `pruneproof COMMAND --help` explains a command and shows an example."""
+
+
+def run() -> int:
+    """Run the command of this process, which SIGTERM then ends as Ctrl-C does, whatever characters it can print."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # a process without a console has none
+            stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue] (it is a text file)
+    return main()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second signal ends at once
+    raise KeyboardInterrupt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,4 +93,4 @@ def _run(name: str, arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

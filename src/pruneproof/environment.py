@@ -1,10 +1,6 @@
-"""The default executor: one process per core, one thread per process, so that results are bit-identical.
+"""This machine and its software: versions, cores, source revision, and the optional packages.
 
-Processes are spawned, not forked (a forked torch deadlocks). A worker ends with its parent, even when that was killed.
-
-The optional parts: what each package is for, and one clear line when it is missing.
-
-Where and with what a run was made: versions, machine, source revision; what may differ between two runs.
+Two runs may differ by what is described here; a report prints it.
 """
 
 import os
@@ -15,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import MissingPackageError
 
 from ._version import __version__
 
@@ -36,16 +32,21 @@ EXTRAS = {
 
 
 def require(where: str, module: str) -> None:
-    """Raise `PruneproofError` if an optional package is missing.
+    """Check that an optional package is installed.
 
-    Arguments:
-        where: the public name that needs it.
-        module: its import name, a key of `EXTRAS`.
+    Args:
+        where: The public name that needs it.
+        module: Its import name, a key of `EXTRAS`.
+
+    Raises:
+        MissingPackageError: If it is not; the message says which extra brings it.
     """
     if find_spec(module) is None:
         extra, purpose = EXTRAS[module]
-        remedy = f"pip install 'pruneproof[{extra}]'"
-        raise PruneproofError(where, required=f"{module} for {purpose}", received="no such package", remedy=remedy)
+        raise MissingPackageError(
+            f"{where}: {purpose} need the package {module}, which is not installed. "
+            f"Run pip install 'pruneproof[{extra}]'."
+        )
 
 
 PACKAGES = ("torch", "triton", "numpy", "scipy", "sympy", "python-flint", "safetensors", "scikit-learn", "matplotlib")

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs pruneproof[verify]")
 
 from pruneproof.claims import Claim, Figure, Outcome, Paper, Scale, Store, Verdict, run
-from pruneproof.claims.papers import KEYS, Chapter, chapters
+from pruneproof.claims.papers import KEYS, LoadedPaper, load_papers
 from pruneproof.claims.report.claim_section import MEANINGS, SIGNS, badge, claim_section
 from pruneproof.claims.report.document import page
 from pruneproof.claims.report.markup import prose
@@ -62,7 +62,7 @@ def html() -> Iterator[str]:
         claim("THREE", grid=lambda scale, seeds: [{"fails": True}]),
         claim("FOUR", figures=undrawable),
     )
-    chapter = Chapter(Paper("p", HOSTILE, HOSTILE, 2026, "1234.5678"), claims)
+    chapter = LoadedPaper(Paper("p", HOSTILE, HOSTILE, 2026, "1234.5678"), claims)
     with Store(":memory:") as store, ThreadPoolExecutor(1) as pool:
         yield page((chapter,), run(claims, Scale.QUICK, store, pool), store, RECORD)
 
@@ -166,6 +166,6 @@ def test_what_cannot_be_drawn_is_shown_as_tex() -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_formula_of_the_shipped_claims_is_drawn(key: str) -> None:
-    for one in chapters((key,))[0].claims:
+    for one in load_papers((key,))[0].claims:
         for text in (one.statement, one.criterion, one.source, one.says_not):
             assert 'class="tex">' not in prose(text).replace('<svg class="tex"', ""), f"{one.id}: {text}"

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from pruneproof.claims.engine.cell import task
-from pruneproof.claims.papers import KEYS, chapters
+from pruneproof.claims.papers import KEYS, load_papers
 
-CLAIMS = [claim for chapter in chapters(KEYS) for claim in chapter.claims]
+CLAIMS = [claim for paper in load_papers(KEYS) for claim in paper.claims]
 KNOWN = {
     "pruneproof.claims.pretraining.selection_bounds:measure": (
         '{"images":"few","iterations":0,"scaling":"ntk","seed":0}',

@@ -79,7 +79,7 @@ def test_results_of_another_version_are_refused_and_left_alone(tmp_path: Path, s
     connection.executescript(f"CREATE TABLE cells(x); INSERT INTO cells VALUES (1); PRAGMA user_version = {schema};")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(PruneproofError, match=rf"schema 1; .*schema {schema}; move the file away") as caught:
+    with pytest.raises(PruneproofError, match=rf"schema 2.*schema {schema}.*move it away") as caught:
         with results_folder(tmp_path, resume=resume):
             pass
     assert "\n" not in str(caught.value)
@@ -138,7 +138,7 @@ def test_one_folder_has_one_writer(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(PruneproofError, match="needs a writable folder"), results_folder(folder, resume=False):
+        with pytest.raises(PruneproofError, match="cannot be written"), results_folder(folder, resume=False):
             pass
 
     def denied(*_: object) -> bool:
@@ -153,7 +153,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
     big = '["' + "x" * 20_000 + '"]'
     with Store(tmp_path / "r") as store:
         store._connection.execute("PRAGMA max_page_count = 30")  # pyright: ignore[reportPrivateUsage]
-        with pytest.raises(PruneproofError, match="full; free some space and run again with --resume"):
+        with pytest.raises(PruneproofError, match=r"full\. Free some space and run again with --resume"):
             for number in range(100):
                 store.add([(Task(f"{number:03}", "m", "{}"), big)])
         kept = len(store)

@@ -1,9 +1,11 @@
 """A cell that fails, whatever its way, is told in one line and takes no other cell with it."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 
 from pruneproof.claims.engine.cell import task
 from pruneproof.claims.engine.dispatch import execute
+from pruneproof.claims.engine.executors import processes
 from pruneproof.claims.engine.progress import Progress
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.engine.worker import compute
@@ -104,3 +107,27 @@ def test_a_measure_that_changes_its_parameters_hides_none() -> None:
 def raised(cell: dict[str, Any]) -> dict[str, Any]:
     cell["x"] += 1
     return cell
+
+
+def in_another_encoding(cell: dict[str, Any]) -> dict[str, Any]:
+    return {"file": os.fsdecode(b"caf\xe9.png")}
+
+
+def interrupting(cell: dict[str, Any]) -> None:
+    raise KeyboardInterrupt("of the measure's own")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("in_another_encoding", "UnicodeEncodeError"), ("interrupting", "Keyboard")]
+)
+def test_what_no_file_can_hold_and_what_a_measure_interrupts_fail_their_own_cells(
+    name: str, error: str, tmp_path: Path
+) -> None:
+    """The other cells go on: in worker processes, where Ctrl-C does not arrive."""
+    with Store(tmp_path / "r") as store, processes(1) as pool:
+        progress = Progress()
+        progress.begin({})
+        cells = [task(globals()[name], {"i": 0}), *(task(dict, {"i": i}) for i in range(1, 4))]
+        (failure,) = execute(cells, store, pool, in_flight=2, progress=progress)
+        assert failure.error.startswith(error) and failure.task.cell == '{"i":0}'
+        assert len(store) == 3

@@ -16,7 +16,7 @@ from pruneproof.claims.engine.store import Store
 from pruneproof.claims.engine.sweep import Grid, read_grid
 from pruneproof.claims.engine.worker import compute, find
 from pruneproof.cli import main
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import FileFormatError, MissingFileError, PruneproofError
 
 STUDY = "def train(cell):\n    return {'product': cell['a'] * cell['b'] * cell['c']}\n"
 
@@ -50,22 +50,22 @@ def test_every_combination_once_last_axis_fastest(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[axes]\na = [1]", "received none"),
+        ("[axes]\na = [1]", "names no measure"),
         ('measure = "grid_study"\n[axes]\na = [1]', 'measure = "module:function"'),
         ('measure = "nowhere_at_all:train"\n[axes]\na = [1]', "No module named"),
         ('measure = "grid_study:test"\n[axes]\na = [1]', "no attribute"),
-        ('measure = "grid_study:train"', "at least one list"),
-        ('measure = "grid_study:train"\naxes = 3', "at least one list"),
-        ('measure = "grid_study:train"\n[axes]\na = []', "a list of values for a"),
-        ('measure = "grid_study:train"\n[axes]\na = 3', "a list of values for a"),
-        ('measure = "grid_study:train"\n[axes]\na = [1, 2, 1]', "each value of a once"),
-        ('measure = "grid_study:train"\n[axes]\na = [1]\n[fixed]\na = 1', "either below"),
-        ('measure = "grid_study:train"\nwidth = [1]\n[axes]\na = [1]', "only"),
-        ('measure = "grid_study:train"\n[axes]\na = [nan]', "JSON-able"),
-        ('measure = "grid_study:train"\n[axes]\na = [2026-01-01]', "JSON-able"),
-        ('measure = "grid_study:train"\n[axes]\na = [1, nan]', "JSON-able"),
-        ('measure = "grid_study:train"\n[axes]\nb = [1, 2]\na = [1, 2026-01-01]', "JSON-able"),
-        ('measure = "grid_study:train"\nfixed = 3\n[axes]\na = [1]', "a table [fixed]; received 3"),
+        ('measure = "grid_study:train"', "has no table [axes]"),
+        ('measure = "grid_study:train"\naxes = 3', "has no table [axes]"),
+        ('measure = "grid_study:train"\n[axes]\na = []', "no list of values for a but []"),
+        ('measure = "grid_study:train"\n[axes]\na = 3', "no list of values for a but 3"),
+        ('measure = "grid_study:train"\n[axes]\na = [1, 2, 1]', "a value of a twice"),
+        ('measure = "grid_study:train"\n[axes]\na = [1]\n[fixed]\na = 1', "below [axes] and below [fixed]"),
+        ('measure = "grid_study:train"\nwidth = [1]\n[axes]\na = [1]', "at its top level"),
+        ('measure = "grid_study:train"\n[axes]\na = [nan]', "no JSON"),
+        ('measure = "grid_study:train"\n[axes]\na = [2026-01-01]', "no JSON"),
+        ('measure = "grid_study:train"\n[axes]\na = [1, nan]', "no JSON"),
+        ('measure = "grid_study:train"\n[axes]\nb = [1, 2]\na = [1, 2026-01-01]', "no JSON"),
+        ('measure = "grid_study:train"\nfixed = 3\n[axes]\na = [1]', "no table [fixed] but 3"),
         ('measure = "grid_study:train"\n[axes]\nmeasure = [1]', "a parameter called measure"),
         ('measure = "grid_study:train"\n[axes]\na = [1]\n[fixed]\nmeasure = 1', "a parameter called measure"),
         ("measure =", "TOML"),
@@ -78,8 +78,16 @@ def test_what_is_no_sweep_is_refused_in_one_line(folder: Path, text: str, compla
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("opening", ["seed = " + "[" * 100_000, "seed = " + "{a = " * 100_000])
+def test_what_is_nested_without_end_is_refused_in_one_line(folder: Path, opening: str) -> None:
+    """A program garbled the file: Python's parser of TOML runs out of its stack."""
+    with pytest.raises(FileFormatError) as caught:
+        read(folder, f'measure = "grid_study:train"\n[axes]\n{opening}\n')
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PruneproofError, match="No such file"):
+    with pytest.raises(MissingFileError, match="No such file"):
         read_grid(tmp_path / "none.toml")
 
 
@@ -127,7 +135,7 @@ def test_resume_refuses_the_rows_of_another_measure(folder: Path, capsys: pytest
     options = ["--out", str(folder / "out"), "--workers", "1"]
     assert main(["sweep", str(folder / "one.toml"), *options, "--resume"]) == 0  # a new folder
     assert main(["sweep", str(folder / "two.toml"), *options, "--resume"]) == 2
-    assert "rows of two_studies:one; pass --out" in capsys.readouterr().err
+    assert "rows of two_studies:one, not of two_studies:two. Pass --out" in capsys.readouterr().err
     assert main(["sweep", str(folder / "one_more.toml"), *options, "--resume"]) == 0  # more cells of the same
     with Store(folder / "out" / "results.sqlite") as store:
         assert len(store) == 2

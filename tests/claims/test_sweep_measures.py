@@ -84,10 +84,13 @@ def read(folder: Path, measure: str) -> Grid:
         ("measures_leaving:train", "SystemExit: 0"),
         (":train", "ValueError: Empty module name"),
         ("measures_study:", "AttributeError: "),
-        ("measures_study:unnamed", "measures_study:<lambda>; use def at the top level"),
-        ("measures_study:partial", "workers can import by its own name"),
+        (
+            "measures_study:unnamed",
+            "measures_study:<lambda>, so that no worker would find it. Use def",
+        ),
+        ("measures_study:partial", "no worker would find it"),
         ("measures_study:hidden", "measures_study:plain.<locals>.inner"),
-        ("measures_study:study", "workers can import by its own name"),
+        ("measures_study:study", "no worker would find it"),
     ],
 )
 def test_what_workers_could_not_import_is_refused_in_one_line(folder: Path, measure: str, complaint: str) -> None:
@@ -118,10 +121,10 @@ def test_the_module_that_is_compared_is_the_one_that_defines_the_measure(
 
 
 def test_a_module_without_a_file_can_be_compared() -> None:
-    assert about(frozenset(("math", "sys")))["sys"] == about(frozenset(("sys",)))["sys"]
+    assert about(("math", "sys"))["source of sys"] == about(("sys",))["source of sys"]
 
 
 def test_workers_beside_a_scheduler_are_refused() -> None:
-    refused = pytest.raises(PruneproofError, match="received 3 with --scheduler; leave out one of the two")
+    refused = pytest.raises(PruneproofError, match="3 local processes cannot be combined with --scheduler")
     with refused, executor_for("tcp://127.0.0.1:1", 3):
         pass

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pruneproof.claims.engine.cell import Task, canonical, place
+from pruneproof.claims.engine.cell import Task, canonical, sort_key
 from pruneproof.claims.engine.export import Format, export_rows
 from pruneproof.claims.engine.store import Store
 from pruneproof.cli import main
@@ -29,7 +29,7 @@ LISTS = [[], [9], [9, 1], [10], ["9"]]
 def test_cells_are_in_the_order_of_their_parameters(values: list[Any]) -> None:
     texts = [canonical({"x": value}) for value in values]
     shuffled = random.Random(4).sample(texts, len(texts))
-    assert sorted(shuffled, key=place) == texts
+    assert sorted(shuffled, key=sort_key) == texts
 
 
 def test_the_order_of_an_export_does_not_depend_on_keys_or_on_who_finished_first(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def refuses(command: list[str], path: Path, capsys: pytest.CaptureFixture[str]) 
     before = path.read_bytes()
     assert main(command) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "results: needs" in error
+    assert error.count("\n") == 1 and error.startswith("results: ")
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 

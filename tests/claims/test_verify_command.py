@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pruneproof.claims.papers import KEYS, chapters, chosen, claim_ids, needed
+from pruneproof.claims.papers import KEYS, claim_ids, load_papers, papers_of, select_claims
 from pruneproof.cli import main
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 PAPER = """
 from pruneproof.claims.claim import Claim, Figure, Outcome, Paper, Verdict
@@ -142,7 +142,7 @@ def test_rows_of_another_criterion_are_refused_by_resume_and_left_out_by_report(
     assert verify("--claim", "OK", "--resume") == 2
     assert "fixed before the run" in capsys.readouterr().err
     assert main(["report", "--paper", "own_paper"]) == 0
-    assert "not in the report: OK (claim OK: needs the criterion" in capsys.readouterr().err
+    assert "not in the report: OK (claim OK: its rows were gathered under another criterion" in capsys.readouterr().err
     page = (folder / "report" / "index.html").read_text()
     assert 'id="OK"' not in page and 'id="THEOREM"' in page
 
@@ -153,8 +153,8 @@ def test_rows_of_another_criterion_are_refused_by_resume_and_left_out_by_report(
         (["--claim", "NONE"], "The claims are OK, THEOREM"),
         (["--seeds", "0"], "at least 1"),
         (["--data-root", "nowhere"], "needs a folder"),
-        (["--out", "own_paper.py"], "needs a writable folder"),
-        (["--out", "own_paper.py/deep/er"], "needs a writable folder"),
+        (["--out", "own_paper.py"], "cannot be written"),
+        (["--out", "own_paper.py/deep/er"], "cannot be written"),
     ],
 )
 def test_misuse_is_one_line_and_nothing_is_run(
@@ -177,19 +177,19 @@ def test_an_unknown_paper_is_refused(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_shipped_claim_belongs_to_its_paper_and_says_what_it_must(key: str) -> None:
-    (chapter,) = chapters((key,))
-    assert chapter.paper.key == key
-    assert tuple(claim.id for claim in chapter.claims) == claim_ids(key)
-    for claim in chapter.claims:
+    (loaded,) = load_papers((key,))
+    assert loaded.paper.key == key
+    assert tuple(claim.id for claim in loaded.claims) == claim_ids(key)
+    for claim in loaded.claims:
         assert claim.paper == key
         assert claim.statement and claim.source and claim.criterion and claim.says_not, claim.id
 
 
 def test_ids_are_unique_over_all_papers() -> None:
-    claims = chosen(chapters(), ())
+    claims = select_claims(load_papers(), ())
     assert len({claim.id for claim in claims}) == len(claims)
-    with pytest.raises(PruneproofError, match="one claim per id"):
-        chosen((chapters()[0], chapters()[0]), ())
+    with pytest.raises(InvalidValueError, match="two claims are called"):
+        select_claims((load_papers()[0], load_papers()[0]), ())
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_ids_are_unique_over_all_papers() -> None:
     [
         (("--paper", "scaling", "--claim", "PT1"), "--claim: no claim of these papers is called PT1."),
         (("--claim", "SL1", "SL9", "X"), "called SL9 or X. Did you mean SL"),
-        (("--claim", "SL1", "--out", "file/report"), "needs a writable folder"),
+        (("--claim", "SL1", "--out", "file/report"), "cannot be written"),
     ],
 )
 def test_misuse_is_refused_before_any_paper_is_imported(
@@ -209,17 +209,17 @@ def test_misuse_is_refused_before_any_paper_is_imported(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    monkeypatch.setattr("pruneproof.commands.verify.chapters", lambda _: pytest.fail("imported"))
+    monkeypatch.setattr("pruneproof.commands.verify.load_papers", lambda _: pytest.fail("imported"))
     assert main(["verify", *arguments]) == 2
     assert complaint in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_claims_without_papers_need_only_their_own() -> None:
-    assert needed((), ("SL1", "LN2", "SL3")) == ("scaling", "label_noise")
-    assert needed((), ()) == ()
-    assert needed(("scaling", "pretraining"), ()) == ("scaling", "pretraining")
-    assert needed(("own_paper",), ("OK",)) == ("own_paper",)  # only the module itself knows
+    assert papers_of((), ("SL1", "LN2", "SL3")) == ("scaling", "label_noise")
+    assert papers_of((), ()) == ()
+    assert papers_of(("scaling", "pretraining"), ()) == ("scaling", "pretraining")
+    assert papers_of(("own_paper",), ("OK",)) == ("own_paper",)  # only the module itself knows
 
 
 def test_list_shows_every_claim_of_a_paper_and_runs_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,4 +46,4 @@ def test_a_command_without_its_extra_is_refused(
     with pytest.raises(PruneproofError, match=r"pip install 'pruneproof\[verify\]'"):
         extras.require("verify", "matplotlib")
     assert main(["report"]) == 2
-    assert "needs matplotlib" in capsys.readouterr().err
+    assert "need the package matplotlib" in capsys.readouterr().err

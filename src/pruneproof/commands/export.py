@@ -8,7 +8,7 @@ import tyro
 from pruneproof.claims.engine.export import Format, export_rows
 from pruneproof.claims.engine.folder import existing_results
 from pruneproof.claims.engine.store import Store
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 
 def main(
@@ -19,7 +19,8 @@ def main(
     """Write every row of a results file, each with its cell's parameters, for other programs.
 
     Rows come in the order of their cells' parameters. Lists and dicts within a row become JSON texts. The file is
-    written whole or not at all; a run that is still going on is exported as far as it has come.
+    written whole or not at all; a run that is still going on is exported as far as it has come. In CSV, a text that a
+    spreadsheet would run as a formula gets an apostrophe before it.
 
     Example: pruneproof export sweep/results.sqlite --to parquet --out rows.parquet
 
@@ -31,8 +32,7 @@ def main(
     results = existing_results(file)
     path = out or results.with_suffix(f".{to}")
     if path.exists() and path.samefile(results):
-        received = f"{path}, which holds the rows"
-        raise PruneproofError("--out", required="another file", received=received, remedy="choose another name")
+        raise InvalidValueError(f"--out: {path} holds the rows and cannot be written over. Choose another name.")
     with Store(results, reading=True) as store:
         number = export_rows(store, path, to)
     print(f"{number} rows in {path}")

@@ -7,7 +7,7 @@ import tyro
 
 from pruneproof.claims.engine.folder import existing_results
 from pruneproof.claims.engine.store import Store
-from pruneproof.claims.papers import chapters
+from pruneproof.claims.papers import load_papers
 from pruneproof.claims.report.publish import publish
 from pruneproof.environment import require
 
@@ -15,16 +15,20 @@ from pruneproof.environment import require
 def main(
     paper: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …", help_behavior_hint="")] = (),
     out: Path = Path("report"),
+    page: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
 ) -> int:
-    """Judge the rows in OUT/results.sqlite again and write OUT/index.html; nothing is measured.
+    """Judge the rows in OUT/results.sqlite again and write the report; nothing is measured, and the rows are only read.
 
     Example: pruneproof report --out my-report
 
     Args:
         paper: import names of papers of your own whose claims were run.
-        out: folder of the run.
+        out: folder of the run, or its results.sqlite.
+        page: the file to write; default OUT/index.html.
     """
     require("report", "matplotlib")
-    with Store(existing_results(out)) as store:
-        print(f"report: {publish(store, chapters(paper) if paper else (), out, [])}")
+    results = existing_results(out)
+    with Store(results, reading=True) as store:
+        known = load_papers(paper) if paper else ()
+        print(f"report: {publish(store, known, results.parent, [], page=page)}")
     return 0

@@ -1,6 +1,7 @@
 """Compute every cell of a grid of parameters, on this machine or a cluster."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,9 @@ from pruneproof.claims.engine.folder import RESULTS, Record, results_folder
 from pruneproof.claims.engine.progress import progress_for
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.engine.sweep import read_grid
-from pruneproof.claims.engine.worker import Failure
-from pruneproof.errors import PruneproofError
+from pruneproof.claims.engine.worker import Failure, find
+from pruneproof.claims.verification import say_changed_sources
+from pruneproof.errors import InvalidValueError, PruneproofError, StateError
 
 from . import INTERRUPTED
 
@@ -46,7 +48,7 @@ def main(
         scheduler: address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
     """
     if workers is not None and workers < 1:
-        raise PruneproofError("--workers", required="at least 1", received=workers, remedy="pass a positive number")
+        raise InvalidValueError(f"--workers: must be at least 1, got {workers}. Pass a positive number.")
     grid = read_grid(file)
     measures = frozenset((grid.name.partition(":")[0],))  # the module that workers import
     record = Record(out, resume=resume)
@@ -58,12 +60,16 @@ def main(
         ):
             _check_measure(store, grid.name)
             seen.begin({grid.name: len(grid)})
+            say_changed_sources(store, [find(grid.measure)], seen)
             failures: list[Failure] = []
             try:
                 work = grid.tasks()
                 execute(work, store, pool.executor, in_flight=pool.in_flight, progress=seen, failures=failures)
-            finally:  # also when interrupted: the failures are stored nowhere else
-                record.finish(failures)
+            except BaseException:  # also when interrupted: the failures are stored nowhere else
+                with suppress(PruneproofError):  # a full disk, say: what went wrong first is what is told
+                    record.finish(failures)
+                raise
+            record.finish(failures)
     except KeyboardInterrupt:
         print(f"interrupted: finished cells are kept in {out}; repeat the command with --resume", file=sys.stderr)
         return INTERRUPTED
@@ -76,6 +82,7 @@ def _check_measure(store: Store, measure: str) -> None:
     """Refuse to mix measures: `export` would put their rows into one table."""
     others = sorted(store.measures() - {measure})
     if others:
-        received = f"{store.path} with rows of {', '.join(others)}"
-        remedy = "pass --out with another folder, or leave --resume out"
-        raise PruneproofError("--resume", required=f"a sweep of {measure}", received=received, remedy=remedy)
+        raise StateError(
+            f"--resume: {store.path} has rows of {', '.join(others)}, not of {measure}. "
+            "Pass --out with another folder, or leave --resume out."
+        )

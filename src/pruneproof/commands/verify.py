@@ -12,12 +12,12 @@ from pruneproof.claims.data.root import use_data_root
 from pruneproof.claims.engine.executors import executor_for
 from pruneproof.claims.engine.folder import Record, check_folder, results_folder
 from pruneproof.claims.engine.progress import progress_for
-from pruneproof.claims.papers import chapters, chosen, needed
+from pruneproof.claims.papers import load_papers, papers_of, select_claims
 from pruneproof.claims.report.publish import publish
 from pruneproof.claims.report.terminal import print_claims, print_failures, print_verdicts, result_fields
 from pruneproof.claims.verification import Result, run
 from pruneproof.environment import require
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 from . import INTERRUPTED
 
@@ -68,10 +68,10 @@ def main(
     if data_root is not None:
         use_data_root(data_root)
     require("verify", "matplotlib")
-    papers = needed(paper, claim)
+    papers = papers_of(paper, claim)
     check_folder(out)
-    known = chapters(papers)
-    claims = chosen(known, claim)
+    known = load_papers(papers)
+    claims = select_claims(known, claim)
     measures = frozenset(one.measure.__module__ for one in claims)
     record = Record(out, resume=resume)
     try:
@@ -80,6 +80,7 @@ def main(
             results_folder(out, resume=resume) as store,
             progress_for() as seen,
         ):
+            record.begin({one.id: one.criterion_hash for one in claims})
             results = run(claims, scale, store, pool.executor, seeds=seeds, progress=seen, in_flight=pool.in_flight)
             record.finish([failure for result in results for failure in result.failures])
             page = publish(store, known, out, results)
@@ -93,7 +94,7 @@ def main(
 def _check(seeds: int | None, workers: int | None) -> None:
     for name, value in (("--seeds", seeds), ("--workers", workers)):
         if value is not None and value < 1:
-            raise PruneproofError(name, required="at least 1", received=value, remedy="pass a positive number")
+            raise InvalidValueError(f"{name}: must be at least 1, got {value}. Pass a positive number.")
 
 
 def _tell(results: list[Result], as_json: bool, page: Path) -> None:

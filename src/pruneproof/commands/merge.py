@@ -1,0 +1,43 @@
+"""Put the rows of several runs, of one machine or many, into one."""
+
+from pathlib import Path
+
+import tyro
+
+from pruneproof.claims.engine.folder import RESULTS, existing_results, results_folder
+from pruneproof.claims.engine.merging import merge
+from pruneproof.claims.engine.store import Store
+from pruneproof.errors import InvalidValueError
+
+
+def main(
+    files: tyro.conf.Positional[tuple[Path, ...]],
+    out: Path = Path("merged"),
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Merge results files: every cell once, with the claims that need it.
+
+    Runs that disagree are refused: the same cell with other rows, or the same claim under another criterion or at
+    another scale. What is merged is as if it had been computed here; `pruneproof verify --resume --out OUT` computes
+    what is still missing, and `pruneproof report --out OUT` judges it.
+
+    Example: pruneproof merge here/results.sqlite there/results.sqlite --out both
+
+    Args:
+        files: results.sqlite files, or the folders of runs.
+        out: folder of the merged run, made if absent.
+        resume: add to the run that is in the folder, instead of keeping it aside.
+    """
+    sources = [existing_results(file) for file in files]
+    if len(sources) < (1 if resume else 2):
+        raise InvalidValueError(f"merge: needs two runs or more, got {len(sources)}. Name their folders.")
+    target = out / RESULTS
+    if target.exists() and any(target.samefile(source) for source in sources):
+        raise InvalidValueError(f"merge: {out} is one of the runs to merge. Pass --out with another folder.")
+    with results_folder(out, resume=resume) as store:
+        for source in sources:
+            with Store(source, reading=True) as other:
+                merge(store, other)
+        number = len(store)
+    print(f"{number} cells in {target}")
+    return 0

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 from pruneproof.claims.claim import Claim, Verdict
 from pruneproof.claims.engine.cell import plain
 from pruneproof.claims.estimates import as_json, shown
-from pruneproof.claims.papers import Chapter
+from pruneproof.claims.papers import LoadedPaper
 from pruneproof.claims.verification import Result
 
 FIGURES = 4  # measured values per claim on a terminal
@@ -36,7 +36,7 @@ def claim_fields(claim: Claim) -> dict[str, Any]:
     }
 
 
-def print_claims(chapters: Iterable[Chapter], claims: Iterable[Claim], *, as_json: bool = False) -> None:
+def print_claims(papers: Iterable[LoadedPaper], claims: Iterable[Claim], *, as_json: bool = False) -> None:
     """Papers and the claims of them that may be run, on standard output."""
     from rich import box
     from rich.console import Console
@@ -48,11 +48,11 @@ def print_claims(chapters: Iterable[Chapter], claims: Iterable[Claim], *, as_jso
         print(json.dumps([claim_fields(claim) for claim in claims], indent=2, ensure_ascii=False))
         return
     table = Table("claim", "statement", box=box.SIMPLE_HEAD, pad_edge=False)
-    for chapter in chapters:
-        paper = chapter.paper
+    for loaded in papers:
+        paper = loaded.paper
         table.add_row(Text(paper.key, "bold"), Text(f"{paper.title} ({paper.authors}, {paper.year})", "bold"))
         for claim in claims:
-            if claim in chapter.claims:
+            if claim in loaded.claims:
                 kind = "Theorem: " if claim.theorem else ""
                 table.add_row(Text(claim.id), Text(kind + claim.statement.replace("$", "")))
     Console().print(table)

@@ -2,11 +2,11 @@
 
 import json
 import math
-import sqlite3
 from pathlib import Path
 
 import pytest
 
+from pruneproof.claims.engine.store import Store
 from pruneproof.claims.papers import KEYS, claim_ids, load_papers, papers_of, select_claims
 from pruneproof.cli import main
 from pruneproof.errors import InvalidValueError
@@ -132,13 +132,24 @@ def test_report_is_made_again_from_the_rows(folder: Path, capsys: pytest.Capture
     assert "not in the report: OK (of own: name its module with --paper)" in capsys.readouterr().err
 
 
+def test_criteria_are_written_down_before_the_first_cell_and_keep_their_date(folder: Path) -> None:
+    assert verify("--claim", "FAILING") == 3
+    first = json.loads((folder / "report" / "run.json").read_text())["criteria"]["FAILING"]
+    assert len(first["sha256"]) == 64 and first["fixed"].endswith("UTC")
+    record = json.loads((folder / "report" / "run.json").read_text())
+    record["criteria"]["FAILING"]["fixed"] = "2000-01-01 00:00 UTC"
+    (folder / "report" / "run.json").write_text(json.dumps(record))
+    assert verify("--claim", "FAILING", "OK", "--resume") == 3
+    later = json.loads((folder / "report" / "run.json").read_text())["criteria"]
+    assert later["FAILING"] == first | {"fixed": "2000-01-01 00:00 UTC"} and later["OK"]["fixed"] > "2000-01-02"
+
+
 def test_rows_of_another_criterion_are_refused_by_resume_and_left_out_by_report(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verify("--claim", "OK", "THEOREM") == 1
-    with sqlite3.connect(folder / "report" / "results.sqlite") as connection:
-        connection.execute("UPDATE claims SET record = json_set(record, '$.criterion', 'harder') WHERE id = 'OK'")
-    connection.close()
+    with Store(folder / "report" / "results.sqlite") as store:
+        store.register("OK", store.claims()["OK"] | {"criterion": "harder"}, store.needed("OK"))
     assert verify("--claim", "OK", "--resume") == 2
     assert "fixed before the run" in capsys.readouterr().err
     assert main(["report", "--paper", "own_paper"]) == 0

@@ -62,8 +62,8 @@ def main(
     """
     _check(seeds, workers)
     if list:
-        loaded = chapters(needed(paper, claim))
-        print_claims(loaded, chosen(loaded, claim), as_json=json)
+        loaded = load_papers(papers_of(paper, claim))
+        print_claims(loaded, select_claims(loaded, claim), as_json=json)
         return HOLDS
     if data_root is not None:
         use_data_root(data_root)

@@ -1,13 +1,11 @@
-"""How often each layer's weight is multiplied in one forward pass.
+"""What pruning saved, honestly: bytes dense and packed, multiplications, and whether any kernel will be faster.
 
-A weight is used once at every position of the output; a transposed convolution uses it at every position of its input.
-Cost: one forward pass.
-
-What pruning saved, honestly: bytes dense and packed, multiplications, and whether any kernel will be faster.
-
-Unstructured zeros in an ordinary layer save nothing until they are stored or multiplied in another way. Packed bytes
-are those of the kept values and one bit per weight (`SparseWeight` in the format "bits"); multiplications are counted
-on one forward pass of an example.
+Unstructured zeros in an ordinary layer save nothing until they are stored or multiplied in another
+way. Packed bytes are those of the kept values and one bit per weight (`SparseWeight` in the format
+"bits"). Multiply–accumulates are counted on one forward pass, by the formulas of torch's own FLOP
+counter on the operations that really run: those that read a weight are the weight's, wherever it is
+read (as a module, inside attention, transposed by a decoder, step by step in a recurrent layer), and
+the products of activations belong to the total alone. What cannot be counted is named.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -18,85 +16,47 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.conv import _ConvTransposeNd  # pyright: ignore[reportPrivateUsage]
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import PruneproofError, UnsupportedError
 from pruneproof.kernels import BitMask
 from pruneproof.prune.masks.masks import Masks
-from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mode, explained
-from pruneproof.prune.models.parameters import parameters_named, prunable, unwrapped
+from pruneproof.prune.models.evaluation import Inputs, call_model, copied, evaluation_mode, explained
+from pruneproof.prune.models.parameters import (
+    OUTPUTS_FIRST,
+    Layout,
+    computed_weights,
+    layouts,
+    parameters_named,
+    prunable,
+    require_values,
+    store_computed,
+    unwrapped,
+)
 
 from .sparse_layers import MaskedLinear, SparseLinear
 
-
-def count_positions(
-    model: nn.Module, layers: dict[nn.Module, str], input_shape: Sequence[int] | Inputs
-) -> dict[str, int]:
-    """Count them on one batch.
-
-    **Arguments:**
-
-    - `model`: the network; buffers, modes and random generators are as before.
-    - `layers`: module → the name of its weight.
-    - `input_shape`: shape of a batch of one example, or the inputs themselves.
-
-    **Returns:** name → positions; a layer that is not called as a module has no entry.
-
-    **Raises:** `PruneproofError` if the model does not take the inputs.
-    """
-    with explained("inspect_model", "the model", "Pass the shape of a batch of one example."):
-        return _counted(model, layers, input_shape)
-
-
-def _counted(model: nn.Module, layers: dict[nn.Module, str], input_shape: Sequence[int] | Inputs) -> dict[str, int]:
-    inputs: Any = input_shape
-    if isinstance(input_shape, Sequence) and all(isinstance(size, int) for size in input_shape):
-        held = [*model.parameters(), *model.buffers()]
-        sample = next((tensor for tensor in held if tensor.is_floating_point()), None)
-        if sample is None:
-            required, received = "a weight of real floating-point numbers", " and ".join({str(t.dtype) for t in held})
-            remedy = "pass the inputs themselves in place of their shape"
-            raise PruneproofError("inspect_model", required=required, received=received, remedy=remedy)
-        inputs = torch.zeros(tuple(input_shape), dtype=sample.dtype, device=sample.device)
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with evaluation_mode(model), _counting(layers) as uses, torch.no_grad():
-        call_model(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
-    return uses
-
-
-@contextmanager
-def _counting(layers: dict[nn.Module, str]) -> Generator[dict[str, int]]:
-    uses = dict[str, int]()
-
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        positions = inputs[0] if isinstance(layer, _ConvTransposeNd) else output
-        spatial = len(tuple(getattr(layer, "kernel_size", ())))
-        channels = positions.ndim - 1 - spatial
-        examples, places = positions.shape[:channels], positions.shape[channels + 1 :]
-        uses[layers[layer]] = uses.get(layers[layer], 0) + examples.numel() * places.numel()
-
-    handles = [layer.register_forward_hook(count) for layer in layers]
-    try:
-        yield uses
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 DENSE = "no speed-up expected on dense kernels"
+_SPARSE_CORES = "2:4 pattern: faster on GPUs with sparse tensor cores, by torch.sparse.to_sparse_semi_structured"
 
 
 @dataclass(frozen=True)
 class LayerCost:
     """One prunable weight.
 
-    **Arguments:**
-
-    - `name`, `shape`: of the parameter.
-    - `kept`, `total`: weights.
-    - `dense_bytes`, `packed_bytes`: as stored now, and as kept values with one bit per weight.
-    - `macs`, `kept_macs`: multiply–accumulates of one example, all and those of kept weights; None if not run.
-    - `speed`: what to expect.
+    Args:
+        name: Of the parameter.
+        shape: Of the parameter.
+        kept: Weights that are kept.
+        total: All of them.
+        dense_bytes: As stored now.
+        packed_bytes: As kept values with one bit per weight.
+        macs: Multiply–accumulates of one example; `None` if it was not run, or cannot be counted.
+        kept_macs: Those of kept weights.
+        speed: What to expect.
     """
 
     name: str
@@ -114,13 +74,14 @@ class LayerCost:
 class Inspection:
     """The costs of a model.
 
-    **Arguments:**
-
-    - `layers`: one entry per prunable weight.
-    - `other_bytes`: all other parameters and buffers.
+    Args:
+        layers: One entry per prunable weight.
+        other_bytes: All other parameters and buffers.
+        other_macs: Multiply–accumulates that read no prunable weight, such as the products of
+            attention; `None` if the model was not run.
+        uncounted: Names of the prunable weights whose multiplications could not be counted.
 
     Example:
-        >>> import torch
         >>> with torch.no_grad():
         ...     layer = nn.Linear(64, 64)
         ...     _ = layer.weight.masked_fill_(torch.arange(64) % 3 > 0, 0)
@@ -131,6 +92,8 @@ class Inspection:
 
     layers: tuple[LayerCost, ...]
     other_bytes: int
+    other_macs: int | None = None
+    uncounted: tuple[str, ...] = ()
 
     @property
     def density(self) -> float:
@@ -150,10 +113,14 @@ class Inspection:
 
     @property
     def macs(self) -> tuple[int, int] | None:
-        """(kept, all) multiply–accumulates of one example, None if it was not run."""
-        kept = [layer.kept_macs for layer in self.layers if layer.kept_macs is not None]
-        every = [layer.macs for layer in self.layers if layer.macs is not None]
-        return (sum(kept), sum(every)) if every else None
+        """(kept, all) multiply–accumulates of the whole model on the inputs.
+
+        `None` if it was not run, or if something is `uncounted`: a part is no total.
+        """
+        if self.other_macs is None or self.uncounted:
+            return None
+        kept = sum(layer.kept_macs or 0 for layer in self.layers)
+        return self.other_macs + kept, self.other_macs + sum(layer.macs or 0 for layer in self.layers)
 
 
 def inspect_model(
@@ -161,15 +128,22 @@ def inspect_model(
 ) -> Inspection:
     """Count what a pruned model stores and multiplies.
 
-    **Arguments:**
+    Weights that are computed from other tensors (weight norm, spectral norm, …) count as if they
+    were stored.
 
-    - `model`: the network; unchanged.
-    - `masks`: which weights count as kept; by default those that are not zero.
-    - `input_shape`: shape of a batch of one example, or the inputs themselves, to count multiply–accumulates.
+    Args:
+        model: The network; unchanged.
+        masks: Which weights count as kept; by default those that are not zero.
+        input_shape: Shape of a batch of one example, or the inputs themselves, to count
+            multiply–accumulates.
 
-    **Returns:** `Inspection`.
+    Returns:
+        `Inspection`.
 
-    **Raises:** `PruneproofError` if the masks are of another model, or nothing is prunable.
+    Raises:
+        UnknownNameError: The masks are of another model.
+        UnsupportedError: A weight has no values (meta device) or a sparse layout.
+        InvalidValueError: Nothing is prunable.
 
     Example:
         >>> report = inspect_model(nn.Linear(64, 32), input_shape=(1, 64))
@@ -177,20 +151,39 @@ def inspect_model(
         (8320, (2048, 2048), 'dense')
     """
     plain = unwrapped(model)
+    if computed_weights(plain):
+        plain = copied(plain).eval()
+        store_computed(plain)
     swapped = {n: m for n, m in plain.named_modules() if isinstance(m, MaskedLinear | SparseLinear)}
     weights = _weights(plain, masks, swapped)
+    require_values("inspect_model", weights)
     kept = {
         name: masks[name].to(weight.device) if masks is not None and name in masks else weight.detach() != 0
         for name, weight in weights.items()
     }
-    owners = {id(weight): name for name, weight in weights.items()}
-    layers = {m: owners[id(m.weight)] for m in plain.modules() if id(getattr(m, "weight", None)) in owners}
-    layers |= {layer: f"{name}.weight" for name, layer in swapped.items()}
-    uses = {} if input_shape is None else count_positions(plain, layers, input_shape)
-    costs = [layer_cost(name, weight, kept[name], uses.get(name)) for name, weight in weights.items()]
-    costs += [_swapped_cost(f"{n}.weight".lstrip("."), layer, uses.get(f"{n}.weight")) for n, layer in swapped.items()]
+    counter = None if input_shape is None else _count(plain, weights, kept, swapped, input_shape)
+    how, faster = layouts(plain), _replaceable(plain)
+    costs = [
+        layer_cost(name, w, kept[name], _macs_of(counter, name), how.get(name, OUTPUTS_FIRST), id(w) in faster)
+        for name, w in weights.items()
+    ]
+    costs += [_swapped_cost(f"{n}.weight".lstrip("."), layer, _macs_of(counter, n)) for n, layer in swapped.items()]
     stored = {id(t): t.numel() * t.element_size() for t in [*plain.parameters(), *plain.buffers()]}
-    return Inspection(tuple(costs), sum(stored.values()) - sum(cost.dense_bytes for cost in costs))
+    other = sum(stored.values()) - sum(cost.dense_bytes for cost in costs)
+    if counter is None:
+        return Inspection(tuple(costs), other)
+    return Inspection(tuple(costs), other, counter.other, tuple(n for n in weights if n not in counter.macs))
+
+
+def _macs_of(counter: "_Counter | None", name: str) -> tuple[int, int] | None:
+    return None if counter is None else counter.macs.get(name)
+
+
+def _replaceable(model: nn.Module) -> set[int]:
+    """The weights, by identity, of linear layers that own them: what runs on other kernels can be put there."""
+    held = [id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False)]
+    owned = {id(module.weight) for module in model.modules() if type(module) is nn.Linear}
+    return {weight for weight in owned if held.count(weight) == 1}
 
 
 def _weights(
@@ -213,10 +206,142 @@ def _has_prunable(model: nn.Module) -> bool:
         return False
 
 
-def _swapped_cost(name: str, layer: MaskedLinear | SparseLinear, uses: int | None) -> LayerCost:
+def _count(
+    model: nn.Module,
+    weights: Mapping[str, nn.Parameter],
+    kept: Mapping[str, Tensor],
+    swapped: Mapping[str, MaskedLinear | SparseLinear],
+    input_shape: Sequence[int] | Inputs,
+) -> "_Counter":
+    """Run the model once, on simple kernels whose multiplications have formulas."""
+    inputs = _inputs(model, input_shape)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    counter = _Counter(weights, kept)
+    with (
+        explained("inspect_model", "the model", "Pass the shape of a batch of one example."),
+        evaluation_mode(model),
+        _simple_kernels(),
+        counter.watching(swapped),
+        torch.no_grad(),
+        counter,
+    ):
+        call_model(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
+    return counter
+
+
+@contextmanager
+def _simple_kernels() -> Generator[None]:
+    """Switch off what runs whole layers in one operation, whose multiplications have no formula."""
+    fast, onednn, cudnn = (
+        torch.backends.mha.get_fastpath_enabled(),
+        torch._C._get_mkldnn_enabled(),
+        torch._C._get_cudnn_enabled(),
+    )  # pyright: ignore[reportPrivateUsage]
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._set_mkldnn_enabled(False)  # pyright: ignore[reportPrivateUsage] (the public switch also sets TF32)
+    torch._C._set_cudnn_enabled(False)  # pyright: ignore[reportPrivateUsage]
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        torch._C._set_mkldnn_enabled(onednn)  # pyright: ignore[reportPrivateUsage]
+        torch._C._set_cudnn_enabled(cudnn)  # pyright: ignore[reportPrivateUsage]
+
+
+def _inputs(model: nn.Module, input_shape: Sequence[int] | Inputs) -> Inputs:
+    given: Any = input_shape
+    if not (isinstance(given, Sequence) and all(isinstance(size, int) for size in given)):
+        return given
+    held = [*model.parameters(), *model.buffers()]
+    sample = next((tensor for tensor in held if tensor.is_floating_point()), None)
+    if sample is None:
+        kinds = " and ".join(sorted({str(tensor.dtype) for tensor in held}))
+        raise UnsupportedError(
+            f"inspect_model: a shape does not tell the inputs of a model of {kinds or 'no tensors'}, which has no real "
+            "floating-point number. Pass the inputs themselves."
+        )
+    return torch.zeros(tuple(given), dtype=sample.dtype, device=sample.device)
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up the multiply–accumulates of all operations with a formula, by the weight that they read."""
+
+    def __init__(self, weights: Mapping[str, nn.Parameter], kept: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        # (kept, all) of each weight that was seen; one without entries multiplies nothing
+        self.macs = {name: (0, 0) for name, weight in weights.items() if not weight.numel()}
+        self.other = 0
+        self._names = {weight.untyped_storage()._cdata: name for name, weight in weights.items()}
+        self._weights, self._kept = weights, kept
+        self._opaque = set[str]()
+        self._inside = 0  # depth of swapped layers, whose kernels have no formula
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and count it."""
+        result = func(*args, **(kwargs or {}))
+        if self._inside:
+            return result
+        read = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor) and self._name(t) is not None]
+        formula = flop_registry.get(func.overloadpacket) or flop_registry.get(func)
+        if formula is not None:
+            count = formula(*args, **(kwargs or {}), out_val=result) // 2
+            self._add(count, read)
+        elif read and not any(isinstance(t, Tensor) and self._name(t) is not None for t in tree_leaves(result)):
+            self._opaque |= {self._name(t) or "" for t in read}  # copied or used in a way without a formula
+        return result
+
+    def _name(self, tensor: Tensor) -> str | None:
+        if tensor.layout != torch.strided or tensor.numel() == 0:
+            return None
+        return self._names.get(tensor.untyped_storage()._cdata)
+
+    def _add(self, count: int, read: list[Tensor]) -> None:
+        if not read:
+            self.other += count
+            return
+        name = self._name(read[0]) or ""
+        kept, total = self.macs.get(name, (0, 0))
+        self.macs[name] = kept + count * self._kept_in(name, read[0]) // max(1, read[0].numel()), total + count
+
+    def _kept_in(self, name: str, view: Tensor) -> int:
+        """How many weights are kept in what an operation reads of them."""
+        weight = self._weights[name]
+        mask = torch.empty_strided(weight.shape, weight.stride(), dtype=torch.bool, device=weight.device)
+        mask.copy_(self._kept[name])
+        offset = view.storage_offset() - weight.storage_offset()
+        return int(mask.as_strided(view.shape, view.stride(), offset).count_nonzero())
+
+    @contextmanager
+    def watching(self, swapped: Mapping[str, MaskedLinear | SparseLinear]) -> Generator[None]:
+        """Count the layers of `sparsify` by their positions, and forget weights whose use stayed opaque."""
+        names = {layer: name for name, layer in swapped.items()}
+
+        def enter(layer: nn.Module, arguments: Any) -> None:
+            self._inside += 1
+
+        def leave(layer: nn.Module, arguments: Any, output: Tensor) -> None:
+            self._inside -= 1
+            weight = layer.dense().weight  # pyright: ignore[reportCallIssue]
+            kept, total = self.macs.get(names[layer], (0, 0))  # pyright: ignore[reportArgumentType]
+            uses = output.shape[:-1].numel()
+            self.macs[names[layer]] = kept + uses * int(weight.count_nonzero()), total + uses * weight.numel()  # pyright: ignore[reportArgumentType]
+
+        handles = [layer.register_forward_pre_hook(enter) for layer in names]
+        handles += [layer.register_forward_hook(leave) for layer in names]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            for name in self._opaque:
+                self.macs.pop(name, None)
+
+
+def _swapped_cost(name: str, layer: MaskedLinear | SparseLinear, macs: tuple[int, int] | None) -> LayerCost:
     """A layer of `sparsify`: its bytes are those it holds now, its speed what its kernels were chosen for."""
     weight = layer.dense().weight
-    cost = layer_cost(name, weight, weight != 0, uses)
+    cost = layer_cost(name, weight, weight != 0, macs)
     if isinstance(layer, SparseLinear):
         stored = layer.sparse.nbytes
         return replace(cost, dense_bytes=stored, packed_bytes=stored, speed=f"{layer.format}: {layer.reason}")
@@ -224,23 +349,38 @@ def _swapped_cost(name: str, layer: MaskedLinear | SparseLinear, uses: int | Non
     return replace(cost, dense_bytes=stored, speed="masked kernel, for training; what it runs depends on the device")
 
 
-def layer_cost(name: str, weight: Tensor, kept: Tensor, uses: int | None) -> LayerCost:
-    """The cost of one weight, used `uses` times per example (None if unknown)."""
+def layer_cost(
+    name: str,
+    weight: Tensor,
+    kept: Tensor,
+    macs: tuple[int, int] | None,
+    layout: Layout = OUTPUTS_FIRST,
+    replaceable: bool = True,
+) -> LayerCost:
+    """The cost of one weight.
+
+    Args:
+        name: Of the parameter.
+        weight: The parameter.
+        kept: Bool tensor of its shape.
+        macs: (kept, all) multiply–accumulates; `None` if unknown.
+        layout: How the weight forms its layer's matrix.
+        replaceable: Whether it is the weight of a linear layer that another layer can stand for.
+    """
     count, size = int(kept.count_nonzero()), weight.element_size()
-    rows = kept.flatten(1) if kept.ndim > 1 else kept.reshape(1, -1)
-    packed = count * size + BitMask.pack(rows).words.numel() * 4
-    speed = "dense" if count == weight.numel() else _pattern(rows)
-    macs = None if uses is None else uses * weight.numel()
-    kept_macs = None if uses is None else uses * count
+    rows = layout.matrix(kept)
+    packed = count * size + BitMask.pack(rows.contiguous()).words.numel() * 4
+    speed = "dense" if count == weight.numel() else _pattern(rows, replaceable)
+    kept_macs, every = (None, None) if macs is None else macs
     return LayerCost(
-        name, tuple(weight.shape), count, weight.numel(), weight.numel() * size, packed, macs, kept_macs, speed
+        name, tuple(weight.shape), count, weight.numel(), weight.numel() * size, packed, every, kept_macs, speed
     )
 
 
-def _pattern(rows: Tensor) -> str:
+def _pattern(rows: Tensor, replaceable: bool) -> str:
     """What the positions of the zeros allow."""
     if not bool(rows.any(1).all()) or not bool(rows.any(0).all()):
         return "faster only if empty rows or columns are removed; " + DENSE
-    if rows.shape[1] % 4 == 0 and bool((rows.view(len(rows), -1, 4).sum(2) <= 2).all()):
-        return "2:4 pattern: faster on GPUs with sparse tensor cores, by torch.sparse.to_sparse_semi_structured"
+    if replaceable and rows.shape[1] % 4 == 0 and bool((rows.reshape(len(rows), -1, 4).sum(2) <= 2).all()):
+        return _SPARSE_CORES
     return DENSE

@@ -1,9 +1,8 @@
-"""The layers that `sparsify` puts in place of linear ones: with a packed mask, or without the zeros.
+"""Layers that store or use only kept weights, and swapping them in for linear ones and out again.
 
-Swap linear layers for layers that store or use only kept weights, and back.
-
-Convolutions keep their dense kernels: their pruned weights are zeros that cost as much as others, and `inspect_model`
-says so. The original model is never changed.
+`sparsify` puts them in: with a packed mask, or without the zeros; `make_permanent` gives ordinary
+layers back. Convolutions keep their dense kernels: their pruned weights are zeros that cost as much
+as others, and `inspect_model` says so. The original model is never changed.
 """
 
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import StateError
 from pruneproof.kernels import BitMask, SparseWeight, masked_linear, sparse_linear
 from pruneproof.prune.masks.enforcement import release
 from pruneproof.prune.masks.interop import remove_torch_prune
@@ -23,10 +22,9 @@ from pruneproof.prune.models.parameters import parameters_named, unwrapped
 class MaskedLinear(nn.Module):
     """A linear layer with a packed mask: trainable, exact zeros outside the mask whatever the weight holds there.
 
-    **Arguments:**
-
-    - `linear`: the layer whose weight and bias are used, not copied.
-    - `mask`: bool (out, in).
+    Args:
+        linear: The layer whose weight and bias are used, not copied.
+        mask: Bool (out, in).
 
     Example:
         >>> layer = MaskedLinear(nn.Linear(3, 2, bias=False), torch.eye(2, 3) > 0)
@@ -58,10 +56,10 @@ class MaskedLinear(nn.Module):
 class SparseLinear(nn.Module):
     """A linear layer for inference whose zeros are not stored.
 
-    **Arguments:**
-
-    - `weight`: a `SparseWeight` (out, in); its parts become buffers, so the layer moves and saves like any other.
-    - `bias`: (out,) or None.
+    Args:
+        weight: A `SparseWeight` (out, in); its parts become buffers, so the layer moves and saves
+            like any other.
+        bias: (out,) or None.
 
     Example:
         >>> layer = SparseLinear(SparseWeight.from_dense(torch.eye(2, 3), format="csr16"), None)
@@ -132,19 +130,23 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 def sparsify(model: nn.Module, masks: Masks, *, format: str = "auto", batch: int | None = None) -> nn.Module:
     """A copy of the model whose masked linear layers are sparse or masked layers.
 
-    **Arguments:**
+    Args:
+        model: The network; unchanged.
+        masks: Masks of its parameters; weights of other layers are zeroed in place of being swapped.
+        format: `"masked"` for trainable `MaskedLinear` layers; otherwise a format of `SparseWeight`,
+            by default `"auto"`, which leaves a layer dense (an `nn.Linear`) where no gain is
+            expected on its device; `SparseWeight.from_dense(weight, mask).reason` says why,
+            `inspect_model` what was left so.
+        batch: For `"auto"`, how many tokens a layer will mostly see at once.
 
-    - `model`: the network; unchanged.
-    - `masks`: masks of its parameters; weights of other layers are zeroed in place of being swapped.
-    - `format`: `"masked"` for trainable `MaskedLinear` layers; otherwise a format of `SparseWeight`, by default
-      `"auto"`, which leaves a layer dense (an `nn.Linear`) where the break-even table of its device expects no gain;
-      `SparseWeight.from_dense(weight, mask).reason` says why, `inspect_model` what was left so.
-    - `batch`: for `"auto"`, how many tokens a layer will mostly see at once.
+    Returns:
+        A new model with the outputs of the masked one, up to rounding; modes and `requires_grad` are
+        kept. A layer without entries stays as it is.
 
-    **Returns:** a new model with the outputs of the masked one, up to rounding; modes and `requires_grad` are kept.
-
-    **Raises:** `PruneproofError` if the masks are of another model, the format cannot hold a weight, or a layer to be
-    swapped has hooks (forward or backward), which would be lost.
+    Raises:
+        UnknownNameError: The masks are of another model.
+        StateError: A layer to be swapped has hooks (forward or backward), which would be lost.
+        PruneproofError: The format cannot hold a weight.
 
     Example:
         >>> import torch
@@ -161,7 +163,9 @@ def sparsify(model: nn.Module, masks: Masks, *, format: str = "auto", batch: int
     for name, mask in masks.items():
         owner = name.rpartition(".")[0]
         layer = layers[owner]
-        if type(layer) is not nn.Linear or _is_tied(sparse, layer.weight):
+        if type(layer) is not nn.Linear or _is_tied(sparse, layer.weight) or not name.endswith("weight"):
+            continue
+        if not layer.weight.numel():  # nothing to store, and nothing to multiply
             continue
         swapped = _swapped(layer, mask.to(layer.weight.device), format, batch)
         if swapped is layer:
@@ -178,13 +182,14 @@ def make_permanent(model: nn.Module) -> nn.Module:
 
     Undoes `sparsify`, `Masks.enforce` and `torch.nn.utils.prune`.
 
-    **Arguments:**
+    Args:
+        model: The network; unchanged.
 
-    - `model`: the network; unchanged.
+    Returns:
+        A new model; modes and `requires_grad` are kept.
 
-    **Returns:** a new model; modes and `requires_grad` are kept.
-
-    **Raises:** `PruneproofError` if a layer to be swapped has hooks, which would be lost.
+    Raises:
+        StateError: A layer to be swapped has hooks, which would be lost.
 
     Example:
         >>> import torch
@@ -224,8 +229,10 @@ def _swapped(layer: nn.Linear, mask: Tensor, format: str, batch: int | None) -> 
 def _refuse_hooks(where: str, name: str, layer: nn.Module) -> None:
     """Refuse to replace a layer whose hooks would be lost."""
     if any(getattr(layer, kind) for kind in _HOOKS):
-        required, remedy = "layers without hooks where it replaces them", "remove the hooks, set them again afterwards"
-        raise PruneproofError(where, required=required, received=f"hooks on {name or 'the model'}", remedy=remedy)
+        raise StateError(
+            f"{where}: {name or 'the model'} has hooks, which would be lost where another layer takes its place. "
+            "Remove the hooks, and set them again afterwards."
+        )
 
 
 def _is_tied(model: nn.Module, weight: Tensor) -> bool:

@@ -29,13 +29,12 @@ from torch.nn.modules.activation import __all__ as _activation_names
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 from torch.nn.modules.dropout import _DropoutNd  # pyright: ignore[reportPrivateUsage]
 from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[reportPrivateUsage]
-from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from pruneproof.errors import InvalidTypeError, InvalidValueError, UnsupportedError, described
 from pruneproof.prune.masks.enforcement import release
 from pruneproof.prune.models.evaluation import Inputs, copied
-from pruneproof.prune.models.parameters import ComputedWeight, computed_weights
+from pruneproof.prune.models.parameters import store_computed
 
 _NOT_ELEMENTWISE = ("MultiheadAttention", "GLU")
 _ELEMENTWISE = tuple(getattr(nn, name) for name in _activation_names if name not in _NOT_ELEMENTWISE)
@@ -65,32 +64,13 @@ def linearised(model: nn.Module) -> nn.Module:
     """
     positive = copied(model).double().eval()
     release(positive)  # a copy of an enforced model is enforced, and would lose derivatives
-    for weight in computed_weights(positive):
-        _store(positive, weight)
+    store_computed(positive)
     with torch.no_grad():
         for parameter in positive.parameters():
             parameter.abs_()
     for module in positive.modules():
         _linearise(module)
     return positive.requires_grad_(True)
-
-
-def _store(model: nn.Module, weight: ComputedWeight) -> None:
-    """Make a parameter of a computed weight, with its present value."""
-    owner, _, name = weight.name.rpartition(".")
-    module = model.get_submodule(owner)
-    if parametrize.is_parametrized(module, name):
-        parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-        return
-    for key, hook in list(module._forward_pre_hooks.items()):  # pyright: ignore[reportPrivateUsage]
-        if getattr(hook, "name", getattr(hook, "_tensor_name", None)) == name:
-            hook(module, ())  # recomputes the weight; in evaluation mode it changes nothing else
-            del module._forward_pre_hooks[key]  # pyright: ignore[reportPrivateUsage]
-    value = cast(Tensor, getattr(module, name)).detach()
-    delattr(module, name)
-    for parameter in weight.parameters:
-        delattr(module, parameter.rpartition(".")[2])
-    module.register_parameter(name, nn.Parameter(value.clone()))
 
 
 def _linearise(module: nn.Module) -> None:

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
-from pruneproof.errors import PruneproofError
-from pruneproof.prune.models.parameters import parameters_named, unwrapped
+from pruneproof.errors import StateError, UnsupportedError
+from pruneproof.prune.models.parameters import parameters_named, require_maskable, unwrapped
 
 from .masks import Masks
 
@@ -14,14 +14,19 @@ _SUFFIX, _ORIGINAL = "_mask", "_orig"
 def to_torch_prune(model: nn.Module, masks: Masks) -> nn.Module:
     """Install masks as `torch.nn.utils.prune` would, in place; `prune.remove` and its other functions then apply.
 
-    **Arguments:**
+    Args:
+        model: The network; its masked parameters become `weight_orig` and its weights are computed
+            from them.
+        masks: Masks of its parameters.
 
-    - `model`: the network; its masked parameters become `weight_orig` and its weights are computed from them.
-    - `masks`: masks of its parameters.
+    Returns:
+        The same model.
 
-    **Returns:** the same model.
-
-    **Raises:** `PruneproofError` if a name or shape does not fit, or a weight is tied; the model is then unchanged.
+    Raises:
+        UnknownNameError: The model has no parameter of a name.
+        InvalidValueError: A shape does not fit.
+        UnsupportedError: A weight is tied, or is read without calling its layer, as the output
+            projection of `nn.MultiheadAttention` is. The model is then unchanged.
 
     Example:
         >>> import torch
@@ -31,11 +36,21 @@ def to_torch_prune(model: nn.Module, masks: Masks) -> nn.Module:
     """
     model = unwrapped(model)
     parameters = parameters_named(model, {n: m.shape for n, m in masks.items()}, where="to_torch_prune")
+    require_maskable("to_torch_prune", parameters)
     every = [id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False)]
+    attentions = [module for module in model.modules() if isinstance(module, nn.MultiheadAttention)]
+    projections = {id(parameter) for module in attentions for parameter in module.out_proj.parameters()}
     for name, parameter in parameters.items():
         if every.count(id(parameter)) > 1:
-            remedy = "use masks.enforce(model), which follows tied weights"
-            raise PruneproofError("to_torch_prune", required="untied weights", received=name, remedy=remedy)
+            raise UnsupportedError(
+                f"to_torch_prune: {name} is the weight of several layers, and torch.nn.utils.prune would untie them. "
+                "Use masks.enforce(model), which follows tied weights."
+            )
+        if id(parameter) in projections:
+            raise UnsupportedError(
+                f"to_torch_prune: nn.MultiheadAttention reads {name} without calling the layer that holds it, so the "
+                "hook of torch.nn.utils.prune would not run. Use masks.enforce(model), or leave this mask out."
+            )
     for name, mask in masks.items():
         owner, _, parameter = name.rpartition(".")
         torch_prune.custom_from_mask(model.get_submodule(owner), parameter, mask.to(parameters[name].device))
@@ -45,13 +60,14 @@ def to_torch_prune(model: nn.Module, masks: Masks) -> nn.Module:
 def from_torch_prune(model: nn.Module) -> Masks:
     """Read the masks that `torch.nn.utils.prune` left in a model.
 
-    **Arguments:**
+    Args:
+        model: A network pruned by any of that module's functions; unchanged.
 
-    - `model`: a network pruned by any of that module's functions; unchanged.
+    Returns:
+        `Masks` under the names of the unpruned parameters (`layer.weight`, not `layer.weight_orig`).
 
-    **Returns:** `Masks` under the names of the unpruned parameters (`layer.weight`, not `layer.weight_orig`).
-
-    **Raises:** `PruneproofError` if nothing in the model is pruned by it.
+    Raises:
+        StateError: Nothing in the model is pruned by it.
 
     Example:
         >>> layer = torch_prune.l1_unstructured(nn.Linear(4, 2), "weight", amount=6)
@@ -64,8 +80,10 @@ def from_torch_prune(model: nn.Module) -> Masks:
         if name.endswith(_SUFFIX) and original in dict(unwrapped(model).named_parameters()):
             masks[owner] = buffer != 0
     if not masks:
-        remedy = "read the zeros instead, e.g. with Masks({name: weight != 0 …})"
-        raise PruneproofError("from_torch_prune", required="weight_mask buffers", received="none", remedy=remedy)
+        raise StateError(
+            "from_torch_prune: torch.nn.utils.prune has left no mask (weight_mask) in the model. "
+            "Read the zeros instead, for example by Masks({name: weight != 0 …})."
+        )
     return Masks(masks)
 
 

@@ -5,11 +5,14 @@ Frankle et al. (2021) ask of each method at initialisation whether it matters *w
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from pruneproof.errors import PruneproofError, require_type
+from pruneproof.errors import InvalidValueError, UnsupportedError, require_type
 from pruneproof.prune.masks.enforcement import zero_again
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.evaluation import copied
@@ -20,16 +23,17 @@ from pruneproof.prune.selection.selection import Scores, layouts_of
 def shuffle(masks: Masks, generator: torch.Generator, *, within: Mapping[str, Tensor] | None = None) -> Masks:
     """Permute each layer's mask at random: the same number of kept weights per layer, at other positions.
 
-    **Arguments:**
+    Args:
+        masks: The masks to shuffle; unchanged.
+        generator: The only source of randomness; it advances.
+        within: Name → bool tensor of the positions that take part, e.g.
+            `Connectivity.live_positions()`; the others keep their mask.
 
-    - `masks`: the masks to shuffle; unchanged.
-    - `generator`: the only source of randomness; it advances.
-    - `within`: name → bool tensor of the positions that take part, e.g. `Connectivity.live_positions()`; the others
-      keep their mask.
+    Returns:
+        New `Masks` with the same `counts`.
 
-    **Returns:** new `Masks` with the same `counts`.
-
-    **Raises:** `PruneproofError` if `within` does not fit the masks.
+    Raises:
+        InvalidValueError: `within` does not fit the masks.
 
     Source: the shuffling ablation of Frankle et al. 2021.
 
@@ -42,8 +46,10 @@ def shuffle(masks: Masks, generator: torch.Generator, *, within: Mapping[str, Te
     require_type("shuffle", masks, Masks, required="masks", remedy="pass a Masks object")
     _require_generator("shuffle", generator)
     if within is not None and {n: w.shape for n, w in within.items()} != {n: m.shape for n, m in masks.items()}:
-        remedy = "pass the positions of the same model"
-        raise PruneproofError("shuffle", required="positions for each mask", received=list(within), remedy=remedy)
+        raise InvalidValueError(
+            f"shuffle: within= must hold positions for each mask, got {', '.join(within)}. "
+            "Pass the positions of the same model."
+        )
     everywhere = {name: torch.ones_like(mask) for name, mask in masks.items()}
     positions = everywhere if within is None else within
     return Masks({name: _permuted(mask, positions[name], generator) for name, mask in masks.items()})
@@ -67,16 +73,21 @@ def reinitialize(
 ) -> nn.Module:
     """A copy of the model whose layers are drawn afresh by their own initialisers.
 
-    **Arguments:**
+    The draw depends on the generator alone, whatever other threads draw meanwhile, and leaves
+    torch's global generators as they are.
 
-    - `model`: the network; unchanged, and its random generators too.
-    - `generator`: seeds the draw; it advances.
-    - `initialize`: what to call on each module instead of its `reset_parameters()`, e.g. a model's own weight rule.
+    Args:
+        model: The network; unchanged.
+        generator: Seeds the draw; it advances.
+        initialize: What to call on each module instead of its `reset_parameters()`, e.g. a model's
+            own weight rule.
 
-    **Returns:** a new model; buffers such as BatchNorm statistics are reset where the layer resets them. Masks that are
-    enforced on the model are enforced on the copy, whose pruned weights are zero.
+    Returns:
+        A new model; buffers such as BatchNorm statistics are reset where the layer resets them.
+        Masks that are enforced on the model are enforced on the copy, whose pruned weights are zero.
 
-    **Raises:** `PruneproofError` if a module holds parameters of its own and has no `reset_parameters()`.
+    Raises:
+        UnsupportedError: A module holds parameters of its own and has no `reset_parameters()`.
 
     Source: the re-initialisation ablation of Frankle et al. 2021.
 
@@ -93,19 +104,47 @@ def reinitialize(
     owners = [module for module in fresh.modules() if next(module.parameters(recurse=False), None) is not None]
     for module in owners if initialize is None else []:
         if not callable(getattr(module, "reset_parameters", None)):
-            remedy = "pass initialize=, the rule that draws the weights of a module"
-            received = f"{type(module).__name__} without one"
-            raise PruneproofError("reinitialize", required="reset_parameters()", received=received, remedy=remedy)
+            raise UnsupportedError(
+                f"reinitialize: {type(module).__name__} holds parameters and has no reset_parameters(). "
+                "Pass initialize=, the rule that draws the weights of a module."
+            )
     seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-    devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
-    with torch.random.fork_rng(devices=devices):
-        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed every GPU, forked or not
-        for device in devices:
-            torch.cuda.default_generators[device].manual_seed(seed)
+    with _DrawingFrom(seed):
         for module in fresh.modules() if initialize is not None else owners:
             _reset(module) if initialize is None else initialize(module)
     zero_again(fresh)
     return fresh
+
+
+class _DrawingFrom(TorchDispatchMode):
+    """While the block runs, this thread draws from generators of its own where it would from torch's global ones.
+
+    Initialisers take no generator. The global ones are shared by all threads, so that seeding them
+    would give each thread the draws of another.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+        self.generators: dict[torch.device, torch.Generator] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Hand the generator to an operation that takes one and got none."""
+        kwargs = dict(kwargs or {})
+        if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
+            if not any(argument.name == "generator" for argument in func._schema.arguments):
+                overload = f"generator_{func._overloadname}" if func._overloadname != "default" else "generator"
+                func = getattr(func.overloadpacket, overload, func)
+            if any(argument.name == "generator" for argument in func._schema.arguments):
+                kwargs["generator"] = self._of_device(args, kwargs)
+        return func(*args, **kwargs)
+
+    def _of_device(self, args: Any, kwargs: Any) -> torch.Generator:
+        tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+        device = torch.device(kwargs.get("device") or (tensors[0].device if tensors else "cpu"))
+        if device not in self.generators:
+            self.generators[device] = torch.Generator(device).manual_seed(self.seed)
+        return self.generators[device]
 
 
 def _reset(module: nn.Module) -> None:
@@ -117,15 +156,16 @@ def _reset(module: nn.Module) -> None:
 def invert(scores: Mapping[str, Tensor], masks: Masks | None = None) -> dict[str, Tensor]:
     """Negate the scores, so that `select` keeps the lowest; weights already pruned stay last.
 
-    **Arguments:**
+    Args:
+        scores: Name → tensor, higher is kept.
+        masks: Weights that are already pruned get −∞, in the order of the scores and in the inverted
+            one; others get a finite number, so that a score of +∞ does not put one behind them.
 
-    - `scores`: name → tensor, higher is kept.
-    - `masks`: weights that are already pruned get −∞, in the order of the scores and in the inverted one;
-      others get a finite number, so that a score of +∞ does not put one behind them.
+    Returns:
+        Name → new tensor; no division, so a score of zero is as good as another.
 
-    **Returns:** name → new tensor; no division, so a score of zero is as good as another.
-
-    **Raises:** `PruneproofError` if the masks are of other parameters.
+    Raises:
+        InvalidValueError: The masks are of other parameters.
 
     Source: the inversion ablation of Frankle et al. 2021.
 
@@ -138,7 +178,9 @@ def invert(scores: Mapping[str, Tensor], masks: Masks | None = None) -> dict[str
     if masks is None:
         return Scores({name: -score for name, score in scores.items()}, layouts_of(scores))
     if {n: s.shape for n, s in scores.items()} != {n: m.shape for n, m in masks.items()}:
-        remedy = "pass the masks under which the model was scored"
-        raise PruneproofError("invert", required="a mask for each score", received=list(masks), remedy=remedy)
+        raise InvalidValueError(
+            f"invert: the masks must be of the parameters that were scored, got {', '.join(masks)}. "
+            "Pass the masks under which the model was scored."
+        )
     negated = Scores({name: -score for name, score in scores.items()}, layouts_of(scores))
     return among_survivors(negated, masks, where="invert")

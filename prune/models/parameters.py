@@ -235,7 +235,8 @@ def weight_names(module: nn.Module) -> tuple[str, ...]:
     if isinstance(module, nn.MultiheadAttention):
         return _PROJECTIONS
     if isinstance(module, nn.RNNBase):
-        return tuple(name for names in module.all_weights_names for name in names if name.startswith("weight"))
+        names = module._flat_weights_names  # pyright: ignore[reportPrivateUsage]
+        return tuple(name for name in names if name.startswith("weight"))
     return _CELL if isinstance(module, nn.RNNCellBase) else ()
 
 
@@ -327,6 +328,34 @@ def _hooked(full: str, path: str, name: str, module: nn.Module) -> ComputedWeigh
     return ComputedWeight(full, "torch.nn.utils.spectral_norm", remedy, (f"{full}_orig",))
 
 
+def store_computed(model: nn.Module) -> None:
+    """Make parameters of all computed weights, in place, with their present values; in evaluation mode.
+
+    Args:
+        model: A copy, usually: what computed the weights is removed.
+    """
+    for weight in computed_weights(model):
+        _store(model, weight)
+
+
+def _store(model: nn.Module, weight: ComputedWeight) -> None:
+    """Make a parameter of a computed weight, with its present value."""
+    owner, _, name = weight.name.rpartition(".")
+    module = model.get_submodule(owner)
+    if parametrize.is_parametrized(module, name):
+        parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        return
+    for key, hook in list(module._forward_pre_hooks.items()):  # pyright: ignore[reportPrivateUsage]
+        if getattr(hook, "name", getattr(hook, "_tensor_name", None)) == name:
+            hook(module, ())  # recomputes the weight; in evaluation mode it changes nothing else
+            del module._forward_pre_hooks[key]  # pyright: ignore[reportPrivateUsage]
+    value = cast(Tensor, getattr(module, name)).detach()
+    delattr(module, name)
+    for parameter in weight.parameters:
+        delattr(module, parameter.rpartition(".")[2])
+    module.register_parameter(name, nn.Parameter(value.clone()))
+
+
 def _refuse_computed(where: str, weight: ComputedWeight) -> None:
     owner = weight.name.rpartition(".")[0] or weight.name
     raise UnsupportedError(
@@ -353,6 +382,21 @@ def require_numbers(where: str, weights: Mapping[str, Tensor]) -> None:
         UnsupportedError: For tensors on the meta device and sparse layouts.
         InvalidTypeError: For complex, quantised, whole and eight-bit numbers.
     """
+    require_values(where, weights)
+    for name, weight in weights.items():
+        if not weight.is_floating_point() or weight.dtype.itemsize < 2:
+            raise InvalidTypeError(
+                f"{where}: {name} holds {_dtype(weight)}, not real floating-point numbers of 16 bits or more. "
+                "Convert the model first, for example by model.float()."
+            )
+
+
+def require_values(where: str, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that have no values (on the meta device) or are stored in one of torch's sparse layouts.
+
+    Raises:
+        UnsupportedError: For such a weight.
+    """
     for name, weight in weights.items():
         if weight.is_meta:
             raise UnsupportedError(
@@ -360,11 +404,6 @@ def require_numbers(where: str, weights: Mapping[str, Tensor]) -> None:
                 "or use model.to_empty(device=…) and fill them."
             )
         require_dense(where, name, weight)
-        if not weight.is_floating_point() or weight.dtype.itemsize < 2:
-            raise InvalidTypeError(
-                f"{where}: {name} holds {_dtype(weight)}, not real floating-point numbers of 16 bits or more. "
-                "Convert the model first, for example by model.float()."
-            )
 
 
 def require_dense(where: str, name: str, weight: Tensor) -> None:

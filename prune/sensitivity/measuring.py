@@ -14,11 +14,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 from pruneproof.kernels.patches import convolution_patches
 from pruneproof.kernels.sensitivity.op import sensitivities
 from pruneproof.prune.models.evaluation import explained
-from pruneproof.prune.models.parameters import prunable
+from pruneproof.prune.models.parameters import Patterns, find_prunable, require_values
 
 from .half_rows import ROWS, Block, blocks, floored
 
@@ -44,17 +44,17 @@ class Layer:
         return self.weight.detach().flatten(1)
 
 
-def layers(model: nn.Module) -> tuple[list[Layer], list[str]]:
-    """The layers that can be met, and the names of the prunable weights that cannot."""
+def layers(model: nn.Module, include: Patterns = (), exclude: Patterns = ()) -> tuple[list[Layer], list[str]]:
+    """The layers that can be met, and the names of the weights to prune that cannot."""
     found: list[Layer] = []
     others: list[str] = []
-    for name, weight in prunable(model).items():
+    weights = find_prunable("sipp", model, include, exclude)
+    require_values("sipp", weights)
+    for name, weight in weights.items():
         if not bool(weight.detach().isfinite().all()):
-            raise PruneproofError(
-                "sipp", required="finite weights", received=f"NaN or inf in {name}", remedy="repair it"
-            )
+            raise InvalidValueError(f"sipp: {name} contains NaN or infinity. Repair the weights first.")
         modules = tuple(m for m in model.modules() if getattr(m, "weight", None) is weight)
-        if modules and all(supported(module) for module in modules):
+        if weight.numel() and modules and all(supported(module) for module in modules):
             groups = int(getattr(modules[0], "groups", 1))
             found.append(Layer(name, modules, groups, weight))
         else:
@@ -91,10 +91,8 @@ def met(model: nn.Module, inputs: Tensor, layer: Layer) -> tuple[list[Tensor], i
             handle.remove()
     groups = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in seen if parts]
     if not groups or not all(bool(rows.isfinite().all()) for rows in groups):
-        received = f"NaN or inf before {layer.name}" if groups else f"no input for {layer.name}"
-        raise PruneproofError(
-            "sipp", required="finite activations in every layer", received=received, remedy="check inputs and weights"
-        )
+        fault = f"what {layer.name} reads contains NaN or infinity" if groups else f"{layer.name} reads no input"
+        raise InvalidValueError(f"sipp: {fault}. Check the inputs and the weights.")
     return groups, -(-len(groups[0]) // len(inputs))
 
 
@@ -174,17 +172,17 @@ def measure(model: nn.Module, inputs: Tensor, layer: Layer) -> Measured:
     for block in blocks(weight, scores, groups):
         faint = torch.zeros(len(block.weight), dtype=torch.bool)
         for points, sums in block.sums():
-            costs[block.sign, block.rows] += sums.sum(1) / len(block.points)
+            costs[block.sign, block.rows] += sums.sum(1) / max(
+                1, len(block.points)
+            )  # no points: the layer reads zeros alone
             faint |= block.faint(points, sums)
         if bool(faint.any()):
             again = block.rows.start + faint.nonzero().squeeze(1)
             scores[again] = _sensitivities(weight[again].double(), block.points, torch.float64).to(scores.dtype)
         if not bool(costs.isfinite().all()) or (weight.dtype == torch.float64 and bool(faint.any())):
-            raise PruneproofError(
-                "sipp",
-                required="sums of weights times activations that float64 can compare",
-                received=f"overflow or underflow in {layer.name}",
-                remedy="scale its weights or the inputs",
+            raise InvalidValueError(
+                f"sipp: sums of weights times activations overflow or nearly vanish in {layer.name}, so that float64 "
+                "cannot compare them. Scale its weights or the inputs."
             )
     return Measured(layer, weight, scores, costs, 2 * len(weight) * signed * positions)
 

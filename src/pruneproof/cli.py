@@ -77,6 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PruneproofError as error:
         print(error, file=sys.stderr)
         return MISUSE
+    except Exception as error:
+        notes = [note for note in getattr(error, "__notes__", []) if note.startswith("Raised by")]
+        if not notes:
+            raise
+        print(" ".join(f"{notes[0]} It says: {type(error).__name__}: {error}".split()), file=sys.stderr)
+        return MISUSE
     except KeyboardInterrupt:
         print("interrupted: what was finished is kept", file=sys.stderr)
         return INTERRUPTED

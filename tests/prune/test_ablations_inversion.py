@@ -55,5 +55,5 @@ def test_snip_inverted_keeps_the_lowest() -> None:
 
 
 def test_masks_of_another_model_are_refused() -> None:
-    with pytest.raises(PruneproofError, match="mask for each score"):
+    with pytest.raises(PruneproofError, match="masks must be of the parameters that were scored"):
         invert({"w": torch.ones(3)}, Masks({"v": torch.ones(3, dtype=torch.bool)}))

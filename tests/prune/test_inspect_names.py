@@ -61,6 +61,6 @@ def test_a_layer_without_weights_multiplies_nothing() -> None:
 def test_an_input_of_no_real_type_is_not_made_up(dtype: torch.dtype) -> None:
     net = nn.Linear(4, 2, bias=False)
     net.weight = nn.Parameter(torch.ones(2, 4, dtype=dtype), requires_grad=False)
-    with pytest.raises(PruneproofError, match=f"real floating-point numbers; received {dtype}; pass the inputs"):
+    with pytest.raises(PruneproofError, match=f"a model of {dtype}, .* Pass the inputs"):
         inspect_model(net, input_shape=(1, 4))
     assert inspect_model(net, input_shape=torch.ones(1, 4, dtype=dtype)).macs == (8, 8)

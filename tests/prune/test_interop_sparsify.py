@@ -80,7 +80,7 @@ def test_the_model_is_unchanged_and_others_are_refused() -> None:
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     with pytest.raises(PruneproofError, match="ake the masks from this model"):
         sparsify(net, Masks({"7.weight": torch.ones(2, 2, dtype=torch.bool)}))
-    with pytest.raises(PruneproofError, match="a format in"):
+    with pytest.raises(PruneproofError, match="the format must be one of"):
         sparsify(net, masks(), format="zip")
 
 
@@ -178,7 +178,7 @@ def test_a_sparse_layer_used_twice_becomes_one_ordinary_layer() -> None:
 def test_a_layer_with_hooks_is_not_replaced() -> None:
     net, kept = network(), masks()
     handle = net[2].register_forward_hook(lambda module, inputs, output: -output)
-    with pytest.raises(PruneproofError, match=r"sparsify: .* hooks on 2"):
+    with pytest.raises(PruneproofError, match=r"sparsify: 2 has hooks"):
         sparsify(net, kept, format="csr16")
     sparsify(net, Masks({name: mask for name, mask in kept.items() if name != "2.weight"}), format="csr16")
     handle.remove()

@@ -81,7 +81,7 @@ def test_refusals_leave_the_model_alone() -> None:
     good, bad = torch.ones(6, 2, 3, 3, dtype=torch.bool), torch.ones(2, 2, dtype=torch.bool)
     for masks, message in (
         (Masks({"0.weight": good, "9.weight": bad}), "no parameter '9.weight'"),
-        (Masks({"0.weight": good, "4.weight": bad}), r"shape \(10, 54\)"),
+        (Masks({"0.weight": good, "4.weight": bad}), r"the parameter has \(10, 54\)"),
     ):
         with pytest.raises(PruneproofError, match=message):
             to_torch_prune(net, masks)

@@ -1,7 +1,7 @@
 """Calibrated pruning: each block is pruned by the inputs that it reads behind the blocks pruned before it."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -20,7 +20,7 @@ from pruneproof.prune.models.parameters import Patterns, find_prunable, require_
 from .budget import Budget, budgets
 from .layers import is_linear
 from .output_errors import OutputErrors
-from .resume import Finished, Store
+from .resume import Finished, Store, packed, unpacked
 from .sparsegpt import InverseFactor, inverse_factor, pruned_and_updated
 from .statistics import STATISTICS, InputGrams, InputNorms, InputShares, NoStatistics, Statistics, require_rows
 from .survey import Block, Survey, counted_rows, find_blocks, following, kept_rows, read_by, refuse_not_finite, survey
@@ -226,8 +226,7 @@ def calibrated(
         run = _Run(plan, seen, settings, where)
         masks, reports = run.in_place(store, progress)
     weights = {name: plan.weights[name].detach() for name in masks}
-    order = {name: masks[name] for name in plan.weights}
-    return CalibratedResult(Masks(order), weights, tuple(reports), plan.dense)
+    return CalibratedResult(Masks(masks.ordered(plan.weights)), weights, tuple(reports), plan.dense)
 
 
 @torch.no_grad()
@@ -291,9 +290,7 @@ def calibrated_sweep(
         seen = survey(plan.model, plan.blocks, plan.inputs, where=where)
         results = _Run(plan, seen, settings, where).dense(several)
     return {
-        density: CalibratedResult(
-            Masks({name: masks[name] for name in plan.weights}), weights, tuple(reports), plan.dense
-        )
+        density: CalibratedResult(Masks(masks.ordered(plan.weights)), weights, tuple(reports), plan.dense)
         for density, (masks, weights, reports) in zip(densities, results, strict=True)
     }
 
@@ -442,41 +439,63 @@ class _Solution:
     weight: Tensor
 
 
+class _PackedMasks(Mapping[str, Tensor]):
+    """Masks as one bit per weight, unpacked one at a time."""
+
+    def __init__(self) -> None:
+        self._bits: dict[str, tuple[Tensor, torch.Size, torch.device]] = {}
+
+    def put(self, name: str, mask: Tensor) -> None:
+        """Take a mask in."""
+        self._bits[name] = (packed(mask), mask.shape, mask.device)
+
+    def __getitem__(self, name: str) -> Tensor:
+        bits, shape, device = self._bits[name]
+        return unpacked(bits, shape).to(device)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bits)
+
+    def __len__(self) -> int:
+        return len(self._bits)
+
+    def ordered(self, names: Iterable[str]) -> "_PackedMasks":
+        """The same in another order."""
+        other = _PackedMasks()
+        other._bits = {name: self._bits[name] for name in names}
+        return other
+
+
+_Record = tuple[_PackedMasks, dict[str, Tensor], list[LayerReport]]
+
+
 class _Run:
     """The blocks one after the other."""
 
     def __init__(self, plan: _Plan, seen: Survey, settings: _Settings, where: str) -> None:
         self.plan, self.seen, self.settings, self.where = plan, seen, settings, where
-        self.masks = [counted_rows(batch) for batch in plan.inputs]
+        self.padding = [counted_rows(batch) for batch in plan.inputs]
         self.stored: list[Any] | None = None  # what the block at work is called with, batch by batch
-        self.factors: dict[tuple[tuple[str, ...], ...], list[InverseFactor]] = {}
 
     def in_place(
         self, store: Store[LayerReport] | None, progress: Callable[[BlockProgress], None] | None
-    ) -> tuple[dict[str, Tensor], list[LayerReport]]:
+    ) -> tuple[_PackedMasks, list[LayerReport]]:
         """Prune each block before the next is measured."""
-        masks: dict[str, Tensor] = {}
-        reports: list[LayerReport] = []
+        masks, reports = _PackedMasks(), list[LayerReport]()
         total, number, before = sum(bool(block.layers) for block in self.seen.order), 0, time.perf_counter()
         for position, block in enumerate(self.seen.order):
-            finished = None if store is None or not block.layers else store.read(block.name, block.layers)
-            if finished is not None:
-                self.stored = None
-                solutions = {name: _Solution(finished.masks[name], weight) for name, weight in finished.weights.items()}
-                new = finished.reports
-                for layer in block.layers:
-                    layer.weight.copy_(solutions[layer.name].weight)
-            elif block.layers:
-                self._enter(position)
-                solutions, new = self._pruned(position)
-                if store is not None:
-                    kept = {name: s.mask for name, s in solutions.items()}
-                    weights = {layer.name: layer.weight.detach() for layer in block.layers}
-                    store.write(block.name, Finished(kept, weights, new))
-            else:
+            if not block.layers:
                 self._pass(position)
                 continue
-            masks |= {name: solution.mask for name, solution in solutions.items()}
+            finished = None if store is None else store.read(block.name, block.layers)
+            if finished is not None:
+                self.stored, new = None, finished.reports
+                for layer in block.layers:
+                    masks.put(layer.name, finished.masks[layer.name])
+                    layer.weight.copy_(finished.weights[layer.name])
+            else:
+                self._enter(position)
+                new = self._pruned(position, masks, store)
             reports += new
             number, now = number + 1, time.perf_counter()
             if progress is not None:
@@ -484,56 +503,50 @@ class _Run:
             before = now
         return masks, reports
 
-    def dense(
-        self, several: list[dict[str, Budget]]
-    ) -> list[tuple[dict[str, Tensor], dict[str, Tensor], list[LayerReport]]]:
+    def dense(self, several: list[dict[str, Budget]]) -> list[_Record]:
         """Measure each block behind dense ones, and prune it at several budgets."""
-        results = [(dict[str, Tensor](), dict[str, Tensor](), list[LayerReport]()) for _ in several]
+        results = [(_PackedMasks(), dict[str, Tensor](), list[LayerReport]()) for _ in several]
         for position, block in enumerate(self.seen.order):
             if not block.layers:
                 self._pass(position)
                 continue
             self._enter(position)
-            statistics = self._measure(block)
-            solved = [self._solve(block, statistics, allowed) for allowed in several]
-            del statistics
-            self.factors.clear()
-            others = {layer.name: [solution[layer.name].weight for solution in solved] for layer in block.layers}
+            others: dict[str, list[Tensor]] = {}
+            for layer, solutions in self._solutions(block, self._measure(block), several):
+                others[layer.name] = [solution.weight for solution in solutions]
+                for solution, (masks, weights, _) in zip(solutions, results, strict=True):
+                    masks.put(layer.name, solution.mask)
+                    weights[layer.name] = solution.weight
             calibration, held_out = self._compare(position, others, present_is_dense=True)
-            for index, (solution, result) in enumerate(zip(solved, results, strict=True)):
-                for layer in block.layers:
-                    result[0][layer.name], result[1][layer.name] = (
-                        solution[layer.name].mask,
-                        solution[layer.name].weight,
-                    )
-                    result[2].append(self._report(layer, solution[layer.name].mask, calibration, held_out, index))
+            for index, (masks, _, reports) in enumerate(results):
+                reports += [self._report(layer, masks, calibration, held_out, index) for layer in block.layers]
         return results
 
-    def _pruned(self, position: int) -> tuple[dict[str, _Solution], list[LayerReport]]:
-        """Prune one block; if that is interrupted, its weights are put back."""
+    def _pruned(self, position: int, masks: _PackedMasks, store: Store[LayerReport] | None) -> list[LayerReport]:
+        """Prune one block and store it; if that is interrupted, its weights are put back."""
         block = self.seen.order[position]
-        statistics = self._measure(block)
-        solutions = self._solve(block, statistics, self.plan.budgets)
-        del statistics
-        self.factors.clear()
         dense: dict[str, list[Tensor]] = {}
         try:
-            for layer in block.layers:
+            for layer, (solution,) in self._solutions(block, self._measure(block), [self.plan.budgets]):
                 dense[layer.name] = [layer.weight.detach().clone()]
-                layer.weight.copy_(solutions[layer.name].weight)
-                solutions[layer.name].weight = layer.weight.detach()
+                layer.weight.copy_(solution.weight)
+                masks.put(layer.name, solution.mask)
             calibration, held_out = self._compare(position, dense, present_is_dense=False)
+            reports = [self._report(layer, masks, calibration, held_out, 0) for layer in block.layers]
+            if store is not None:
+                weights = {layer.name: layer.weight.detach() for layer in block.layers}
+                store.write(block.name, Finished(masks.ordered(weights), weights, reports))
         except BaseException:
             for layer in block.layers:
                 if layer.name in dense:
                     layer.weight.copy_(dense[layer.name][0])
             raise
-        reports = [self._report(layer, solutions[layer.name].mask, calibration, held_out, 0) for layer in block.layers]
-        return solutions, reports
+        return reports
 
     def _report(
-        self, layer: Layer, mask: Tensor, calibration: OutputErrors, held_out: OutputErrors, index: int
+        self, layer: Layer, masks: _PackedMasks, calibration: OutputErrors, held_out: OutputErrors, index: int
     ) -> LayerReport:
+        mask = masks[layer.name]
         density = int(mask.count_nonzero()) / mask.numel()
         error = calibration.total(layer.name, index)
         held = self.plan.inputs[self.plan.calibration :]
@@ -567,7 +580,7 @@ class _Run:
                 for module in layer.modules:
                     stack.callback(module.register_forward_pre_hook(see(layer), with_kwargs=True).remove)
             for number in range(self.plan.calibration):
-                masks = self.masks[number]
+                masks = self.padding[number]
                 self._feed(block, number)
                 statistics.finish()
         return statistics
@@ -584,7 +597,7 @@ class _Run:
             def hook(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> None:
                 errors = calibration if number < self.plan.calibration else held_out
                 errors.add(
-                    layer, module, arguments, named, output, self.masks[number], _items(self.plan.inputs[number])
+                    layer, module, arguments, named, output, self.padding[number], _items(self.plan.inputs[number])
                 )
 
             return hook
@@ -667,31 +680,33 @@ class _Run:
             except _Stop:
                 pass
 
-    def _solve(self, block: Block, statistics: Statistics, allowed: Mapping[str, Budget]) -> dict[str, _Solution]:
-        return {layer.name: self._solved(layer, statistics, allowed[layer.name]) for layer in block.layers}
+    def _solutions(
+        self, block: Block, statistics: Statistics, several: Sequence[Mapping[str, Budget]]
+    ) -> Iterator[tuple[Layer, list[_Solution]]]:
+        """Each layer of the block at every budget; what one group of layers needed is freed before the next."""
+        if not isinstance(statistics, InputGrams):
+            for layer in block.layers:
+                yield layer, [_kept(layer, statistics, allowed[layer.name]) for allowed in several]
+            return
+        groups: dict[tuple[tuple[str, ...], ...], list[Layer]] = {}
+        for layer in block.layers:
+            groups.setdefault(statistics.shared(layer.name), []).append(layer)
+        waiting = {layer.name for layer in block.layers}
+        for layers in groups.values():
+            name, damping = layers[0].name, self.settings.damping
+            waiting -= {layer.name for layer in layers}
+            matrices, factors = statistics.take(name, waiting), list[InverseFactor]()
+            while matrices:  # each is freed before the next factorisation
+                factors.append(inverse_factor(matrices.pop(0), damping, name=name))
+            for layer in layers:
+                yield layer, [self._updated(layer, factors, allowed[layer.name]) for allowed in several]
+            del factors
 
-    def _solved(self, layer: Layer, statistics: Statistics, budget: Budget) -> _Solution:
-        if isinstance(statistics, InputGrams):
-            return self._updated(layer, statistics, budget)
-        weight = layer.weight.detach()
-        if isinstance(statistics, InputNorms | InputShares):
-            scores = statistics.scores(layer)
-        else:
-            scores = layer.matrix(weight).abs()
-        mask = layer.tensor(budget.mask(scores))
-        return _Solution(mask, weight.masked_fill(~mask, 0))
-
-    def _updated(self, layer: Layer, statistics: InputGrams, budget: Budget) -> _Solution:
-        key = statistics.shared(layer.name)
-        if key not in self.factors:
-            matrices = statistics.matrices(layer.name)
-            self.factors[key] = [inverse_factor(m, self.settings.damping, name=layer.name) for m in matrices]
+    def _updated(self, layer: Layer, factors: list[InverseFactor], budget: Budget) -> _Solution:
         matrix, size = layer.matrix(layer.weight.detach()), self.settings.block_size
         chosen = size if budget.scope in ("row", "layer") else budget.group
         size = max(chosen, size - size % chosen)
-        maps = zip(
-            matrix.chunk(layer.groups), self.factors[key], budget.by_group(layer.groups, len(matrix)), strict=True
-        )
+        maps = zip(matrix.chunk(layer.groups), factors, budget.by_group(layer.groups, len(matrix)), strict=True)
         parts = [
             pruned_and_updated(part, factor, share.mask_columns, columns_chosen=chosen, block_size=size)
             for part, factor, share in maps
@@ -703,6 +718,17 @@ class _Run:
                 "Pass more batches, or a larger damping such as 0.1."
             )
         return _Solution(layer.tensor(mask), layer.tensor(weight.to(layer.weight.dtype)))
+
+
+def _kept(layer: Layer, statistics: Statistics, budget: Budget) -> _Solution:
+    """The highest scores of a layer, by a method that leaves the other weights as they are."""
+    weight = layer.weight.detach()
+    if isinstance(statistics, InputNorms | InputShares):
+        scores = statistics.scores(layer)
+    else:
+        scores = layer.matrix(weight).abs()
+    mask = layer.tensor(budget.mask(scores))
+    return _Solution(mask, weight.masked_fill(~mask, 0))
 
 
 def _items(batch: Inputs) -> int:

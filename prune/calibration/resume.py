@@ -118,7 +118,7 @@ class Store(Generic[_Report]):
 
     def write(self, block: str, finished: Finished[_Report]) -> None:
         """Store a block."""
-        tensors = {f"mask/{name}": _packed(mask) for name, mask in finished.masks.items()}
+        tensors = {f"mask/{name}": packed(mask) for name, mask in finished.masks.items()}
         if self.updates:
             tensors |= {f"weight/{name}": weight.cpu().contiguous() for name, weight in finished.weights.items()}
         reports = json.dumps([asdict(report) for report in finished.reports])  # pyright: ignore[reportArgumentType]
@@ -149,7 +149,7 @@ class Store(Generic[_Report]):
             try:
                 for layer in layers:
                     weight = layer.weight.detach()
-                    mask = _unpacked(file.get_tensor(f"mask/{layer.name}"), weight)
+                    mask = unpacked(file.get_tensor(f"mask/{layer.name}"), weight.shape).to(weight.device)
                     masks[layer.name] = mask
                     stored = file.get_tensor(f"weight/{layer.name}").to(weight) if self.updates else weight
                     weights[layer.name] = stored.masked_fill(~mask, 0)
@@ -162,13 +162,26 @@ class Store(Generic[_Report]):
         return Finished(masks, weights, reports)
 
 
-def _packed(mask: Tensor) -> Tensor:
+def packed(mask: Tensor) -> Tensor:
+    """One bit per entry, in row-major order, as bytes on the CPU.
+
+    Example:
+        >>> packed(torch.tensor([True, False, False, True]))
+        tensor([144], dtype=torch.uint8)
+    """
     return torch.from_numpy(np.packbits(mask.cpu().numpy().reshape(-1)))
 
 
-def _unpacked(packed: Tensor, weight: Tensor) -> Tensor:
-    bits = np.unpackbits(packed.numpy(), count=weight.numel()).astype(bool)
-    return torch.from_numpy(bits).reshape(weight.shape).to(weight.device)
+def unpacked(bits: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of `packed`, on the CPU.
+
+    Example:
+        >>> unpacked(torch.tensor([144], dtype=torch.uint8), torch.Size([2, 2]))
+        tensor([[ True, False],
+                [False,  True]])
+    """
+    flat = np.unpackbits(bits.numpy(), count=shape.numel()).view(np.bool_)
+    return torch.from_numpy(flat).reshape(shape)
 
 
 def _inputs_hash(inputs: Sequence[Any]) -> str:

@@ -54,6 +54,7 @@ def inverse_factor(gram: Tensor, damping: float, *, name: str, block_size: int =
     """
     silent = gram.diagonal() == 0
     flipped = gram.flip(0, 1)
+    del gram
     diagonal = flipped.diagonal()
     mean = float(diagonal.double().sum()) / max(1, int((~silent).sum())) or 1.0
     diagonal[silent.flip(0)] = mean
@@ -67,14 +68,13 @@ def inverse_factor(gram: Tensor, damping: float, *, name: str, block_size: int =
         )
     upper = lower.flip(0, 1)  # R: gram = R Rᵀ
     del lower
-    inverse = torch.zeros_like(upper)
-    for start in range(0, len(upper), block_size):
+    for start in range(0, len(upper), block_size):  # its rows take the place of R's, which later rows do not need
         stop = min(start + block_size, len(upper))
         right = torch.zeros(stop - start, len(upper) - start, dtype=upper.dtype, device=upper.device)
         right.diagonal().fill_(1)
         trailing = upper[start:, start:]
-        inverse[start:stop, start:] = torch.linalg.solve_triangular(trailing, right, upper=True, left=False)
-    return InverseFactor(inverse, silent)
+        upper[start:stop, start:] = torch.linalg.solve_triangular(trailing, right, upper=True, left=False)
+    return InverseFactor(upper, silent)
 
 
 def pruned_and_updated(

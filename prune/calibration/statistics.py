@@ -5,7 +5,7 @@ largest share of each weight. Layers that receive the same tensor (query, key an
 share one Gram matrix, recognised by the storage and version of what they are called with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -104,10 +104,14 @@ class InputGrams:
         """Which sums make up a layer's Gram matrices: layers with an equal answer have equal ones."""
         return tuple(names for names in self._grams if name in names)
 
-    def matrices(self, name: str) -> list[Tensor]:
-        """The Gram matrix of each group of a layer."""
+    def take(self, name: str, waiting: Collection[str]) -> list[Tensor]:
+        """The Gram matrix of each group of a layer; those that no layer is waiting for are given away."""
         first, *others = (self._grams[names] for names in self.shared(name))
-        return [sum((o[i].matrix for o in others), gram.matrix) for i, gram in enumerate(first)]
+        matrices = [sum((parts[i].matrix for parts in others), gram.matrix) for i, gram in enumerate(first)]
+        for names in self.shared(name):
+            if not set(names) & set(waiting):
+                del self._grams[names]
+        return matrices
 
 
 class InputShares:

@@ -95,6 +95,7 @@ def test_wanda_keeps_more_of_a_real_encoder_than_magnitude_does() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_bars_at_half_density() -> None:
     wanda, sparsegpt = pruned("wanda", "row")[0], pruned("sparsegpt", "row")[0]
     by_row, by_model = by_magnitude("row"), by_magnitude("global")
@@ -106,6 +107,7 @@ def test_bars_at_half_density() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_bars_at_two_of_four() -> None:
     wanda, sparsegpt, magnitude = pruned("wanda", "2:4")[0], pruned("sparsegpt", "2:4")[0], by_magnitude("2:4")
     assert wanda.cosine >= magnitude.cosine + 0.11
@@ -115,6 +117,7 @@ def test_bars_at_two_of_four() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_wanda_keeps_the_published_grouping_on_the_encoder() -> None:
     """With dense inputs the scores are known: per row, the published code prunes exactly what we prune."""
     model = copy.deepcopy(encoder())
@@ -147,6 +150,7 @@ def test_wanda_keeps_the_published_grouping_on_the_encoder() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_errors_of_layers_on_held_out_sentences_are_near_those_on_calibration_ones() -> None:
     model = copy.deepcopy(encoder())
     batches, held_out = tokenized(calibration_sentences()[:128]), tokenized(held_out_sentences())

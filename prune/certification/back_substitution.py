@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .graph import Add, Lipschitz, MaxPool, Rectifier, Step
-from .interval_bounds import Enclosure, Interval
+from .interval_bounds import Enclosure, TensorInterval
 from .linear_maps import PairMap
 from .relaxations import DifferenceLines, Lines, difference_lines, pool_terms, rectifier_lines
 from .rounding import TINY, UNIT, gamma
@@ -83,7 +83,7 @@ def lower_bounds(steps: list[Step], boxes: list[Enclosure], rows: Functional, ba
     return _over_ball(rows, ball)
 
 
-def _side(rows: Functional, box: Enclosure) -> Interval:
+def _side(rows: Functional, box: Enclosure) -> TensorInterval:
     return box.pruned if rows.network == PRUNED else box.original
 
 

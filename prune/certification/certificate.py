@@ -8,7 +8,6 @@ again.
 
 import json
 import math
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -16,14 +15,14 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from pruneproof.errors import PruneproofError
+from pruneproof.files import whole_file
 from pruneproof.prune.models.checkpoint import data_hash, load_inputs, load_network, network_hash
-from pruneproof.prune.models.evaluation import brief
 
 from .population import certify_population
 from .region import certify
 
 KIND = "network"
-VERSION = 1
+VERSION = 2
 TOLERANCE = 1e-9  # the slack charged for rounding is γ ≈ 1e-13 of the same sums, so honest machines differ by less
 STATEMENT = (
     "For every input of the data and every point of the closed ball of the stated radius and norm around it, in exact "
@@ -44,7 +43,7 @@ def build_certificate(
     *,
     radius: float,
     norm: str = "inf",
-    method: str = "linear",
+    method: str = "crown",
     alpha: float = 0.05,
     beta: float = 0.05,
 ) -> dict[str, Any]:
@@ -87,16 +86,9 @@ def _number(value: float) -> float | str:
 
 def write_certificate(path: Path, content: dict[str, Any]) -> None:
     """Write atomically: a reader, even after a crash, sees the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        received, remedy = brief(error), "choose another path"
-        raise PruneproofError("certify", required="a writable file", received=received, remedy=remedy) from error
+    text = json.dumps(content, indent=1, allow_nan=False)
+    with whole_file(path, "certify") as file:
+        file.write(text.encode())
 
 
 def check_certificate(path: Path, *, factory: str) -> list[str]:

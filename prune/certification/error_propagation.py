@@ -15,9 +15,9 @@ from torch.nn import functional
 from pruneproof.errors import PruneproofError
 from pruneproof.prune.models.evaluation import trial
 
-from .graph import Add, Lipschitz, MaxPool, Rectifier, Step, evaluable, is_layer, trace_pair
-from .interval_bounds import at_inputs, check_reading
-from .linear_maps import PairMap, double
+from .graph import Add, Lipschitz, MaxPool, Rectifier, Step, float64_copy, is_layer, trace_pair
+from .interval_bounds import check_trace, enclose_points
+from .linear_maps import PairMap, as_float64
 
 
 def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Tensor]) -> Tensor:
@@ -36,7 +36,7 @@ def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Ten
         >>> predicted_error(layer, torch.tensor([[1.0, 3.0]]), {"weight": torch.tensor([[0.1], [0.2]])})
         tensor([[0.8000]], dtype=torch.float64)
     """
-    copy = evaluable(model)
+    copy = float64_copy(model)
     steps = trace_pair(copy, copy, {})
     known = dict(model.named_parameters(remove_duplicate=False))
     for name in epsilons:
@@ -47,7 +47,7 @@ def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Ten
     shared = {id(known[name]): epsilon for name, epsilon in epsilons.items()}  # a tied weight errs wherever it is used
     everywhere = {name: epsilons.get(name, shared[id(p)]) for name, p in known.items() if id(p) in shared}
     with _accepting():
-        return _walk(steps, double(inputs), everywhere, bare=is_layer(model))
+        return _walk(steps, as_float64(inputs), everywhere, bare=is_layer(model))
 
 
 def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> Tensor:
@@ -67,15 +67,15 @@ def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> 
         >>> propagated_error(layer, silent, torch.tensor([[1.0, 3.0]]))
         tensor([[4.]], dtype=torch.float64)
     """
-    networks = evaluable(original), evaluable(pruned)
+    networks = float64_copy(original), float64_copy(pruned)
     steps = trace_pair(*networks, {})
-    points = double(inputs)
+    points = as_float64(inputs)
     with _accepting():
         error = _walk(steps, points, None, bare=False)
-        there = at_inputs(steps, points)
+        at_centre = enclose_points(steps, points)
     smooth = any(isinstance(step.operation, Lipschitz) for step in steps)
-    for network, side in zip(networks, (there.original, there.pruned), strict=True):
-        check_reading(network, points, side, smooth=smooth)
+    for network, side in zip(networks, (at_centre.original, at_centre.pruned), strict=True):
+        check_trace(network, points, side, smooth=smooth)
     return error
 
 

@@ -36,12 +36,12 @@ def require_one_architecture(
     """Refuse two traces, node by node, that differ in anything but weights."""
     if len(first) != len(second):
         raise _different(f"{len(first)} and {len(second)} operations")
-    place, mate = ({node: number for number, node in enumerate(nodes)} for nodes in (first, second))
+    place, index_in_pruned = ({node: number for number, node in enumerate(nodes)} for nodes in (first, second))
     for node, other in zip(first, second, strict=True):
         if (node.op, node.target) != (other.op, other.target):
             raise _different(f"{node.target} and {other.target}")
-        if _arguments(node, place) != _arguments(other, mate):
-            raise _different(f"{node.name} of {_arguments(node, place)} and of {_arguments(other, mate)}")
+        if _arguments(node, place) != _arguments(other, index_in_pruned):
+            raise _different(f"{node.name} of {_arguments(node, place)} and of {_arguments(other, index_in_pruned)}")
         if node.op == "call_module":
             layer = str(node.target)
             _same_layer(layer, original.get_submodule(layer), pruned.get_submodule(layer))
@@ -77,7 +77,7 @@ def _different(received: str) -> PruneproofError:
     return PruneproofError("certify", required="two networks of one architecture", received=received, remedy=remedy)
 
 
-def evaluable(model: nn.Module) -> nn.Module:
+def float64_copy(model: nn.Module) -> nn.Module:
     """A copy that computes in float64 on the CPU, with evaluation statistics.
 
     Raises PruneproofError for what is no module, cannot be copied, or has hooks: those run outside `forward`.
@@ -191,7 +191,7 @@ _FUNCTIONS: dict[Any, type[nn.Module]] = {
 
 
 def trace_pair(original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> list[Step]:
-    """The common steps of two networks as `evaluable` returns them.
+    """The common steps of two networks as `float64_copy` returns them.
 
     Raises PruneproofError for different architectures and for operations not understood, by name.
     """

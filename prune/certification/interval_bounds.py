@@ -25,20 +25,20 @@ from .rounding import TINY, UNIT, centre, down, gamma, up
 
 
 @dataclass(frozen=True)
-class Interval:
+class TensorInterval:
     """Two tensors (batch, *item) with low ≤ value ≤ high in exact arithmetic."""
 
     low: Tensor
     high: Tensor
 
-    def __and__(self, other: "Interval") -> "Interval":
-        return Interval(torch.fmax(self.low, other.low), torch.fmin(self.high, other.high))
+    def __and__(self, other: "TensorInterval") -> "TensorInterval":
+        return TensorInterval(torch.fmax(self.low, other.low), torch.fmin(self.high, other.high))
 
-    def __add__(self, other: "Interval") -> "Interval":
-        return Interval(down(self.low + other.low), up(self.high + other.high))
+    def __add__(self, other: "TensorInterval") -> "TensorInterval":
+        return TensorInterval(down(self.low + other.low), up(self.high + other.high))
 
-    def __sub__(self, other: "Interval") -> "Interval":
-        return Interval(down(self.low - other.high), up(self.high - other.low))
+    def __sub__(self, other: "TensorInterval") -> "TensorInterval":
+        return TensorInterval(down(self.low - other.high), up(self.high - other.low))
 
     def magnitude(self) -> Tensor:
         """The largest absolute value inside."""
@@ -49,9 +49,9 @@ class Interval:
 class Enclosure:
     """Intervals of the original's value, the pruned network's, and their difference at one step."""
 
-    original: Interval
-    pruned: Interval
-    difference: Interval
+    original: TensorInterval
+    pruned: TensorInterval
+    difference: TensorInterval
 
     def tightened(self) -> "Enclosure":
         """Intersect each interval with what the other two imply."""
@@ -67,12 +67,12 @@ def rectified_difference(z: Tensor, change: Tensor) -> Tensor:
 
 def input_enclosure(inputs: Tensor, radius: float) -> Enclosure:
     """The box around each input; both networks read the same point of it."""
-    box = Interval(down(inputs - radius), up(inputs + radius)) if radius else Interval(inputs, inputs)
+    box = TensorInterval(down(inputs - radius), up(inputs + radius)) if radius else TensorInterval(inputs, inputs)
     zero = torch.zeros_like(inputs)
-    return Enclosure(box, box, Interval(zero, zero))
+    return Enclosure(box, box, TensorInterval(zero, zero))
 
 
-def at_inputs(steps: list[Step], inputs: Tensor) -> Enclosure:
+def enclose_points(steps: list[Step], inputs: Tensor) -> Enclosure:
     """The outputs at the inputs themselves, rounding included."""
     boxes = [input_enclosure(inputs, 0.0)]
     for step in steps[1:]:
@@ -150,16 +150,16 @@ def _smallest(magnitudes: Tensor) -> float:
     return float(torch.where(magnitudes > 0, magnitudes, torch.inf).amin())
 
 
-def _interval(middle: Tensor, radius: Tensor) -> Interval:
+def _interval(middle: Tensor, radius: Tensor) -> TensorInterval:
     """Overflow (inf − inf) means that nothing is known, not that a comparison may fail silently."""
     slack = radius + (middle.abs() + radius) * (4 * UNIT)
     low, high = middle - slack, middle + slack
-    return Interval(torch.where(low.isnan(), -torch.inf, low), torch.where(high.isnan(), torch.inf, high))
+    return TensorInterval(torch.where(low.isnan(), -torch.inf, low), torch.where(high.isnan(), torch.inf, high))
 
 
 def _through_rectifier(slope: float, box: Enclosure) -> Enclosure:
-    def image(interval: Interval) -> Interval:
-        return Interval(*(torch.where(x >= 0, x, slope * x) for x in (interval.low, interval.high)))
+    def image(interval: TensorInterval) -> TensorInterval:
+        return TensorInterval(*(torch.where(x >= 0, x, slope * x) for x in (interval.low, interval.high)))
 
     z, change = box.original, box.difference
     highest = rectified_difference(torch.where(change.high >= 0, z.high, z.low), change.high)
@@ -167,14 +167,14 @@ def _through_rectifier(slope: float, box: Enclosure) -> Enclosure:
     if slope:
         highest = up(slope * change.high + (1 - slope) * highest)
         lowest = down(slope * change.low + (1 - slope) * lowest)
-        original, pruned = (Interval(down(i.low), up(i.high)) for i in (image(z), image(box.pruned)))
-        return Enclosure(original, pruned, Interval(lowest, highest))
+        original, pruned = (TensorInterval(down(i.low), up(i.high)) for i in (image(z), image(box.pruned)))
+        return Enclosure(original, pruned, TensorInterval(lowest, highest))
     exact = (lowest == change.low) & (highest == change.high)  # nothing was rounded
     lowest, highest = (
         torch.where(exact | (lowest == 0), lowest, down(lowest)),
         torch.where(exact | (highest == 0), highest, up(highest)),
     )
-    return Enclosure(image(z), image(box.pruned), Interval(lowest, highest))
+    return Enclosure(image(z), image(box.pruned), TensorInterval(lowest, highest))
 
 
 def _through_lipschitz(activation: Lipschitz, box: Enclosure) -> Enclosure:
@@ -182,24 +182,26 @@ def _through_lipschitz(activation: Lipschitz, box: Enclosure) -> Enclosure:
     change = box.difference
     fall, rise = (torch.where(x > 0, up(activation.constant * x), 0.0) for x in (-change.low, change.high))
     if activation.monotone:
-        return Enclosure(_monotone(activation, box.original), _monotone(activation, box.pruned), Interval(-fall, rise))
+        return Enclosure(
+            _monotone(activation, box.original), _monotone(activation, box.pruned), TensorInterval(-fall, rise)
+        )
     reach = torch.maximum(fall, rise)
-    return Enclosure(_around(activation, box.original), _around(activation, box.pruned), Interval(-reach, reach))
+    return Enclosure(_around(activation, box.original), _around(activation, box.pruned), TensorInterval(-reach, reach))
 
 
 LIBRARY_ERROR = 2.0**-40  # of exp, tanh …: thousands of units in the last place, where the libraries promise a few
 
 
-def _monotone(activation: Lipschitz, interval: Interval) -> Interval:
+def _monotone(activation: Lipschitz, interval: TensorInterval) -> TensorInterval:
     low, high = activation.function(interval.low), activation.function(interval.high)
-    return Interval(low - LIBRARY_ERROR * (1 + low.abs()), high + LIBRARY_ERROR * (1 + high.abs()))
+    return TensorInterval(low - LIBRARY_ERROR * (1 + low.abs()), high + LIBRARY_ERROR * (1 + high.abs()))
 
 
-def _around(activation: Lipschitz, interval: Interval) -> Interval:
+def _around(activation: Lipschitz, interval: TensorInterval) -> TensorInterval:
     middle, radius = centre(interval.low, interval.high)
     image = activation.function(middle)
     reach = up(activation.constant * radius) + LIBRARY_ERROR * (1 + image.abs())
-    return Interval(image - reach, image + reach)
+    return TensorInterval(image - reach, image + reach)
 
 
 def _through_max_pool(pool: MaxPool, box: Enclosure) -> Enclosure:
@@ -208,16 +210,16 @@ def _through_max_pool(pool: MaxPool, box: Enclosure) -> Enclosure:
     def largest(x: Tensor) -> Tensor:
         return functional.max_pool2d(x, *pool.settings)
 
-    original, pruned = (Interval(largest(i.low), largest(i.high)) for i in (box.original, box.pruned))
+    original, pruned = (TensorInterval(largest(i.low), largest(i.high)) for i in (box.original, box.pruned))
     change = box.difference
-    return Enclosure(original, pruned, Interval(-largest(-change.low), largest(change.high)))
+    return Enclosure(original, pruned, TensorInterval(-largest(-change.low), largest(change.high)))
 
 
-def check_reading(model: nn.Module, inputs: Tensor, outputs: Interval, *, smooth: bool) -> None:
+def check_trace(model: nn.Module, inputs: Tensor, outputs: TensorInterval, *, smooth: bool) -> None:
     """Refuse a reading whose outputs are not those of the network.
 
     Arguments:
-        model: as `evaluable` returns it.
+        model: as `float64_copy` returns it.
         inputs: (batch, *item) float64.
         outputs: (batch, outputs), what the reading says of them, rounding included.
         smooth: whether activations of the C library are among the steps.

@@ -44,7 +44,7 @@ class PairMap:
     offset: tuple[Tensor, Tensor, Tensor] | None
 
 
-def double(tensor: Tensor) -> Tensor:
+def as_float64(tensor: Tensor) -> Tensor:
     """The same numbers in float64 on the CPU, where sums of products obey the standard error bound."""
     return tensor.detach().to(device="cpu", dtype=torch.float64)
 
@@ -72,8 +72,10 @@ def _triple(original: Tensor, pruned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _weighted(
     original: Any, pruned: Any, apply: Apply, transpose: Transpose, terms: int, lift: tuple[int, ...]
 ) -> PairMap:
-    weights = _triple(double(original.weight), double(pruned.weight))
-    rows = (double(m.bias) if m.bias is not None else weights[0].new_zeros(len(weights[0])) for m in (original, pruned))
+    weights = _triple(as_float64(original.weight), as_float64(pruned.weight))
+    rows = (
+        as_float64(m.bias) if m.bias is not None else weights[0].new_zeros(len(weights[0])) for m in (original, pruned)
+    )
     bias, other = (row.reshape(-1, *lift) for row in rows)
     biases = _triple(bias, other)
     magnitudes = cast("tuple[Tensor, Tensor, Tensor]", tuple(w.abs() for w in weights))
@@ -148,9 +150,9 @@ def _scale_and_shift(module: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         raise PruneproofError(
             "certify", required="BatchNorm with running statistics", received=repr(module), remedy="train it with them"
         )
-    mean, variance = double(module.running_mean), double(module.running_var)
-    weight = double(module.weight) if module.affine else torch.ones_like(mean)
-    bias = double(module.bias) if module.affine else torch.zeros_like(mean)
+    mean, variance = as_float64(module.running_mean), as_float64(module.running_var)
+    weight = as_float64(module.weight) if module.affine else torch.ones_like(mean)
+    bias = as_float64(module.bias) if module.affine else torch.zeros_like(mean)
     scale = weight / (variance + module.eps).sqrt()
     underflow = (TINY / UNIT) * (weight != 0).to(scale.dtype)  # so that a rounding of it is more than one of 0
     reach = scale.abs() + underflow

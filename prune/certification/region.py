@@ -5,7 +5,7 @@ Certify, for every point of a ball around each input, how far pruned and origina
 At one known point nobody needs a bound: run both networks and subtract (that is what radius 0 does, plus rounding).
 Over a region the *difference* is propagated through the pair (N2′ in theory/theorems/network/proof.md): by cases,
 then by linear relaxation with back-substitution. Statements are about exact arithmetic on the stored weights; all
-rounding is charged. Cost: `cases` three forward passes; `linear` one transposed pass per unit of every layer before a
+rounding is charged. Cost: `ibp` three forward passes; `crown` one transposed pass per unit of every layer before a
 nonlinearity.
 """
 
@@ -20,9 +20,9 @@ from pruneproof.errors import PruneproofError, described
 from pruneproof.prune.models.evaluation import REFUSALS, brief
 
 from .back_substitution import ORIGINAL, PRUNED, Ball, Functional, lower_bounds
-from .graph import Lipschitz, MaxPool, Rectifier, Step, evaluable, trace_pair
-from .interval_bounds import Enclosure, Interval, at_inputs, check_reading, input_enclosure, propagate
-from .linear_maps import double
+from .graph import Lipschitz, MaxPool, Rectifier, Step, float64_copy, trace_pair
+from .interval_bounds import Enclosure, TensorInterval, check_trace, enclose_points, input_enclosure, propagate
+from .linear_maps import as_float64
 
 
 def check_arguments(
@@ -30,16 +30,16 @@ def check_arguments(
     radius: float,
     norm: str,
     method: str,
-    refine: int,
+    max_units: int,
     lipschitz: Mapping[type[nn.Module], float],
 ) -> None:
     """Refuse values that `certify` has no meaning for."""
     if norm not in ("inf", "2"):
         raise _refusal("norm 'inf' or '2'", norm, "choose one")
-    if method not in ("cases", "linear"):
-        raise _refusal("method 'cases' or 'linear'", method, "choose one")
-    if isinstance(refine, bool) or not isinstance(refine, int) or refine < 0:
-        raise _refusal("refine >= 0, a number of units", refine, "pass 0 to keep intervals everywhere")
+    if method not in ("ibp", "crown"):
+        raise _refusal("method 'ibp' or 'crown'", method, "choose one")
+    if isinstance(max_units, bool) or not isinstance(max_units, int) or max_units < 0:
+        raise _refusal("max_units >= 0, a number of units", max_units, "pass 0 to keep intervals everywhere")
     if not _non_negative(radius):
         raise _refusal("a finite radius ≥ 0", radius, "pass e.g. 0.05")
     for layer, constant in lipschitz.items():
@@ -86,7 +86,7 @@ class RegionCertificate:
         pruned_margin: (batch,) float64, the same of the pruned network.
         radius: of the ball, in input units.
         norm: `"inf"` or `"2"`.
-        method: `"cases"` or `"linear"`.
+        method: `"ibp"` or `"crown"`.
 
     Example:
         >>> from torch import nn
@@ -112,8 +112,8 @@ def certify(
     *,
     radius: float = 0.0,
     norm: str = "inf",
-    method: str = "linear",
-    refine: int = 2048,
+    method: str = "crown",
+    max_units: int = 2048,
     lipschitz: Mapping[type[nn.Module], float] | None = None,
 ) -> RegionCertificate:
     """Bound |pruned − original| over the ball of each input, and say where both provably predict one class.
@@ -125,8 +125,8 @@ def certify(
         inputs: (batch, *item), finite.
         radius: of the closed ball, ≥ 0, in input units.
         norm: `"inf"` or `"2"`.
-        method: `"linear"` (tighter) or `"cases"` (intervals only, for very large networks).
-        refine: `linear` re-encloses layers of at most this many units by back-substitution; wider ones keep intervals.
+        method: `"crown"` (tighter) or `"ibp"` (intervals only, for very large networks).
+        max_units: "crown" bounds layers of at most this many units by back-substitution; wider ones keep intervals.
         lipschitz: module class → Lipschitz constant, for elementwise activations not known to be 1-Lipschitz.
 
     Raises PruneproofError for different architectures, unsupported layers (named), hooks, networks that do not compute
@@ -143,15 +143,15 @@ def certify(
         ([0.0, 0.625], [True])
     """
     constants = lipschitz or {}
-    check_arguments(inputs, radius, norm, method, refine, constants)
+    check_arguments(inputs, radius, norm, method, max_units, constants)
     with torch.inference_mode(False), torch.no_grad():  # transposes are found by differentiation
-        networks = evaluable(original), evaluable(pruned)
+        networks = float64_copy(original), float64_copy(pruned)
         for model in networks:
             check_weights(model)
-        steps, points = trace_pair(*networks, constants), double(inputs).clone()
-        size = _batch(steps, points, refine if method == "linear" else 0)
+        steps, points = trace_pair(*networks, constants), as_float64(inputs).clone()
+        size = _batch(steps, points, max_units if method == "crown" else 0)
         balls = [Ball(part, float(radius), norm) for part in points.split(size)]
-        parts = [_certify(steps, networks, ball, method, refine) for ball in balls]
+        parts = [_certify(steps, networks, ball, method, max_units) for ball in balls]
     bound, certified, predicted, margin, other = (torch.cat(column) for column in zip(*parts, strict=True))
     return RegionCertificate(bound, certified, predicted, margin, other, float(radius), norm, method)
 
@@ -175,29 +175,29 @@ def _sizes(steps: list[Step], points: Tensor) -> list[int]:
     return [box.original.low[0].numel() for box in boxes]
 
 
-def _batch(steps: list[Step], points: Tensor, refine: int) -> int:
+def _batch(steps: list[Step], points: Tensor, max_units: int) -> int:
     """How many inputs to treat at once so that coefficients fit the workspace."""
     sizes = _sizes(steps, points)
-    rows = max([size for size in sizes if size <= refine] + [sizes[-1]])
+    rows = max([size for size in sizes if size <= max_units] + [sizes[-1]])
     return max(1, WORKSPACE // (2 * rows * max(sizes)))
 
 
-def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, refine: int) -> tuple[Tensor, ...]:
-    there = at_inputs(steps, ball.inputs)
+def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, max_units: int) -> tuple[Tensor, ...]:
+    at_centre = enclose_points(steps, ball.inputs)
     smooth = any(isinstance(step.operation, Lipschitz) for step in steps)
-    for network, side in zip(networks, (there.original, there.pruned), strict=True):
-        check_reading(network, ball.inputs, side, smooth=smooth)
-    boxes = _enclose(steps, ball, refine if method == "linear" and ball.radius else 0)
+    for network, side in zip(networks, (at_centre.original, at_centre.pruned), strict=True):
+        check_trace(network, ball.inputs, side, smooth=smooth)
+    boxes = _box_bounds(steps, ball, max_units if method == "crown" and ball.radius else 0)
     last, outputs = len(steps) - 1, boxes[-1]
-    centre = 0.5 * (there.original.low + there.original.high)
+    centre = 0.5 * (at_centre.original.low + at_centre.original.high)
     predicted = centre.argmax(1)
     rows = _leads(predicted, centre.shape[1])
     others = torch.arange(centre.shape[1]) != predicted.unsqueeze(1)
     margins = [_interval_margin(side, predicted) for side in (outputs.original, outputs.pruned)]
-    if method == "linear":
-        outputs = _refined(steps, boxes, last, ball)
-        own = [_bound(steps, boxes, last, rows, None, network, ball) for network in (ORIGINAL, PRUNED)]
-        joint = _bound(steps, boxes, last, rows, rows, ORIGINAL, ball)
+    if method == "crown":
+        outputs = _back_substituted(steps, boxes, last, ball)
+        own = [_lower_bounds(steps, boxes, last, rows, None, network, ball) for network in (ORIGINAL, PRUNED)]
+        joint = _lower_bounds(steps, boxes, last, rows, rows, ORIGINAL, ball)
         margins = [torch.fmax(margins[0], own[0]), torch.fmax(margins[1], torch.fmax(own[1], joint))]
     original, pruned = (torch.where(others, margin, torch.inf).amin(1) for margin in margins)
     bound = torch.nan_to_num(outputs.difference.magnitude(), torch.inf, torch.inf)
@@ -210,39 +210,39 @@ def _leads(predicted: Tensor, outputs: int) -> Tensor:
     return eye[predicted].unsqueeze(1) - eye
 
 
-def _interval_margin(side: Interval, predicted: Tensor) -> Tensor:
+def _interval_margin(side: TensorInterval, predicted: Tensor) -> Tensor:
     lead = side.low.gather(1, predicted.unsqueeze(1)) - side.high
     return lead - lead.abs() * 2.0**-50
 
 
-def _enclose(steps: list[Step], ball: Ball, refine: int) -> list[Enclosure]:
+def _box_bounds(steps: list[Step], ball: Ball, max_units: int) -> list[Enclosure]:
     """Boxes for all steps; those that a nonlinearity reads are refined once something nonlinear lies before them."""
     boxes = [input_enclosure(ball.inputs, ball.radius)]
-    read = {parent for step in steps if _bends(step) for parent in step.parents}
-    bent = [ball.norm == "2"]
+    read = {parent for step in steps if _is_nonlinear(step) for parent in step.parents}
+    after_nonlinearity = [ball.norm == "2"]
     for index, step in enumerate(steps[1:], 1):
         boxes.append(propagate(step, boxes))
-        after = any(bent[parent] for parent in step.parents)
-        bent.append(after or _bends(step))
-        if index in read and after and boxes[index].original.low[0].numel() <= refine:
-            boxes[index] = _refined(steps, boxes, index, ball)
+        after = any(after_nonlinearity[parent] for parent in step.parents)
+        after_nonlinearity.append(after or _is_nonlinear(step))
+        if index in read and after and boxes[index].original.low[0].numel() <= max_units:
+            boxes[index] = _back_substituted(steps, boxes, index, ball)
     return boxes
 
 
-def _bends(step: Step) -> bool:
+def _is_nonlinear(step: Step) -> bool:
     return isinstance(step.operation, (Rectifier, Lipschitz, MaxPool))
 
 
-def _refined(steps: list[Step], boxes: list[Enclosure], index: int, ball: Ball) -> Enclosure:
+def _back_substituted(steps: list[Step], boxes: list[Enclosure], index: int, ball: Ball) -> Enclosure:
     """Intersect a step's enclosure with what back-substitution says of z, ẑ and δ."""
     box = boxes[index]
     shape = box.original.low.shape[1:]
     eye = torch.eye(shape.numel(), dtype=torch.float64)
     signed = torch.cat([eye, -eye]).reshape(1, -1, *shape).expand(len(ball.inputs), *[-1] * (1 + len(shape)))
 
-    def interval(value: Tensor, change: Tensor | None, network: int) -> Interval:
-        low, high = _bound(steps, boxes, index, value, change, network, ball).chunk(2, dim=1)
-        return Interval(low.reshape_as(box.original.low), -high.reshape_as(box.original.low))
+    def interval(value: Tensor, change: Tensor | None, network: int) -> TensorInterval:
+        low, high = _lower_bounds(steps, boxes, index, value, change, network, ball).chunk(2, dim=1)
+        return TensorInterval(low.reshape_as(box.original.low), -high.reshape_as(box.original.low))
 
     original = box.original & interval(signed, None, ORIGINAL)
     pruned = box.pruned & interval(signed, None, PRUNED)
@@ -250,7 +250,7 @@ def _refined(steps: list[Step], boxes: list[Enclosure], index: int, ball: Ball) 
     return Enclosure(original, pruned, difference).tightened()
 
 
-def _bound(
+def _lower_bounds(
     steps: list[Step],
     boxes: list[Enclosure],
     index: int,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .interval_bounds import Enclosure, Interval, rectified_difference
+from .interval_bounds import Enclosure, TensorInterval, rectified_difference
 from .rounding import TINY, UNIT, up
 
 Curve = Callable[[Tensor], Tensor]
@@ -41,7 +41,7 @@ class DifferenceLines:
     above: Tensor
 
 
-def rectifier_lines(interval: Interval) -> Lines:
+def rectifier_lines(interval: TensorInterval) -> Lines:
     """CROWN's lines: the upper chord, and below the steeper or flatter side, whichever leaves the smaller area."""
     low, high = (x.unsqueeze(1) for x in (interval.low, interval.high))
     slope = (high / (high - low)).nan_to_num(0.0, 0.0, 0.0).clamp(0, 1)
@@ -94,7 +94,7 @@ def _windows(x: Tensor, settings: tuple[Any, ...]) -> Tensor:
     return padded.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1]).flatten(4)
 
 
-def _winners(interval: Interval, settings: tuple[Any, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def _winners(interval: TensorInterval, settings: tuple[Any, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """Position in the item's plane of the entry with the largest lower end; is it finite; does no other exceed it."""
     low, high = _windows(interval.low, settings), _windows(interval.high, settings)
     best, index = low.max(-1)
@@ -107,7 +107,7 @@ def _winners(interval: Interval, settings: tuple[Any, ...]) -> tuple[Tensor, Ten
 
 def pool_terms(
     settings: tuple[Any, ...],
-    sides: tuple[Interval, Interval],
+    sides: tuple[TensorInterval, TensorInterval],
     pair: tuple[Enclosure, Enclosure],
     value: Tensor,
     change: Tensor | None,

@@ -15,6 +15,7 @@ from typing import cast
 from flint import ctx, fmpq
 
 from pruneproof.errors import PruneproofError
+from pruneproof.files import whole_file
 
 from .box import Box
 from .expressions import rational
@@ -50,7 +51,9 @@ def certificate(proof: Proof) -> dict[str, object]:
 
 def save(proof: Proof, path: str | Path) -> None:
     """Write the certificate of a proof to a file."""
-    Path(path).write_text(json.dumps(certificate(proof)), "utf-8")
+    text = json.dumps(certificate(proof))
+    with whole_file(Path(path), "save") as file:
+        file.write(text.encode())
 
 
 def verify(data: object) -> str | None:

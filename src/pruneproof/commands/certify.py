@@ -21,7 +21,7 @@ def main(
     factory: str,
     radius: float = 0.0,
     norm: Literal["inf", "2"] = "inf",
-    method: Literal["linear", "cases"] = "linear",
+    method: Literal["crown", "ibp"] = "crown",
     alpha: float = 0.05,
     beta: float = 0.05,
     out: Path = Path("certificate.json"),
@@ -41,7 +41,7 @@ def main(
         factory: package.module:function that builds the architecture; it is imported and called.
         radius: radius of the ball around every input, in input units.
         norm: norm of the ball.
-        method: linear relaxation of the pair, or intervals by cases (faster, looser).
+        method: crown (linear relaxation of the pair with back-substitution) or ibp (interval bounds: faster, looser).
         alpha: error probability of each confidence statement.
         beta: share of the population given up by quantile and conformal bounds.
         out: certificate file to write.

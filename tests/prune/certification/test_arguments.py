@@ -18,8 +18,8 @@ from pruneproof.prune.certification.region import check_arguments
     [
         ({"norm": "1"}, "norm"),
         ({"method": "exact"}, "method"),
-        ({"refine": -1}, "refine"),
-        ({"refine": True}, "refine"),
+        ({"max_units": -1}, "max_units"),
+        ({"max_units": True}, "max_units"),
         ({"radius": -0.1}, "radius"),
         ({"radius": float("inf")}, "radius"),
         ({"radius": 10**400}, "radius"),
@@ -42,7 +42,7 @@ def test_bad_arguments_are_refused(change: dict[str, Any], message: str) -> None
 
 
 def test_the_largest_float_is_a_radius() -> None:
-    check_arguments(torch.rand(2, 4), sys.float_info.max, "inf", "linear", 0, {nn.GELU: sys.float_info.max})
+    check_arguments(torch.rand(2, 4), sys.float_info.max, "inf", "crown", 0, {nn.GELU: sys.float_info.max})
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -106,13 +106,13 @@ def test_an_altered_certificate_is_refused(folder: Path, alteration: str) -> Non
     assert check_certificate(path, factory=NAMED)
 
 
-@pytest.mark.parametrize("version", [True, 1.0, 2, "1"])
+@pytest.mark.parametrize("version", [True, 2.0, 1, "2"])
 def test_another_version_is_refused(folder: Path, version: object) -> None:
     path = folder / "certificate.json"
     content = json.loads(path.read_text()) | {"version": version}
     path.write_text(json.dumps(content))
     assert main(["check", str(path), "--factory", NAMED]) == 1
-    with pytest.raises(PruneproofError, match="version 1"):
+    with pytest.raises(PruneproofError, match="version 2"):
         check_certificate(path, factory=NAMED)
 
 
@@ -125,7 +125,7 @@ def test_an_altered_file_is_refused(folder: Path, file: str) -> None:
     assert check_certificate(folder / "certificate.json", factory=NAMED)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": "network", "version": 1}', '{"kind": "other"}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": "network", "version": 2}', '{"kind": "other"}'])
 def test_a_broken_certificate_is_an_error(folder: Path, content: str) -> None:
     (folder / "certificate.json").write_text(content)
     with pytest.raises(PruneproofError, match="check"):
@@ -219,11 +219,11 @@ def test_an_infinite_bound_is_null(folder: Path, capsys: pytest.CaptureFixture[s
     assert json.loads(capsys.readouterr().out)["quantile_bound"] is None
 
 
-@pytest.mark.parametrize("refine", [-1, True, 1.5])
-def test_refine_is_a_number_of_units(refine: Any) -> None:
+@pytest.mark.parametrize("max_units", [-1, True, 1.5])
+def test_refine_is_a_number_of_units(max_units: Any) -> None:
     layer = torch.nn.Linear(2, 2)
-    with pytest.raises(PruneproofError, match="refine"):
-        certify(layer, layer, torch.ones(1, 2), refine=refine)
+    with pytest.raises(PruneproofError, match="max_units"):
+        certify(layer, layer, torch.ones(1, 2), max_units=max_units)
 
 
 @pytest.mark.parametrize("out", ["dense.safetensors", "sparse.safetensors", "test.safetensors", "notes.txt"])

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.errors import PruneproofError
-from pruneproof.prune.certification.interval_bounds import Interval, check_reading
+from pruneproof.prune.certification.interval_bounds import TensorInterval, check_trace
 
 ONE = torch.ones(1, 1, dtype=torch.float64)
 
@@ -36,16 +36,18 @@ class Plain(nn.Module):
 def test_a_reading_is_compared_entry_by_entry(outputs: object, agree: bool) -> None:
     if isinstance(outputs, Tensor):
         outputs = outputs.double()
-    interval = Interval(torch.tensor([[-torch.inf, 1.0]]).double(), torch.tensor([[torch.inf, 1.0]]).double())
+    interval = TensorInterval(
+        torch.tensor([[-torch.inf, 1.0]]).double(), torch.tensor([[torch.inf, 1.0]]).double()
+    )
     if agree:
-        check_reading(Plain(outputs), ONE, interval, smooth=False)
+        check_trace(Plain(outputs), ONE, interval, smooth=False)
         return
     with pytest.raises(PruneproofError, match="what its trace says"):
-        check_reading(Plain(outputs), ONE, interval, smooth=False)
+        check_trace(Plain(outputs), ONE, interval, smooth=False)
 
 
 def test_only_activations_of_the_library_may_err_absolutely() -> None:
-    zero = Interval(0.0 * ONE, 0.0 * ONE)
-    check_reading(Plain(1e-13 * ONE), ONE, zero, smooth=True)
+    zero = TensorInterval(0.0 * ONE, 0.0 * ONE)
+    check_trace(Plain(1e-13 * ONE), ONE, zero, smooth=True)
     with pytest.raises(PruneproofError, match="away"):
-        check_reading(Plain(1e-13 * ONE), ONE, zero, smooth=False)
+        check_trace(Plain(1e-13 * ONE), ONE, zero, smooth=False)

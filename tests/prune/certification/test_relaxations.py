@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from pruneproof.prune.certification import back_substitution as substitution
-from pruneproof.prune.certification.interval_bounds import Enclosure, Interval
+from pruneproof.prune.certification.interval_bounds import Enclosure, TensorInterval
 from pruneproof.prune.certification.relaxations import difference_lines, rectifier_lines
 
 Range = tuple[float, float]
 ROUNDED = 1e-12  # relative: intercepts are rounded outward by 16 units and a few roundings, 1e-14 of the box's size
 
 
-def _interval(ends: Range) -> Interval:
-    return Interval(*(torch.tensor([[end]], dtype=torch.float64) for end in ends))
+def _interval(ends: Range) -> TensorInterval:
+    return TensorInterval(*(torch.tensor([[end]], dtype=torch.float64) for end in ends))
 
 
 def _grid(ends: Range, *, also: tuple[float, ...] = ()) -> list[Fraction]:

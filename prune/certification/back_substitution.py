@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .graph import Add, Lipschitz, MaxPool, Rectifier, Step
+from .graph import Add, Concatenate, Lipschitz, LogSoftmax, MaxPool, Rectifier, Step
 from .interval_bounds import Enclosure, TensorInterval
 from .linear_maps import PairMap
 from .relaxations import DifferenceLines, Lines, difference_lines, pool_terms, rectifier_lines
@@ -78,6 +78,10 @@ def lower_bounds(steps: list[Step], boxes: list[Enclosure], rows: Functional, ba
             case Add():
                 for parent in step.parents:
                     rows.add(parent, value, change)
+            case Concatenate():
+                _through_concatenation(rows, step, boxes, value, change)
+            case LogSoftmax():
+                _through_log_softmax(rows, step, boxes[index], value, change)
             case None:
                 raise AssertionError("only step 0 is the input")
     return _over_ball(rows, ball)
@@ -203,6 +207,28 @@ def _through_max_pool(
     rows.constant = rows.constant + constant.flatten(2).sum(2)
     rows.slack += gamma(constant[0, 0].numel()) * constant.abs().flatten(2).sum(2)
     rows.add(parent, new, moved)
+
+
+def _through_concatenation(
+    rows: Functional, step: Step, boxes: list[Enclosure], value: Tensor, change: Tensor | None
+) -> None:
+    assert isinstance(step.operation, Concatenate)
+    dimension = step.operation.dimension
+    sizes = [boxes[parent].original.low.shape[dimension] for parent in step.parents]
+    values = value.split(sizes, dimension + 1)
+    changes = [None] * len(sizes) if change is None else change.split(sizes, dimension + 1)
+    for parent, part, moved in zip(step.parents, values, changes, strict=True):
+        rows.add(parent, part, moved)
+
+
+def _through_log_softmax(rows: Functional, step: Step, box: Enclosure, value: Tensor, change: Tensor | None) -> None:
+    """Rows whose coefficients sum to zero do not see the logarithm; others end at the box."""
+    balanced = not bool(value.sum(2).any()) and (change is None or not bool(change.sum(2).any()))
+    exact = bool((value == value.round()).all()) and (change is None or bool((change == change.round()).all()))
+    if balanced and exact:  # sums of small whole numbers are not rounded
+        rows.add(step.parents[0], value, change)
+    else:
+        _stop(rows, box, value, change)
 
 
 def _stop(rows: Functional, box: Enclosure, value: Tensor, change: Tensor | None) -> None:

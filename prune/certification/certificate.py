@@ -8,13 +8,14 @@ again.
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import PruneproofError, UnknownNameError
 from pruneproof.files import whole_file
 from pruneproof.prune.models.checkpoint import data_hash, load_inputs, load_network, network_hash
 
@@ -46,6 +47,7 @@ def build_certificate(
     method: str = "crown",
     alpha: float = 0.05,
     beta: float = 0.05,
+    lipschitz: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The content of a certificate, without the files' names.
 
@@ -54,10 +56,13 @@ def build_certificate(
         inputs: (batch, *item).
         radius, norm, method: as for `certify`.
         alpha, beta: as for `certify_population`.
+        lipschitz: name of an activation of `torch.nn`, such as "GELU" → its Lipschitz constant, which the
+            certificate then assumes and says so.
 
     Returns JSON values only.
     """
-    region = certify(original, pruned, inputs, radius=radius, norm=norm, method=method)
+    declared = {_activation(name): constant for name, constant in (lipschitz or {}).items()}
+    region = certify(original, pruned, inputs, radius=radius, norm=norm, method=method, lipschitz=declared)
     population = certify_population(original, pruned, inputs, alpha=alpha, beta=beta)
     return {
         "kind": KIND,
@@ -74,9 +79,18 @@ def build_certificate(
             "error_bound": [_number(bound) for bound in region.error_bound.amax(1).tolist()],
             "predicted": region.predicted.tolist(),
             "certified": region.certified.tolist(),
+            "lipschitz": {name: float(constant) for name, constant in (lipschitz or {}).items()},
+            "assumptions": list(region.assumptions),
         },
         "population": {"statement": POPULATION, **{k: _number(v) for k, v in asdict(population).items()}},
     }
+
+
+def _activation(name: str) -> type[nn.Module]:
+    found = getattr(nn, name, None)
+    if not isinstance(found, type) or not issubclass(found, nn.Module):
+        raise UnknownNameError(f"certify: torch.nn has no activation called {name!r}. Name one, such as GELU.")
+    return found
 
 
 def _number(value: float) -> float | str:
@@ -155,6 +169,7 @@ def _recomputed(content: dict[str, Any], folder: Path, factory: str) -> list[str
         method=region["method"],
         alpha=population["alpha"],
         beta=population["beta"],
+        lipschitz=region["lipschitz"],
     )
     for part in ("original", "pruned"):
         fresh[part].update(factory=factory, checkpoint=content[part]["checkpoint"])

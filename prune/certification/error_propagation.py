@@ -15,7 +15,7 @@ from torch.nn import functional
 from pruneproof.errors import PruneproofError
 from pruneproof.prune.models.evaluation import trial
 
-from .graph import Add, Lipschitz, MaxPool, Rectifier, Step, float64_copy, is_layer, trace_pair
+from .graph import Add, Concatenate, Lipschitz, LogSoftmax, MaxPool, Rectifier, Step, float64_copy, is_layer, trace_pair
 from .interval_bounds import check_trace, enclose_points
 from .linear_maps import PairMap, as_float64
 
@@ -73,7 +73,7 @@ def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> 
     with _accepting():
         error = _walk(steps, points, None, bare=False)
         at_centre = enclose_points(steps, points)
-    smooth = any(isinstance(step.operation, Lipschitz) for step in steps)
+    smooth = any(isinstance(step.operation, Lipschitz | LogSoftmax) for step in steps)
     for network, side in zip(networks, (at_centre.original, at_centre.pruned), strict=True):
         check_trace(network, points, side, smooth=smooth)
     return error
@@ -113,6 +113,11 @@ def _after(
             return functional.max_pool2d(value, *settings), functional.max_pool2d(error, *settings)
         case Add():
             return value + parents[1][0], error + parents[1][1]
+        case Concatenate():
+            values, errors = zip(*parents, strict=True)
+            return torch.cat(values, operation.dimension), torch.cat(errors, operation.dimension)
+        case LogSoftmax():  # the logarithm moves by no more than the largest error
+            return value.log_softmax(1), error + error.amax(1, keepdim=True)
         case None:
             raise AssertionError("the input has no operation")
 

@@ -1,33 +1,41 @@
-"""Two networks have one architecture if their traces are equal: same operations, settings, and wiring.
+"""Read two networks as one list of steps: linear maps, activations, max pooling, additions, concatenations.
 
-Only then may the steps of one be used to bound both. Weights, which may differ, are no part of it.
+Networks are traced by `torch.fx`, so `Sequential`, residual and any other traceable `forward` will do, with modules or
+with the functions of `torch.nn.functional`. What is recorded, read and run is a copy in float64 with evaluation
+statistics: `if self.training` takes the branch that is deployed, and nothing of the user's network changes. A
+parametrised weight is the one that float64 computes.
 
-Record what one network computes as a `torch.fx` graph, and refuse what such a record would leave out.
-
-What is recorded, read and run is a copy in float64 with evaluation statistics: `if self.training` takes the branch that
-is deployed, and nothing of the user's network changes. A parametrised weight is the one that float64 computes.
-
-Read two networks as one list of steps: linear maps, activations, max pooling, additions.
-
-Networks are traced by `torch.fx`, so `Sequential`, residual and any other traceable `forward` will do; both must trace
-to the same operations. Steps are in evaluation order; step 0 is the input.
+Both networks must have one architecture: equal traces, that is the same operations, settings and wiring. Only then may
+the steps of one be used to bound both. Weights, which may differ, are no part of it. Steps are in evaluation order;
+step 0 is the input.
 """
 
 import copy
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 from torch.nn import functional
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import PruneproofError, UnsupportedError
 from pruneproof.prune.models.evaluation import brief, trial
 
-from .linear_maps import PairMap, averaging, flattening, pair_map
+from .linear_maps import (
+    PairMap,
+    as_float64,
+    averaging,
+    flattening,
+    identity,
+    lifting,
+    lowering,
+    pair_map,
+    reshaping,
+    scaling,
+)
 
 
 def require_one_architecture(
@@ -108,8 +116,19 @@ class _Value(fx.Proxy):
     def __iadd__(self, other: Any) -> fx.Proxy:
         return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
 
+    def __isub__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.isub, (self, other), {})
+
+    def __imul__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
+
+    def __itruediv__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
+
 
 class _Tracer(fx.Tracer):
+    record_stack_traces = True  # so that a refusal names the line
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return is_layer(m)
 
@@ -155,6 +174,7 @@ class Lipschitz:
     function: Any
     constant: float
     monotone: bool
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,11 +190,26 @@ class Add:
 
 
 @dataclass(frozen=True)
+class Concatenate:
+    """Steps side by side along a dimension of the item (not the batch)."""
+
+    dimension: int
+
+
+@dataclass(frozen=True)
+class LogSoftmax:
+    """The logarithm of softmax over the outputs; differences of its outputs are differences of its inputs."""
+
+
+Operation = PairMap | Rectifier | Lipschitz | MaxPool | Add | Concatenate | LogSoftmax
+
+
+@dataclass(frozen=True)
 class Step:
     """One operation of both networks: its name, what it does (None for the input), the steps it reads."""
 
     name: str
-    operation: PairMap | Rectifier | Lipschitz | MaxPool | Add | None
+    operation: Operation | None
     parents: tuple[int, ...]
 
 
@@ -183,11 +218,40 @@ _MONOTONE = (nn.Tanh, nn.Sigmoid, nn.ELU, nn.Hardtanh, nn.ReLU6)
 _NEGLIGIBLE = 20  # from here on torch's replacement of softplus by its asymptote is rounding, as torch says
 
 
-_FUNCTIONS: dict[Any, type[nn.Module]] = {
-    **dict.fromkeys((functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "relu_"), nn.ReLU),
-    **dict.fromkeys((torch.tanh, "tanh"), nn.Tanh),
-    **dict.fromkeys((torch.sigmoid, "sigmoid"), nn.Sigmoid),
+_POOL = ("kernel_size", "stride", "padding")
+_FUNCTIONS: dict[Any, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {  # function → its module, and its options
+    **dict.fromkeys(
+        (functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "relu_"), (nn.ReLU, ("inplace",))
+    ),
+    **dict.fromkeys((torch.tanh, functional.tanh, "tanh"), (nn.Tanh, ())),
+    **dict.fromkeys((torch.sigmoid, functional.sigmoid, "sigmoid"), (nn.Sigmoid, ())),
+    functional.leaky_relu: (nn.LeakyReLU, ("negative_slope", "inplace")),
+    functional.elu: (nn.ELU, ("alpha", "inplace")),
+    functional.relu6: (nn.ReLU6, ("inplace",)),
+    functional.hardtanh: (nn.Hardtanh, ("min_val", "max_val", "inplace")),
+    functional.softplus: (nn.Softplus, ("beta", "threshold")),
+    **dict.fromkeys(
+        (functional.max_pool2d, functional.__dict__["_max_pool2d"], torch.max_pool2d),
+        (nn.MaxPool2d, (*_POOL, "dilation", "ceil_mode", "return_indices")),
+    ),
+    **dict.fromkeys(
+        (functional.max_pool1d, functional.__dict__["_max_pool1d"], torch.max_pool1d),
+        (nn.MaxPool1d, (*_POOL, "dilation", "ceil_mode", "return_indices")),
+    ),
+    functional.avg_pool2d: (nn.AvgPool2d, (*_POOL, "ceil_mode", "count_include_pad", "divisor_override")),
+    functional.avg_pool1d: (nn.AvgPool1d, (*_POOL, "ceil_mode", "count_include_pad")),
+    functional.adaptive_avg_pool2d: (nn.AdaptiveAvgPool2d, ("output_size",)),
+    functional.adaptive_avg_pool1d: (nn.AdaptiveAvgPool1d, ("output_size",)),
 }
+_DROPOUTS = (functional.dropout, functional.dropout1d, functional.dropout2d, functional.dropout3d)
+_SUMS = (operator.add, operator.iadd, torch.add)
+_ARITHMETIC = {  # (constant on the right) → (scale, shift) of x
+    **dict.fromkeys((*_SUMS, "add"), lambda c: (torch.ones_like(c), c)),
+    **dict.fromkeys((operator.sub, operator.isub, torch.sub, "sub"), lambda c: (torch.ones_like(c), -c)),
+    **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul"), lambda c: (c, torch.zeros_like(c))),
+    **dict.fromkeys((operator.truediv, operator.itruediv, torch.div, "div"), lambda c: (1 / c, torch.zeros_like(c))),
+}
+_IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv, "relu_", functional.relu_, torch.relu_)
 
 
 def trace_pair(original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> list[Step]:
@@ -199,63 +263,191 @@ def trace_pair(original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> 
         original, pruned = nn.Sequential(original), nn.Sequential(pruned)
     first, second = trace(original), trace(pruned)
     require_one_architecture(first, second, original, pruned)
-    index: dict[fx.Node, int] = {}
-    steps: list[Step] = []
+    reader = _Reader(original, pruned, lipschitz)
     for node in first[:-1]:
-        parents = tuple(index[parent] for parent in node.all_input_nodes)
-        operation = _operation(node, original, pruned, lipschitz)
-        if _overwrites(node, original) and not _last_reader(node, index, steps):
-            remedy = "use the operation that returns a new tensor"
-            required, received = "values that are not overwritten before they are read again", str(node.target)
-            raise PruneproofError("certify", required=required, received=received, remedy=remedy)
-        index[node] = len(steps)
-        steps.append(Step(str(node.target), operation, parents))
-    return steps[: index[first[-1].all_input_nodes[0]] + 1]
+        reader.read(node)
+    return reader.steps[: reader.index[first[-1].all_input_nodes[0]] + 1]
+
+
+class _Reader:
+    """Turns the nodes of a trace into steps, one after the other."""
+
+    def __init__(self, original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> None:
+        self.original, self.pruned, self.lipschitz = original, pruned, lipschitz
+        self.steps: list[Step] = []
+        self.index: dict[fx.Node, int] = {}  # node → its last step
+        self.constants: dict[fx.Node, Tensor] = {}  # tensors that both networks read with the same values
+        self.sizes: set[fx.Node] = set()  # the number of examples in the batch, read off a tensor
+
+    def read(self, node: fx.Node) -> None:
+        """Add the steps of one node, if it has any."""
+        if node.op == "get_attr":
+            self.constants[node] = self._constant(node)
+            return
+        if _is_batch_size(node):
+            self.sizes.add(node)
+            return
+        operations = self._operations(node)
+        if _overwrites(node, self.original) and not _last_reader(node, self.index, self.steps):
+            raise UnsupportedError(
+                f"certify: {_place(node)} overwrites a value that is read again. "
+                "Use the operation that returns a new tensor."
+            )
+        parents = tuple(self.index[parent] for parent in node.all_input_nodes if parent in self.index)
+        for operation in operations:
+            self.steps.append(Step(str(getattr(node.target, "__name__", node.target)), operation, parents))
+            parents = (len(self.steps) - 1,)
+        self.index[node] = parents[0]
+
+    def _constant(self, node: fx.Node) -> Tensor:
+        values = [_attribute(model, str(node.target)) for model in (self.original, self.pruned)]
+        if not torch.equal(*values):
+            raise UnsupportedError(
+                f"certify: the tensor {node.target} differs between the two networks and is read outside a known "
+                "layer. Put it into a layer, such as nn.Linear."
+            )
+        return values[0]
+
+    def _operations(self, node: fx.Node) -> list[Any]:
+        if node.op == "placeholder":
+            return [None]
+        if node.op == "call_module":
+            return self._of_module(node)
+        found = self._of_function(node)
+        if found is None:
+            raise _unsupported(_place(node))
+        return found
+
+    def _of_module(self, node: fx.Node) -> list[Any]:
+        name = str(node.target)
+        module, copy = self.original.get_submodule(name), self.pruned.get_submodule(name)
+        layer = f"{name} ({type(module).__name__})"
+        found = _steps_of(module, copy, self.lipschitz) if len(node.args) + len(node.kwargs) == 1 else None
+        if found is None:
+            raise _unsupported(layer)
+        if isinstance(found[0], Lipschitz | Rectifier) and not _same_state(module, copy):
+            raise _unsupported(f"{layer} with different states in the two networks")
+        return found
+
+    def _of_function(self, node: fx.Node) -> list[Any] | None:
+        if node.target in _ARITHMETIC:
+            return self._arithmetic(node)
+        if node.target in _FUNCTIONS:
+            build, names = _FUNCTIONS[node.target]
+            options = _options(node, *names)
+            module = build(**options) if options.keys() <= set(names) else None
+            return module and _steps_of(module, module, self.lipschitz)
+        if node.target in _DROPOUTS:
+            named = _options(node, "p", "training", "inplace")
+            return [identity()] if named.get("training") is False else None
+        if node.target in (torch.cat, torch.concat):
+            return _concatenation(node)
+        if node.target in (functional.log_softmax, torch.log_softmax, "log_softmax"):
+            return [LogSoftmax()] if _options(node, "dim").get("dim") in (1, -1) else None
+        return self._reshaping(node)
+
+    def _arithmetic(self, node: fx.Node) -> list[Any] | None:
+        """A sum of two steps, or a step with a constant beside it."""
+        if node.kwargs or len(node.args) != 2:
+            return None  # a third argument is a factor
+        first, second = node.args
+        steps = [isinstance(part, fx.Node) and part in self.index for part in (first, second)]
+        if all(steps) and first is second:
+            two = torch.tensor(2.0, dtype=torch.float64)
+            return [scaling(two, 0 * two)] if node.target in _SUMS or node.target == "add" else None
+        if all(steps):
+            return [Add()] if node.target in _SUMS or node.target == "add" else None
+        constant = self._number(second if steps[0] else first)
+        if constant is None or not bool(constant.isfinite().all() & (constant != 0).all()):
+            return None  # a factor of zero, or a division by it, is no constant that an honest network holds
+        if steps[0]:
+            return [scaling(*_ARITHMETIC[node.target](constant))]
+        if node.target in (operator.sub, torch.sub):
+            return [scaling(-torch.ones_like(constant), constant)]
+        swaps = node.target in (*_SUMS, operator.mul, torch.mul)
+        return [scaling(*_ARITHMETIC[node.target](constant))] if swaps else None
+
+    def _number(self, value: Any) -> Tensor | None:
+        if isinstance(value, fx.Node):
+            return self.constants.get(value)
+        return torch.tensor(float(value), dtype=torch.float64) if isinstance(value, int | float) else None
+
+    def _reshaping(self, node: fx.Node) -> list[Any] | None:
+        if node.target in (torch.flatten, "flatten"):
+            found = {"end_dim": -1, **_options(node, "start_dim", "end_dim")}
+            return [flattening(1)] if found == {"start_dim": 1, "end_dim": -1} else None
+        if node.target in ("view", "reshape", torch.reshape):
+            sizes = list(node.args[1:])
+            sizes = list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], list | tuple) else sizes
+            first = sizes[0] if sizes else None
+            whole = first == -1 or (isinstance(first, fx.Node) and first in self.sizes)
+            rest = [size for size in sizes[1:] if isinstance(size, int)]
+            known = whole and len(rest) == len(sizes) - 1 and not node.kwargs
+            return [reshaping(tuple(rest), exact=isinstance(first, int))] if known else None
+        if node.target in ("mean", torch.mean) and list(_options(node, "dim")) == ["dim"]:
+            dimensions = _options(node, "dim")["dim"]
+            return [averaging((2, 3))] if dimensions in ((2, 3), [2, 3], (-2, -1), [-2, -1]) else None
+        return None
+
+
+def _attribute(model: nn.Module, name: str) -> Tensor:
+    owner, _, last = name.rpartition(".")
+    return as_float64(getattr(model.get_submodule(owner), last))
+
+
+def _is_batch_size(node: fx.Node) -> bool:
+    """Is it `x.size(0)`, `x.shape`, or `x.shape[0]`?"""
+    if node.target == "size":
+        return _options(node, "dim").get("dim") == 0
+    if node.target is getattr:
+        return node.args[1] == "shape" and all(_is_batch_size(user) for user in node.users)
+    of_shape = node.target is operator.getitem and isinstance(node.args[0], fx.Node) and node.args[0].target is getattr
+    return bool(of_shape and node.args[1] == 0)
+
+
+def _concatenation(node: fx.Node) -> list[Any] | None:
+    dimension = _options(node, "dim").get("dim", 0)
+    listed: Any = node.args[0] if node.args else ()
+    parts: list[Any] = list(listed) if isinstance(listed, list | tuple) else []
+    nodes = bool(parts) and all(isinstance(part, fx.Node) for part in parts)
+    apart = nodes and len({*parts}) == len(parts)  # the same step twice would be one parent
+    return [Concatenate(int(dimension))] if apart and isinstance(dimension, int) and dimension >= 1 else None
+
+
+def _place(node: fx.Node) -> str:
+    """What an operation is called, and the line of the forward that calls it."""
+    name = str(getattr(node.target, "__name__", node.target))
+    lines = [line.strip() for line in (node.stack_trace or "").splitlines() if line.strip().startswith("File")]
+    lines = [line for line in lines if "/torch/fx/" not in line]  # which records the line, and is not it
+    return f"{name} ({lines[-1].rpartition(', in ')[0]})" if lines else name
+
+
+def _unsupported(what: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"certify: no bound is known for {what}. Known are linear, convolution, pooling and BatchNorm layers, "
+        "reshaping, sums, constants, concatenation and monotone activations; replace the operation, or pass "
+        "lipschitz={LayerClass: constant} for an elementwise activation."
+    )
 
 
 def _overwrites(node: fx.Node, model: nn.Module) -> bool:
     """Does the operation write its result over its first argument?"""
     if node.op == "call_module":
         return bool(getattr(model.get_submodule(str(node.target)), "inplace", False))
-    named = node.target in (operator.iadd, "relu_", functional.relu_, torch.relu_)
-    told = node.target is functional.relu and bool(_options(node, "inplace").get("inplace"))
-    return named or told
+    if node.target in _IN_PLACE:
+        return True
+    names = _FUNCTIONS[node.target][1] if node.target in _FUNCTIONS else ("p", "training", "inplace")
+    return node.op == "call_function" and bool(_options(node, *names).get("inplace"))
 
 
 def _last_reader(node: fx.Node, index: dict[fx.Node, int], steps: list[Step]) -> bool:
     """Does nothing else read the first argument, nor, where that may be a view, what it is a view of?"""
     read = node.all_input_nodes[0]
-    if len(read.users) > 1:
+    if len(read.users) > 1 or read not in index:
         return False
     operation = steps[index[read]].operation
     weightless = isinstance(operation, PairMap) and operation.weights is None
     return not weightless or _last_reader(read, index, steps)
-
-
-def _operation(node: fx.Node, original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> Any:
-    if node.op == "placeholder":
-        return None
-    layer, found = str(node.target), None
-    if node.op == "call_module":
-        module, copy = original.get_submodule(layer), pruned.get_submodule(layer)
-        layer = f"{layer} ({type(module).__name__})"
-        if len(node.args) + len(node.kwargs) == 1:
-            found = pair_map(module, copy) or _activation(module, lipschitz)
-        if isinstance(found, Lipschitz) and not _same_state(module, copy):
-            layer = f"{layer} of different state"
-            found = None
-    elif node.op == "get_attr":
-        layer = f"the tensor {layer}, read outside a known layer"
-    else:
-        found = _function(node, lipschitz)
-    if found is None:
-        raise PruneproofError(
-            "certify",
-            required="linear, conv, pooling, BatchNorm, flatten, add and 1-Lipschitz activations",
-            received=layer,
-            remedy="replace the layer, or pass lipschitz={LayerClass: constant} for an elementwise activation",
-        )
-    return found
 
 
 def _same_state(module: nn.Module, copy: nn.Module) -> bool:
@@ -264,7 +456,25 @@ def _same_state(module: nn.Module, copy: nn.Module) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
+def _steps_of(module: nn.Module, copy: nn.Module, lipschitz: Constants) -> list[Any] | None:
+    """The operations of a layer and its counterpart, one after the other, or None if it is not known."""
+    if isinstance(module, nn.MaxPool1d):  # the same on images of one row
+        sides = [(0 if name == "padding" else 1, _one(getattr(module, name))) for name in _POOL]
+        plain = _one(module.dilation) == 1 and not module.ceil_mode and not module.return_indices
+        return [lifting(2), MaxPool(tuple(sides)), lowering(2)] if plain else None
+    if isinstance(module, nn.LogSoftmax):
+        return [LogSoftmax()] if module.dim in (1, -1) else None
+    found = pair_map(module, copy) or _activation(module, lipschitz)
+    return None if found is None else [found]
+
+
+def _one(value: Any) -> int:
+    return int(value if isinstance(value, int) else value[0])
+
+
 def _activation(module: nn.Module, lipschitz: Constants) -> Any:
+    if isinstance(module, nn.PReLU) and module.weight.numel() == 1 and 0 <= module.weight.item() <= 1:
+        return Rectifier(module.weight.item())
     if isinstance(module, nn.ReLU):
         return Rectifier()
     if isinstance(module, nn.LeakyReLU) and 0 <= module.negative_slope <= 1:
@@ -279,22 +489,8 @@ def _activation(module: nn.Module, lipschitz: Constants) -> Any:
     if not known and type(module) not in lipschitz:
         return None
     function = lambda x: module(x.clone())  # noqa: E731  # it may work in place, and ends of intervals are shared
-    return Lipschitz(function, 1.0 if known else float(lipschitz[type(module)]), monotone=known)
-
-
-def _function(node: fx.Node, lipschitz: Constants) -> Any:
-    if node.target in (operator.add, operator.iadd, torch.add):
-        two = len(node.args) == len(node.all_input_nodes) == 2 and not node.kwargs  # a third one is a factor
-        return Add() if two else None
-    if node.target in _FUNCTIONS and _options(node, "inplace").keys() <= {"inplace"}:
-        return _activation(_FUNCTIONS[node.target](), lipschitz)
-    if node.target in (torch.flatten, "flatten"):
-        found = {"end_dim": -1, **_options(node, "start_dim", "end_dim")}
-        return flattening(1) if found == {"start_dim": 1, "end_dim": -1} else None
-    if node.target in ("mean", torch.mean) and list(_options(node, "dim")) == ["dim"]:
-        dimensions = _options(node, "dim")["dim"]
-        return averaging((2, 3)) if dimensions in ((2, 3), [2, 3], (-2, -1), [-2, -1]) else None
-    return None
+    constant = 1.0 if known else float(lipschitz[type(module)])
+    return Lipschitz(function, constant, monotone=known, name=type(module).__name__)
 
 
 def _options(node: fx.Node, *names: str) -> dict[Any, Any]:

@@ -11,15 +11,16 @@ the inputs, for whatever reason, is refused before a bound is drawn from it.
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError
 from pruneproof.prune.models.evaluation import trial
 
-from .graph import Add, Lipschitz, MaxPool, Rectifier, Step
+from .graph import Add, Concatenate, Lipschitz, LogSoftmax, MaxPool, Rectifier, Step
 from .linear_maps import PairMap, require_dimensions
 from .rounding import TINY, UNIT, centre, down, gamma, up
 
@@ -98,8 +99,42 @@ def propagate(step: Step, enclosures: list[Enclosure]) -> Enclosure:
                 shapes = (tuple(part.original.low.shape[1:]) for part in parents)
                 raise ValueError(f"added items have shapes {' and '.join(map(str, shapes))}")
             return Enclosure(one.original + two.original, one.pruned + two.pruned, one.difference + two.difference)
+        case Concatenate():
+            sides = [[getattr(box, side) for box in parents] for side in ("original", "pruned", "difference")]
+            return Enclosure(*(_side_by_side(parts, step.operation.dimension) for parts in sides))
+        case LogSoftmax():
+            return _through_log_softmax(parents[0]).tightened()
         case None:
             raise AssertionError("the input has no operation")
+
+
+def _side_by_side(parts: list[TensorInterval], dimension: int) -> TensorInterval:
+    low, high = ([getattr(part, end) for part in parts] for end in ("low", "high"))
+    return TensorInterval(torch.cat(low, dimension), torch.cat(high, dimension))
+
+
+def _through_log_softmax(box: Enclosure) -> Enclosure:
+    """z_i − log Σ exp z_j; the logarithm moves by no less than the least and no more than the largest change of a z."""
+    require_dimensions(box.original.low, 2, "LogSoftmax")
+
+    def image(side: TensorInterval) -> TensorInterval:
+        least, most = torch.logsumexp(side.low, 1, keepdim=True), torch.logsumexp(side.high, 1, keepdim=True)
+        low, high = side.low - most, side.high - least
+        return TensorInterval(_below(low, most), _above(high, least))
+
+    change = box.difference
+    moved = TensorInterval(
+        down(change.low - change.high.amax(1, keepdim=True)), up(change.high - change.low.amin(1, keepdim=True))
+    )
+    return Enclosure(image(box.original), image(box.pruned), moved)
+
+
+def _below(value: Tensor, logarithm: Tensor) -> Tensor:
+    return down(value - LIBRARY_ERROR * (1 + logarithm.abs() + value.abs()))
+
+
+def _above(value: Tensor, logarithm: Tensor) -> Tensor:
+    return up(value + LIBRARY_ERROR * (1 + logarithm.abs() + value.abs()))
 
 
 def _through_map(layer: PairMap, box: Enclosure) -> Enclosure:
@@ -186,10 +221,39 @@ def _through_lipschitz(activation: Lipschitz, box: Enclosure) -> Enclosure:
             _monotone(activation, box.original), _monotone(activation, box.pruned), TensorInterval(-fall, rise)
         )
     reach = torch.maximum(fall, rise)
+    low, high = (torch.stack([getattr(side, end) for side in (box.original, box.pruned)]) for end in ("low", "high"))
+    _probe(activation, TensorInterval(low.amin(0), high.amax(0)))
     return Enclosure(_around(activation, box.original), _around(activation, box.pruned), TensorInterval(-reach, reach))
 
 
+PROBES = 9  # points between the ends of a box at which a declared constant is tried
 LIBRARY_ERROR = 2.0**-40  # of exp, tanh …: thousands of units in the last place, where the libraries promise a few
+
+
+def _probe(activation: Lipschitz, interval: TensorInterval) -> None:
+    """Refuse a declared constant that some points of the box refute, and an activation that is not elementwise."""
+    low, high = interval.low, interval.high
+    if not bool((low.isfinite() & high.isfinite()).all()):
+        return  # nothing is known there, and nothing is bounded
+    points = [low + (high - low) * share for share in torch.linspace(0, 1, PROBES, dtype=torch.float64)]
+    images = [activation.function(point) for point in points]
+    name = activation.name
+    if any(image.shape != low.shape for image in images):
+        raise UnsupportedError(f"certify: {name} changes the shape of its input, so it is no elementwise activation.")
+    for (point, image), (other, moved) in pairwise(zip(points, images, strict=True)):
+        allowed = activation.constant * (other - point).abs() * (1 + LIBRARY_ERROR)
+        rounding = LIBRARY_ERROR * (1 + image.abs() + moved.abs())
+        if bool(((moved - image).abs() > allowed + rounding).any()):
+            steepest = float(((moved - image).abs() / (other - point).abs()).nan_to_num(0.0).amax())
+            raise InvalidValueError(
+                f"certify: lipschitz declares a slope of at most {activation.constant} for {name}, but between two "
+                f"points of the region it is {steepest:.3g}. Declare a constant that holds everywhere."
+            )
+    alone = points[0].flatten(1).clone()
+    alone[:, 0] = points[-1].flatten(1)[:, 0]
+    others = activation.function(alone.reshape_as(low)).flatten(1)[:, 1:]
+    if not torch.equal(others, images[0].flatten(1)[:, 1:]):
+        raise UnsupportedError(f"certify: in {name} one entry moves the others, so it is no elementwise activation.")
 
 
 def _monotone(activation: Lipschitz, interval: TensorInterval) -> TensorInterval:

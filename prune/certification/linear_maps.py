@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn import grad as convolution_gradients
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import PruneproofError, UnsupportedError
 
 from .rounding import TINY, UNIT
 
@@ -204,6 +204,68 @@ def _reshape(original: Any, pruned: Any) -> PairMap:
 
 def _identity(original: Any, pruned: Any) -> PairMap:
     return _weightless(lambda x: x, 1)
+
+
+def identity() -> PairMap:
+    """The map that changes nothing."""
+    return _weightless(lambda x: x, 1)
+
+
+def scaling(scale: Tensor, shift: Tensor) -> PairMap:
+    """x ↦ scale·x + shift entry by entry, with constants that both networks share and that do not span the batch."""
+    scale, shift = torch.broadcast_tensors(scale, shift)
+
+    def apply(weight: Tensor | None, x: Tensor) -> Tensor:
+        factor = cast("Tensor", weight)
+        if factor.ndim > x.ndim or (factor.ndim == x.ndim and factor.shape[0] != 1):
+            raise UnsupportedError(
+                f"certify: a constant of shape {tuple(factor.shape)} meets items of shape {tuple(x.shape[1:])} across "
+                "the batch. Give it the shape of one item."
+            )
+        image = x * factor
+        if image.shape != x.shape:
+            raise UnsupportedError(
+                f"certify: a constant of shape {tuple(factor.shape)} widens items of shape {tuple(x.shape[1:])}. "
+                "Give it the shape of one item."
+            )
+        return image
+
+    sizes, offsets = scale.abs() + TINY / UNIT * (scale != 0), shift.abs()
+    none = torch.zeros_like(scale)
+    return PairMap(
+        apply,
+        lambda weight, y, shape: y * cast("Tensor", weight),
+        16,  # roundings of 1/constant, of the product and of the sum, counted generously
+        (scale, scale, none),
+        (shift, shift, none),
+        (sizes, sizes, none),
+        (offsets, offsets, none),
+    )
+
+
+def reshaping(sizes: tuple[int, ...], *, exact: bool) -> PairMap:
+    """Items of another shape; `exact` where the number of items was left open and must stay the batch's."""
+
+    def apply(x: Tensor) -> Tensor:
+        image = x.reshape(-1, *sizes) if exact else x.reshape(len(x), *sizes)
+        if len(image) != len(x):
+            raise UnsupportedError(
+                f"certify: a reshape to {(-1, *sizes)} mixes the {len(x)} items of shape {tuple(x.shape[1:])}. "
+                "Reshape with x.flatten(1) or x.view(x.size(0), …)."
+            )
+        return image
+
+    return _weightless(apply, 1)
+
+
+def lifting(dimension: int) -> PairMap:
+    """A dimension of size one is put in."""
+    return _weightless(lambda x: x.unsqueeze(dimension), 1)
+
+
+def lowering(dimension: int) -> PairMap:
+    """A dimension of size one is taken out."""
+    return _weightless(lambda x: x.squeeze(dimension), 1)
 
 
 def flattening(start: int) -> PairMap:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError, described
+from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError, described
 from pruneproof.prune.models.evaluation import REFUSALS, brief
 
 from .back_substitution import ORIGINAL, PRUNED, Ball, Functional, lower_bounds
-from .graph import Lipschitz, MaxPool, Rectifier, Step, float64_copy, trace_pair
+from .graph import Lipschitz, LogSoftmax, MaxPool, Rectifier, Step, float64_copy, trace_pair
 from .interval_bounds import Enclosure, TensorInterval, check_trace, enclose_points, input_enclosure, propagate
 from .linear_maps import as_float64
 
@@ -49,8 +49,24 @@ def check_arguments(
     if not isinstance(inputs, Tensor) or inputs.ndim < 2 or not len(inputs) or not inputs.is_floating_point():
         shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
         raise _refusal("floating-point inputs (batch, *item), batch ≥ 1", shape, "add a batch dimension")
+    if inputs.layout != torch.strided:
+        raise InvalidValueError(
+            f"certify: the inputs must be a dense tensor, got {inputs.layout}. Call to_dense() first."
+        )
     if not inputs.isfinite().all():
         raise _refusal("finite inputs", f"{int((~inputs.isfinite()).sum())} that are not", "drop those examples")
+
+
+def check_dtypes(model: nn.Module) -> None:
+    """Refuse tensors that a copy in float64 would not hold as they are."""
+    if not isinstance(model, nn.Module):
+        return  # the copy refuses it
+    for name, tensor in model.state_dict().items():
+        if isinstance(tensor, Tensor) and (tensor.is_complex() or tensor.layout != torch.strided):
+            kind = tensor.dtype if tensor.is_complex() else tensor.layout
+            raise UnsupportedError(
+                f"certify: {name} is {kind}; only dense real weights are bounded. Convert the network."
+            )
 
 
 def check_weights(model: nn.Module) -> None:
@@ -88,6 +104,9 @@ class RegionCertificate:
         norm: `"inf"` or `"2"`.
         method: `"ibp"` or `"crown"`.
 
+        assumptions: what was declared and not proved, such as the slope of an activation; the statement is
+            conditional on it.
+
     Example:
         >>> from torch import nn
         >>> layer = nn.Linear(2, 2)
@@ -103,6 +122,7 @@ class RegionCertificate:
     radius: float
     norm: str
     method: str
+    assumptions: tuple[str, ...] = ()
 
 
 def certify(
@@ -145,6 +165,8 @@ def certify(
     constants = lipschitz or {}
     check_arguments(inputs, radius, norm, method, max_units, constants)
     with torch.inference_mode(False), torch.no_grad():  # transposes are found by differentiation
+        for model in (original, pruned):
+            check_dtypes(model)
         networks = float64_copy(original), float64_copy(pruned)
         for model in networks:
             check_weights(model)
@@ -153,7 +175,20 @@ def certify(
         balls = [Ball(part, float(radius), norm) for part in points.split(size)]
         parts = [_certify(steps, networks, ball, method, max_units) for ball in balls]
     bound, certified, predicted, margin, other = (torch.cat(column) for column in zip(*parts, strict=True))
-    return RegionCertificate(bound, certified, predicted, margin, other, float(radius), norm, method)
+    assumed = _assumptions(steps)
+    return RegionCertificate(bound, certified, predicted, margin, other, float(radius), norm, method, assumed)
+
+
+def _assumptions(steps: list[Step]) -> tuple[str, ...]:
+    """The declared slopes that the bound rests on."""
+    declared = {
+        (operation.name, operation.constant)
+        for operation in (step.operation for step in steps)
+        if isinstance(operation, Lipschitz) and not operation.monotone
+    }
+    return tuple(
+        f"assumes slope ≤ {constant:g} for {name}: declared, not proved" for name, constant in sorted(declared)
+    )
 
 
 def _sizes(steps: list[Step], points: Tensor) -> list[int]:
@@ -184,7 +219,7 @@ def _batch(steps: list[Step], points: Tensor, max_units: int) -> int:
 
 def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, max_units: int) -> tuple[Tensor, ...]:
     at_centre = enclose_points(steps, ball.inputs)
-    smooth = any(isinstance(step.operation, Lipschitz) for step in steps)
+    smooth = any(isinstance(step.operation, Lipschitz | LogSoftmax) for step in steps)
     for network, side in zip(networks, (at_centre.original, at_centre.pruned), strict=True):
         check_trace(network, ball.inputs, side, smooth=smooth)
     boxes = _box_bounds(steps, ball, max_units if method == "crown" and ball.radius else 0)
@@ -230,7 +265,7 @@ def _box_bounds(steps: list[Step], ball: Ball, max_units: int) -> list[Enclosure
 
 
 def _is_nonlinear(step: Step) -> bool:
-    return isinstance(step.operation, (Rectifier, Lipschitz, MaxPool))
+    return isinstance(step.operation, Rectifier | Lipschitz | MaxPool | LogSoftmax)
 
 
 def _back_substituted(steps: list[Step], boxes: list[Enclosure], index: int, ball: Ball) -> Enclosure:

@@ -24,6 +24,7 @@ def main(
     method: Literal["crown", "ibp"] = "crown",
     alpha: float = 0.05,
     beta: float = 0.05,
+    lipschitz: dict[str, float] | None = None,
     out: Path = Path("certificate.json"),
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
@@ -44,6 +45,7 @@ def main(
         method: crown (linear relaxation of the pair with back-substitution) or ibp (interval bounds: faster, looser).
         alpha: error probability of each confidence statement.
         beta: share of the population given up by quantile and conformal bounds.
+        lipschitz: activations of torch.nn with their slopes, e.g. --lipschitz GELU 1.13: assumed, and said so.
         out: certificate file to write.
         json: print the summary as one JSON object; a bound that is infinite is null.
     """
@@ -53,7 +55,9 @@ def main(
 
     first, second = load_network(factory, original), load_network(factory, pruned)
     inputs = load_inputs(data)
-    content = build_certificate(first, second, inputs, radius=radius, norm=norm, method=method, alpha=alpha, beta=beta)
+    content = build_certificate(
+        first, second, inputs, radius=radius, norm=norm, method=method, alpha=alpha, beta=beta, lipschitz=lipschitz
+    )
     for part, file in (("original", original), ("pruned", pruned)):
         content[part].update(factory=factory, checkpoint=os.path.relpath(file, out.parent))
     content["data"]["file"] = os.path.relpath(data, out.parent)

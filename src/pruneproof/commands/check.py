@@ -50,7 +50,16 @@ def main(
     print(f"{file}: {'confirmed' if reason is None else f'refused, {reason}'} ({claim}; {seconds:.2f} s)")
     if data.get("kind") in CHECKERS:  # what was confirmed: a certificate may be about another inequality than expected
         print(f"  {import_module('pruneproof.theory.prover.certificate').claim(data)}")
+    for assumption in _assumptions(data):
+        print(f"  {assumption}")
     return CONFIRMED if reason is None else REFUSED
+
+
+def _assumptions(data: dict[str, object]) -> list[str]:
+    """What a certificate about networks was declared to rest on."""
+    region = data.get("region")
+    listed = cast("dict[str, object]", region).get("assumptions") if isinstance(region, dict) else None
+    return [str(line) for line in cast("list[object]", listed)] if isinstance(listed, list) else []
 
 
 def _read(file: Path) -> dict[str, object]:

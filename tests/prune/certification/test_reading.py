@@ -36,9 +36,7 @@ class Plain(nn.Module):
 def test_a_reading_is_compared_entry_by_entry(outputs: object, agree: bool) -> None:
     if isinstance(outputs, Tensor):
         outputs = outputs.double()
-    interval = TensorInterval(
-        torch.tensor([[-torch.inf, 1.0]]).double(), torch.tensor([[torch.inf, 1.0]]).double()
-    )
+    interval = TensorInterval(torch.tensor([[-torch.inf, 1.0]]).double(), torch.tensor([[torch.inf, 1.0]]).double())
     if agree:
         check_trace(Plain(outputs), ONE, interval, smooth=False)
         return

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.errors import PruneproofError
-from pruneproof.prune.certification import certify
+from pruneproof.prune.certification import back_substitution, certify
 from pruneproof.prune.certification.back_substitution import ORIGINAL, Ball, Functional, lower_bounds
 from pruneproof.prune.certification.graph import Lipschitz, Step, trace_pair
 from pruneproof.prune.certification.interval_bounds import LIBRARY_ERROR, Enclosure, input_enclosure, propagate
+from pruneproof.prune.certification.rounding import gamma
 
 CANCELLING = (1e16, -1.0, -1e16)  # in floats, from the left: 1e16 − 1 rounds to 1e16, so the sum is 0 instead of −1
 
@@ -111,3 +112,19 @@ def test_a_value_overwritten_by_itself_at_the_centre_is_refused_all_the_same() -
     network.a.bias.data.fill_(5.0)
     with pytest.raises(PruneproofError, match="overwritten"):
         certify(network, copy.deepcopy(network), torch.ones(1, 2), radius=9.0)
+
+
+def test_the_rounding_of_the_changed_weights_is_charged_where_nothing_changed_before() -> None:
+    """At a layer whose inputs do not differ, Q·(Ŵ − W)a is rounded all the same: γ|Q||Ŵ − W||a| is charged."""
+    generator = torch.Generator().manual_seed(0)
+    layer, other = nn.Linear(5, 4, bias=False).double(), nn.Linear(5, 4, bias=False).double()
+    with torch.no_grad():
+        layer.weight.zero_()
+        other.weight.copy_(torch.randn(4, 5, generator=generator, dtype=torch.float64))
+    steps = trace_pair(nn.Sequential(layer), nn.Sequential(other), {})
+    box = input_enclosure(torch.randn(1, 5, generator=generator, dtype=torch.float64), 0.0)
+    change = torch.randn(1, 3, 4, generator=generator, dtype=torch.float64)
+    rows = Functional(ORIGINAL, {}, torch.zeros(1, 3, dtype=torch.float64))
+    back_substitution._through_map(rows, steps[1], [box], torch.zeros_like(change), change)  # pyright: ignore[reportPrivateUsage]
+    reach = change.abs() @ other.weight.detach().abs() @ box.original.magnitude().T
+    assert bool((rows.slack >= gamma(5 + 4) * reach[..., 0] * (1 - 1e-12)).all())

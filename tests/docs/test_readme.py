@@ -1,6 +1,7 @@
 """The README is true: its Python runs, its commands and options exist, its links lead somewhere."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,23 @@ def test_links_and_pictures_exist(page: Path) -> None:
     )
     local = [link for link in links if "://" not in link]
     assert [link for link in local if not (ROOT / link).exists()] == []
+
+
+def test_the_readme_can_be_read_in_one_go() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_picture_shows_the_committed_run() -> None:
+    picture = runpy.run_path(str(ROOT / "docs" / "results" / "picture.py"))
+    assert picture["draw"]() == picture["PICTURE"].read_text("utf-8")
+
+
+def test_the_table_of_results_has_the_verdicts_of_the_committed_report() -> None:
+    rows = runpy.run_path(str(ROOT / "docs" / "results" / "picture.py"))["verdicts"]()
+    page = (ROOT / "docs" / "results" / "standard" / "index.html").read_text("utf-8")
+    summary = page[: page.index("</table>")]  # one row per claim
+    reported = dict(
+        re.findall(r'href="#([A-Z]+\d+)".*?class="badge[^"]*">(?:<span[^>]*>[^<]*</span>)?\s*([a-z ]+)<', summary, re.S)
+    )
+    assert len(rows) == 32
+    assert {claim.partition(" ")[0]: verdict for claim, _, verdict in rows} == reported

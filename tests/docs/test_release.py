@@ -1,0 +1,23 @@
+"""What a release says about itself in several places is the same everywhere."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from pruneproof import __version__
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), flags=re.MULTILINE)
+    assert cited is not None
+    assert project["version"] == __version__ == cited[1]
+
+
+def test_the_oldest_python_is_among_those_that_are_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8")
+    versions = re.findall(r'"(3\.\d+)"', workflow.partition("matrix:")[2])
+    assert f">={versions[0]}" == project["requires-python"]

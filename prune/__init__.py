@@ -5,7 +5,7 @@ if __name__ == "prune":  # the checkout root is on sys.path
         "this is pruneproof.prune; `import prune` from the checkout means another package (try `python -P`)"
     )
 
-from . import scores
+from . import checkpoints, scores
 from .calibration import BlockProgress, CalibratedResult, LayerReport, calibrated, calibrated_sweep
 from .certification import (
     PopulationCertificate,
@@ -57,6 +57,7 @@ __all__ = [
     "calibrated_sweep",
     "certify",
     "certify_population",
+    "checkpoints",
     "connectivity",
     "from_torch_prune",
     "grasp",

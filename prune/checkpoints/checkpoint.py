@@ -23,7 +23,6 @@ class Checkpoint:
         path: The file or the folder.
         files: The safetensors files, in the order of their names.
         index: The index of the shards, if there is one.
-        config: The content of `config.json`, empty if there is none.
         unindexed: Names of tensors that the shards hold but the index does not name.
         saved: The object in a file of `torch.save`, whose tensors are in memory.
     """
@@ -31,7 +30,6 @@ class Checkpoint:
     path: Path
     files: tuple[SafetensorsFile, ...]
     index: Path | None = None
-    config: dict[str, Any] = field(default_factory=dict)
     unindexed: frozenset[str] = frozenset()
     saved: object = field(default=None, repr=False)
 
@@ -101,7 +99,7 @@ def open_checkpoint(path: Path, *, where: str = "open_checkpoint") -> Checkpoint
                 f"{where}: the folder {path} holds no safetensors file, only {_listed(path)}. Pass the folder of a "
                 "model saved in safetensors; a file of torch.save is passed by its own name."
             )
-        return Checkpoint(path, (read_header(file, where=where),), config=_config(path, where))
+        return Checkpoint(path, (read_header(file, where=where),))
     weight_map = _weight_map(index, where)
     missing = [name for name in sorted(set(weight_map.values())) if not (path / name).is_file()]
     if missing:
@@ -111,7 +109,7 @@ def open_checkpoint(path: Path, *, where: str = "open_checkpoint") -> Checkpoint
         )
     files = tuple(read_header(path / name, where=where) for name in sorted(set(weight_map.values())))
     unindexed = _compared(weight_map, files, index, where)
-    return Checkpoint(path, files, index, _config(path, where), unindexed)
+    return Checkpoint(path, files, index, unindexed)
 
 
 def _only(candidates: list[Path], folder: Path, where: str) -> Path | None:
@@ -140,11 +138,6 @@ def _read_json(path: Path, where: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FileFormatError(f"{where}: {path} holds no JSON object. Download or save it again.")
     return content
-
-
-def _config(folder: Path, where: str) -> dict[str, Any]:
-    path = folder / "config.json"
-    return _read_json(path, where) if path.is_file() else {}
 
 
 def _weight_map(index: Path, where: str) -> dict[str, str]:

@@ -85,9 +85,10 @@ def new_output(out: Path, *, folder: bool, where: str) -> Generator[Path]:
     except PruneproofError:
         raise
     except OSError as error:
+        reason = f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
         raise FileAccessError(
-            f"{where}: the output {out} could not be written ({error.strerror or error}). Nothing is left of it; make "
-            "room, or choose another place."
+            f"{where}: the output {out} could not be written ({reason}). Nothing is left of it; make room, or choose "
+            "another place."
         ) from None
     finally:
         _remove(partial)

@@ -10,7 +10,7 @@ from typing import Annotated, cast
 
 import tyro
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError, MissingFileError, PruneproofError
 
 CHECKERS = {  # a certificate's "kind" → module of pruneproof and function; it returns None or the reason for refusal
     "inequality": "theory.prover.certificate:verify",
@@ -27,6 +27,7 @@ def main(
     file: Path,
     /,
     factory: Annotated[str | None, tyro.conf.arg(metavar="MODULE:FUNCTION", help_behavior_hint="")] = None,
+    root: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
 ) -> int:
     """Re-check a certificate file, independently of how it was found.
 
@@ -40,9 +41,10 @@ def main(
     Args:
         file: a certificate as written by `theory.prover.certificate.save` or `pruneproof certify`.
         factory: package.module:function that builds the networks; must be the one that the certificate names.
+        root: folder from which the certificate's paths start; the certificate's own folder if left out.
     """
     data = _read(file)
-    verify = _checker(file, data, factory)
+    verify = _checker(file, data, factory, root)
     start = perf_counter()
     reason = verify(data)
     seconds = perf_counter() - start
@@ -77,7 +79,9 @@ def _read(file: Path) -> dict[str, object]:
     return cast("dict[str, object]", data)
 
 
-def _checker(file: Path, data: dict[str, object], factory: str | None) -> Callable[[object], str | None]:
+def _checker(
+    file: Path, data: dict[str, object], factory: str | None, root: Path | None
+) -> Callable[[object], str | None]:
     kind = data.get("kind")
     known = {**CHECKERS, **CHECKERS_OF_FILES}
     if not isinstance(kind, str) or kind not in known:
@@ -89,4 +93,10 @@ def _checker(file: Path, data: dict[str, object], factory: str | None) -> Callab
         required = "no --factory for an inequality" if factory else "--factory package.module:function"
         remedy = "leave it out" if factory else "name the code that builds the networks; it will be run"
         raise PruneproofError("check", required=required, received=factory or "none", remedy=remedy)
-    return partial(function, folder=file.parent, factory=factory) if kind in CHECKERS_OF_FILES else function
+    if kind not in CHECKERS_OF_FILES:
+        if root is not None:
+            raise InvalidValueError("check: --root is for certificates about files, and an inequality has none.")
+        return function
+    if root is not None and not root.is_dir():
+        raise MissingFileError(f"check: there is no folder {root}. Pass the one in which the networks lie.")
+    return partial(function, folder=root or file.parent, factory=factory)

@@ -246,3 +246,19 @@ def test_a_state_of_torch_save_is_recognised(folder: Path, capsys: pytest.Captur
     arguments = [text.replace("dense.safetensors", "dense.pt") for text in _arguments(folder)]
     assert main(arguments) == 2
     assert "an archive of torch.save" in capsys.readouterr().err
+
+
+def test_the_networks_may_lie_in_another_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--root` says where; the hashes say that they are the ones."""
+    apart = folder / "apart"
+    apart.mkdir()
+    path = (folder / "certificate.json").rename(apart / "certificate.json")
+    asked = ["check", str(path), "--factory", NAMED]
+    assert main(asked) == 2
+    assert "there is no file" in capsys.readouterr().err
+    assert main([*asked, "--root", str(folder)]) == 0
+    assert main([*asked, "--root", str(folder / "absent")]) == 2
+    tensors = load_file(folder / "dense.safetensors")
+    next(iter(tensors.values())).view(-1)[0] += 1
+    save_file(tensors, folder / "dense.safetensors")
+    assert main([*asked, "--root", str(folder)]) == 1

@@ -101,7 +101,7 @@ def test_a_damaged_checkpoint_is_refused(damage: str, folder: Path, tmp_path: Pa
         ({"density": 1.5}, "density"),
         ({"density": None}, "density"),
         ({"density": 0.01}, "fewer than there are layers"),
-        ({"density": 0.05, "scope": "row"}, "keeps at least one"),
+        ({"density": 0.05, "scope": "row"}, "empties every row of a.weight"),
         ({"density": 0.5, "scope": "rows"}, "scope"),
         ({"scope": "3:5"}, "does not divide"),
         ({"density": 0.5, "exclude": ["*"]}, "no layer left"),

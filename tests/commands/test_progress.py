@@ -1,0 +1,25 @@
+"""Progress is shown where it helps: on a terminal, and only once the work takes longer than two seconds."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from pruneproof.commands import _checkpoint
+from pruneproof.commands._checkpoint import Meter
+
+
+@pytest.mark.parametrize(("terminal", "seconds", "shown"), [(True, 5.0, True), (True, 1.0, False), (False, 5.0, False)])
+def test_progress_waits_and_leaves_files_alone(
+    terminal: bool, seconds: float, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=terminal, width=100)
+    monkeypatch.setattr(_checkpoint, "Console", lambda stderr: console)
+    now = [0.0]
+    monkeypatch.setattr(_checkpoint.time, "monotonic", lambda: now[0])
+    with Meter("pruning model") as meter:
+        meter(1_000_000, 4_000_000)
+        now[0] = seconds
+        meter(2_000_000, 4_000_000)
+    assert ("pruning model" in written.getvalue()) == shown

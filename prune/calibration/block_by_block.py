@@ -683,7 +683,10 @@ class _Run:
     def _solutions(
         self, block: Block, statistics: Statistics, several: Sequence[Mapping[str, Budget]]
     ) -> Iterator[tuple[Layer, list[_Solution]]]:
-        """Each layer of the block at every budget; what one group of layers needed is freed before the next."""
+        """Each layer of the block at every budget; what one group of layers needed is freed before the next.
+
+        The largest factorisation comes first, when no dense weight has to be kept yet.
+        """
         if not isinstance(statistics, InputGrams):
             for layer in block.layers:
                 yield layer, [_kept(layer, statistics, allowed[layer.name]) for allowed in several]
@@ -692,7 +695,7 @@ class _Run:
         for layer in block.layers:
             groups.setdefault(statistics.shared(layer.name), []).append(layer)
         waiting = {layer.name for layer in block.layers}
-        for layers in groups.values():
+        for layers in sorted(groups.values(), key=lambda group: -group[0].layout.row_length(group[0].weight.shape)):
             name, damping = layers[0].name, self.settings.damping
             waiting -= {layer.name for layer in layers}
             matrices, factors = statistics.take(name, waiting), list[InverseFactor]()

@@ -7,7 +7,7 @@ the rows of the upper triangular U with H⁻¹ = UᵀU, so that one factorisatio
 an error e_j = (w_j − ŵ_j) / U_jj moves column k > j by −e_j U_jk.
 
 U is the inverse of the upper triangular R with H = R Rᵀ, which is the Cholesky factor of H read from
-the other end; its rows are solved for block by block, n³/3 multiplications where the published
+the other end; its rows are found block by block, n³/3 multiplications each where the published
 code takes the factor, the inverse and the factor of the inverse. The weight is kept transposed, so
 that a column lies in one piece.
 
@@ -47,7 +47,7 @@ def inverse_factor(gram: Tensor, damping: float, *, name: str, block_size: int =
         damping: Share of the mean squared norm of the inputs (the silent ones aside) that is added
             to the diagonal, > 0.
         name: The layer, for the message.
-        block_size: Rows that are solved for at once.
+        block_size: Rows of the inverse that are found at once.
 
     Raises:
         InvalidValueError: The matrix is not positive definite in its precision.
@@ -68,13 +68,31 @@ def inverse_factor(gram: Tensor, damping: float, *, name: str, block_size: int =
         )
     upper = lower.flip(0, 1)  # R: gram = R Rᵀ
     del lower
-    for start in range(0, len(upper), block_size):  # its rows take the place of R's, which later rows do not need
-        stop = min(start + block_size, len(upper))
-        right = torch.zeros(stop - start, len(upper) - start, dtype=upper.dtype, device=upper.device)
-        right.diagonal().fill_(1)
-        trailing = upper[start:, start:]
-        upper[start:stop, start:] = torch.linalg.solve_triangular(trailing, right, upper=True, left=False)
+    invert_triangular_(upper, block_size)
     return InverseFactor(upper, silent)
+
+
+def invert_triangular_(upper: Tensor, block_size: int = 128) -> None:
+    """Put the inverse X of an upper triangular R in its place, from X R = I, without a second matrix.
+
+    Block row by block row, as R's block row i is needed by none of the later ones: with the columns
+    before j known, X_ij = −(Σ_{i ≤ k < j} X_ik R_kj) R_jj⁻¹.
+    """
+    size = len(upper)
+    blocks = [slice(start, min(start + block_size, size)) for start in range(0, size, block_size)]
+    eye = torch.eye(min(block_size, size), dtype=upper.dtype, device=upper.device)
+    ends = [
+        torch.linalg.solve_triangular(upper[b, b], eye[: b.stop - b.start, : b.stop - b.start], upper=True)
+        for b in blocks
+    ]
+    for i, rows in enumerate(blocks):
+        row = torch.empty(rows.stop - rows.start, size - rows.start, dtype=upper.dtype, device=upper.device)
+        row[:, : rows.stop - rows.start] = ends[i]
+        for columns, end in zip(blocks[i + 1 :], ends[i + 1 :], strict=True):
+            known = row[:, : columns.start - rows.start]
+            sums = known @ upper[rows.start : columns.start, columns]
+            torch.mm(sums.neg_(), end, out=row[:, columns.start - rows.start : columns.stop - rows.start])
+        upper[rows, rows.start :] = row
 
 
 def pruned_and_updated(

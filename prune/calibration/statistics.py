@@ -64,7 +64,7 @@ class InputNorms:
     def scores(self, layer: Layer) -> Tensor:
         """|w_ij| · ‖x_j‖₂ as (outputs, inputs of one output), in float32 at least."""
         norms = self._squares[layer.name].sqrt()
-        return layer.matrix(layer.weight.detach()).abs() * norms
+        return layer.matrix(layer.weight.detach()).to(norms.dtype).abs().mul_(norms)
 
 
 class InputGrams:

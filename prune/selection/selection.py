@@ -22,6 +22,8 @@ from .pattern import pattern_masks, read_pattern, require_pattern_budget
 
 Count = int | Mapping[str, int]
 
+_CHUNK = 1 << 19  # scores whose thresholds are found at once
+
 
 class Scores(dict[str, Tensor]):
     """Scores by parameter name that bring along how each parameter forms its layer's matrix.
@@ -208,6 +210,11 @@ def row_masks(scores: Tensor, count: int) -> Tensor:
     """
     if count >= scores.shape[1] or count == 0:
         return torch.full(scores.shape, count > 0, dtype=torch.bool, device=scores.device)
+    chunk = max(1, _CHUNK // scores.shape[1])  # finding thresholds takes several times the memory of the scores
+    return torch.cat([_row_masks(rows, count) for rows in scores.split(chunk)])
+
+
+def _row_masks(scores: Tensor, count: int) -> Tensor:
     threshold = scores.kthvalue(scores.shape[1] - count + 1, dim=1, keepdim=True).values
     kept = scores >= threshold
     crowded = (kept.sum(1) > count).nonzero()[:, 0]  # rows with more equals at the threshold than places

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from pruneproof.kernels.sensitivity.op import sensitivities
 from pruneproof.prune import calibrated, calibrated_sweep, scores, select, wanda
-from pruneproof.prune.calibration.sparsegpt import inverse_factor
+from pruneproof.prune.calibration.sparsegpt import inverse_factor, invert_triangular_
 
 
 def stack(seed: int = 0) -> nn.Sequential:
@@ -239,3 +239,13 @@ def test_counts_are_the_nearest_whole_numbers(method: str, scope: str, density: 
     assert int(rows.sum()) == (int(37 * density + 0.5) * 11 if scope == "row" else int(37 * 11 * density + 0.5))
     assert int((layer.weight != 0).sum()) <= int(rows.sum())
     assert bool((layer.weight[~masks["weight"]] == 0).all())
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 33])
+def test_the_inverse_of_a_triangle_takes_its_place(size: int) -> None:
+    torch.manual_seed(0)
+    upper = torch.randn(size, size, dtype=torch.float64).triu() + 4 * torch.eye(size)
+    inverse = upper.clone()
+    invert_triangular_(inverse, 8)
+    assert torch.allclose(inverse @ upper, torch.eye(size, dtype=torch.float64), atol=1e-12)
+    assert torch.equal(inverse, inverse.triu())

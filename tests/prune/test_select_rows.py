@@ -127,3 +127,11 @@ def test_rows_run_along_inputs_whichever_way_a_layer_stores_them() -> None:
     mask = magnitude(nn.Sequential(layer), density=0.25, scope="row")["0.weight"]
     assert mask.reshape(2, 4, 3, 4).permute(0, 2, 1, 3).reshape(6, 16).sum(1).tolist() == [4] * 6
     assert isinstance(magnitude(nn.Sequential(layer), scope="2:4"), Masks)
+
+
+def test_long_tensors_are_selected_in_pieces_as_whole_ones_are() -> None:
+    scores = torch.randn(5, 1 << 18, generator=torch.Generator().manual_seed(0)).round(decimals=1)
+    mask = select({"a": scores}, density=0.3, scope="row")["a"]
+    alone = [select({"a": row[None]}, density=0.3, scope="row")["a"][0] for row in scores]
+    assert torch.equal(mask, torch.stack(alone))
+    assert mask.sum(1).tolist() == [math.floor(0.3 * (1 << 18) + 0.5)] * 5

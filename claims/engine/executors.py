@@ -270,8 +270,8 @@ def _end_processes(run: str) -> None:
 def _client(scheduler: str) -> "Generator[Client]":
     from distributed import Client
 
-    for name in ("distributed", "tornado.application"):  # what goes wrong is said by us, in one line
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith(("distributed", "tornado"))]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said by us, in one line
     try:
         client = Client(scheduler, timeout=PATIENCE, name="pruneproof")
     except (OSError, ValueError, TypeError) as error:

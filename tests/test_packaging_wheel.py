@@ -86,3 +86,20 @@ def test_the_four_folders_refuse_to_be_imported_as_top_level_packages() -> None:
         ran = subprocess.run([sys.executable, "-c", f"import {name}"], cwd=ROOT, capture_output=True, text=True)
         assert ran.returncode != 0
         assert f"this is pruneproof.{name}" in ran.stderr
+
+
+def test_a_checkout_whose_links_are_text_files_does_not_build(tmp_path: Path) -> None:
+    """Git on Windows may write links as text files: a clear failure, and no wheel that lacks its parts."""
+    source = tmp_path / "source"
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    for name in listed.stdout.split():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_symlink():
+            (source / name).write_text(os.readlink(ROOT / name))
+        elif (ROOT / name).is_file():
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    built = subprocess.run([*command, "--wheel-dir", str(tmp_path), str(source)], capture_output=True, text=True)
+    assert built.returncode != 0 and not list(tmp_path.glob("*.whl"))
+    assert "src/pruneproof/claims, src/pruneproof/kernels" in built.stdout + built.stderr
+    assert "core.symlinks" in built.stdout + built.stderr

@@ -5,7 +5,7 @@ reference size enters the power law, and p, φ, ψ are nearly uncorrelated. Ever
 with three seeds weighs three times a density measured once. Cost: about 5 ms per start for 250 points.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,11 @@ from scipy.stats import qmc
 
 from pruneproof.errors import PruneproofError
 
-from .models import LAW, Model, bounds, carries, from_search, joint, to_search
+from .models import LAW, Model, at_limits, bounds, carries, from_search, joint, to_search
 from .points import Floats, Points
 
 STARTS = 8
+WIDER = 5.0  # in search coordinates: a factor of 150, or 5 in an exponent
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,7 @@ def fit(points: Points, model: Model = LAW) -> FittedLaw:
 def fitted_at(model: Model, values: dict[str, float], reference: tuple[float, float], points: Points) -> FittedLaw:
     """The record of a model at given parameter values."""
     scaled = relative_to(points, reference)
-    low, high = bounds(model, scaled)
-    place = to_search(model, values)
-    touching = (place - low < 1e-6) | (high - place < 1e-6)
-    stuck = tuple(name for name, touches in zip(model.parameters, touching, strict=True) if touches)
+    stuck = at_limits(model, to_search(model, values), bounds(model, scaled))
     deviation = np.exp(model.log_error(values, scaled)) / points.error - 1
     return FittedLaw(model, values, reference, points, deviation, stuck)
 
@@ -171,14 +169,24 @@ def _starts(model: Model, points: Points) -> Floats:
 
 
 def descend(
-    model: Model, points: Points, start: Floats, held: Mapping[int, float] | None = None
+    model: Model, points: Points, start: Floats, held: Mapping[int, float] | None = None, *, wider: Sequence[int] = ()
 ) -> tuple[Floats, float]:
-    """One local fit in search coordinates, some of them held: the place and its sum of squares."""
+    """One local fit in search coordinates, some of them held: the place and its sum of squares.
+
+    Args:
+        model: The family of curves.
+        points: What it is fitted to.
+        start: Search coordinates (parameters,).
+        held: Index → the value at which a coordinate stays.
+        wider: Indices of coordinates that may go `WIDER` beyond their limits.
+    """
     fixed = dict(held or {})
     free = [i for i in range(len(start)) if i not in fixed]
     place = np.array(start, float)
     place[list(fixed)] = list(fixed.values())
     low, high = bounds(model, points)
+    low[list(wider)] -= WIDER
+    high[list(wider)] += WIDER
 
     def residual(coordinates: Floats) -> Floats:
         place[free] = coordinates

@@ -2,8 +2,9 @@
 
 A value belongs to the profile interval at a level if refitting all other parameters raises the sum of squares by no
 more than the factor 1 + F/(n − k), F the quantile of F(1, n − k) (Bates & Watts, Nonlinear Regression Analysis, 1988,
-section 6.1). A side on which that still holds at the limit of the search has no end: not identified. Cost: about twenty
-warm refits per side.
+section 6.1). A side on which that still holds at the limit of the search has no end: not identified. Nor has a side
+that ends where another parameter sits at a limit of the search, if a wider search would move that end; only the limit
+ε↑ ≤ 1 is one of the law itself. Cost: about twenty warm refits per side.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 
 from .fitting import FittedLaw, descend, relative_to
-from .models import bounds, from_search, to_search
+from .models import at_limits, bounds, from_search, to_search
 from .points import Floats, Points
 
 Flags = NDArray[np.bool_]
@@ -23,7 +24,7 @@ _HALVINGS = 8
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A profile interval of one parameter; an open side is infinite (zero below, for positive parameters).
 
     Arguments:
@@ -31,7 +32,7 @@ class Interval:
         identified: whether both ends lie inside the search limits.
 
     Example:
-        >>> str(Interval(0.5, float("inf"), identified=False))
+        >>> str(ConfidenceInterval(0.5, float("inf"), identified=False))
         'not identified (≥ 0.5)'
     """
 
@@ -47,7 +48,7 @@ class Interval:
         return f"not identified (≤ {self.high:.3g})" if np.isfinite(self.high) else "not identified"
 
 
-def profile_intervals(fitted: FittedLaw, level: float = 0.95) -> dict[str, Interval]:
+def profile_intervals(fitted: FittedLaw, level: float = 0.95) -> dict[str, ConfidenceInterval]:
     """The interval of every parameter at a confidence level.
 
     Arguments:
@@ -69,14 +70,14 @@ def profile_intervals(fitted: FittedLaw, level: float = 0.95) -> dict[str, Inter
     return {name: _interval(fitted, index, limit) for index, name in enumerate(names)}
 
 
-def _interval(fitted: FittedLaw, index: int, limit: float) -> Interval:
+def _interval(fitted: FittedLaw, index: int, limit: float) -> ConfidenceInterval:
     ends = [_end(fitted, index, limit, side) for side in (-1, +1)]
     additive = fitted.model.parameters[index] in ("phi", "psi")
     missing = (-np.inf if additive else 0.0, np.inf)
     values = [
         none if end is None else (end if additive else np.exp(end)) for end, none in zip(ends, missing, strict=True)
     ]
-    return Interval(float(values[0]), float(values[1]), identified=None not in ends)
+    return ConfidenceInterval(float(values[0]), float(values[1]), identified=None not in ends)
 
 
 def _end(fitted: FittedLaw, index: int, limit: float, side: int) -> float | None:
@@ -100,7 +101,20 @@ def _end(fitted: FittedLaw, index: int, limit: float, side: int) -> float | None
             tried = middle
         else:
             inside, place = middle, candidate
-    return (inside + tried) / 2
+    end = (inside + tried) / 2
+    return None if _is_cut_off(fitted, place, {index: end + side * _MOVED}, limit) else end
+
+
+def _is_cut_off(fitted: FittedLaw, place: Floats, beyond: dict[int, float], limit: float) -> bool:
+    """Whether a wider search for the parameters that sit at their limits would move the end of a profile."""
+    scaled = relative_to(fitted.points, fitted.reference)
+    limits, names = bounds(fitted.model, scaled), fitted.model.parameters
+    stuck = [names.index(name) for name in at_limits(fitted.model, place, limits)]
+    stuck = [i for i in stuck if i not in beyond and not (names[i] == "upper_error" and place[i] > limits[1][i] - 1)]
+    return bool(stuck) and descend(fitted.model, scaled, place, beyond, wider=stuck)[1] <= limit
+
+
+_MOVED = 0.05  # in search coordinates: an end that a wider search moves by 5 % is none
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,8 @@ def _constant(values: dict[str, Floats], m: Floats, dense: Floats) -> Floats:
     return np.broadcast_to(np.log(values["upper_error"]), m.shape)
 
 
+AT_LIMIT = 1e-3  # distance to a limit of the search, in search coordinates: a tenth of a percent of the value
+
 LAW = Model("scaling law", ("p", "gamma", "upper_error"), _law)
 STEEP_LIMIT = Model("limit γ → ∞", ("p", "upper_error"), _hill)
 LOG_HILL = Model("log-Hill", ("p", "q", "upper_error"), _hill)
@@ -118,6 +120,19 @@ def bounds(model: Model, points: Points) -> tuple[Floats, Floats]:
     }
     pairs = np.array([limits[name] for name in model.parameters])
     return pairs[:, 0], pairs[:, 1]
+
+
+def at_limits(model: Model, coordinates: Floats, limits: tuple[Floats, Floats]) -> tuple[str, ...]:
+    """The parameters that sit at a limit of the search, where a descent stops a little inside it.
+
+    Args:
+        model: The family of curves.
+        coordinates: Search coordinates of its parameters.
+        limits: Lower and upper search limits, from `bounds`.
+    """
+    low, high = limits
+    touching = (coordinates - low < AT_LIMIT) | (high - coordinates < AT_LIMIT)
+    return tuple(name for name, touches in zip(model.parameters, touching, strict=True) if touches)
 
 
 def to_search(model: Model, values: dict[str, float]) -> Floats:

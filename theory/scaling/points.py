@@ -12,7 +12,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import FileFormatError, InvalidValueError, MissingFileError
 
 Floats = NDArray[np.float64]
 REQUIRED = ("network", "width", "depth", "density", "error")
@@ -23,7 +23,8 @@ _APART = 20 * 0.034  # in ln ε: twenty times the seed-to-seed deviation of Rose
 
 def refuse(number: int, required: str, received: object, remedy: str) -> NoReturn:
     """Raise the refusal of a row, counted from 0."""
-    raise PruneproofError(f"row {number + 1}", required=required, received=received, remedy=remedy)
+    given = received if isinstance(received, str) else repr(received)
+    raise InvalidValueError(f"row {number + 1}: needs {required}, got {given}. {remedy[0].upper()}{remedy[1:]}.")
 
 
 def check_columns(columns: Sequence[str]) -> None:
@@ -31,10 +32,23 @@ def check_columns(columns: Sequence[str]) -> None:
     missing = [name for name in REQUIRED if name not in columns]
     twice = [name for name in (*REQUIRED, *OPTIONAL) if list(columns).count(name) > 1]
     if missing or twice:
-        required = f"the columns {', '.join(REQUIRED)} (optionally {', '.join(OPTIONAL)}), each once"
         faults = [f"{what}: {', '.join(names)}" for what, names in (("missing", missing), ("twice", twice)) if names]
-        received = f"{', '.join(columns) or 'none'} ({'; '.join(faults)})"
-        raise PruneproofError("points", required=required, received=received, remedy="rename or add the columns")
+        remedy = "Rename or add the columns."
+        for name, advice in _OTHER_CONVENTIONS.items():
+            if "density" in missing and any(name in column for column in columns):
+                remedy = advice
+        raise FileFormatError(
+            f"points: needs the columns {', '.join(REQUIRED)} (optionally {', '.join(OPTIONAL)}), each once, got "
+            f"{', '.join(columns) or 'none'} ({', '.join(faults)}). {remedy}"
+        )
+
+
+_OTHER_CONVENTIONS = {  # part of a column's name → what to do
+    "sparsity": "Turn sparsities into densities: density = 1 - sparsity.",
+    "pruned": "Turn pruned shares into densities: density = 1 - the pruned share.",
+    "compression": "Turn compression ratios into densities: density = 1/ratio.",
+    "ratio": "Turn compression ratios into densities: density = 1/ratio.",
+}
 
 
 def check_lengths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -50,10 +64,14 @@ def check_ranges(names: Sequence[str], table: Mapping[str, Floats]) -> None:
     if "" in names:
         refuse(names.index(""), "the name of a network", "an empty cell", "name it")
     rules = {
-        "density": ("a density in (0, 1]", lambda x: (x > 0) & (x <= 1), "use the kept share of the weights"),
-        "error": ("an error in (0, 1)", lambda x: (x > 0) & (x < 1), "measure on more examples, or drop the row"),
+        "density": ("a density in (0, 1]", lambda x: (x > 0) & (x <= 1), _advice_on_densities(table.get("density"))),
+        "error": (
+            "an error in (0, 1)", lambda x: (x > 0) & (x < 1),
+            _advice_on_shares(table.get("error"), "measure on more examples, or drop the row"),
+        ),
         "dense_error": (
-            "a dense error in (0, 1)", lambda x: np.isnan(x) | ((x > 0) & (x < 1)), "measure it on more examples",
+            "a dense error in (0, 1)", lambda x: np.isnan(x) | ((x > 0) & (x < 1)),
+            _advice_on_shares(table.get("dense_error"), "measure it on more examples"),
         ),
         "width": ("a positive width", lambda x: (x > 0) & np.isfinite(x), "use units or a ratio"),
         "depth": ("a positive depth", lambda x: (x > 0) & np.isfinite(x), "count the layers"),
@@ -67,6 +85,21 @@ def check_ranges(names: Sequence[str], table: Mapping[str, Floats]) -> None:
         bad = np.flatnonzero(~valid(table[name])) if name in table else []
         if len(bad):
             refuse(int(bad[0]), required, float(table[name][bad[0]]), remedy)
+
+
+def _advice_on_shares(values: Floats | None, otherwise: str) -> str:
+    if values is not None and (values > 1).any() and np.nanmax(values) <= 100:
+        return "if these are percent, divide them by 100"
+    return otherwise
+
+
+def _advice_on_densities(values: Floats | None) -> str:
+    """What a column of densities above 1 probably holds."""
+    if values is not None and (values > 1).any() and (values > 0).all():
+        if values.min() >= 1:
+            return "if these are compression ratios, write 1/ratio; if they are percent, divide them by 100"
+        return "if these are percent, divide them by 100"
+    return "use the kept share of the weights"
 
 
 def check_repeats(network: NDArray[np.str_], table: Mapping[str, Floats], seed: NDArray[np.int64]) -> None:
@@ -101,8 +134,10 @@ def dense_errors(network: NDArray[np.str_], table: Mapping[str, Floats], seed: N
         rows = np.array(numbers)
         dense, told = rows[table["density"][rows] == 1], _given(name, rows, given, seed)
         if not len(dense) and told is None:
-            required, remedy = f"the error of the dense network {name}", "add its row at density 1 or a dense_error"
-            raise PruneproofError("points", required=required, received="neither", remedy=remedy)
+            raise InvalidValueError(
+                f"points: the error of the dense network {name} is not given. "
+                "Add its row at density 1 or a dense_error."
+            )
         result[rows] = table["error"][dense].mean() if told is None else told
     return result
 
@@ -187,6 +222,8 @@ class Points:
 def read_points(path: Path) -> Points:
     """Read a CSV with the columns network, width, depth, density, error and optionally dense_error, seed, samples.
 
+    Columns may be separated by commas, semicolons or tabs, and be written with capitals.
+
     Raises:
         PruneproofError: for a missing file or column, rows that are too long or too short, a dense error that differs
             from the error at density 1 by a factor of two, and for everything that `points_from_rows` refuses.
@@ -198,13 +235,14 @@ def read_points(path: Path) -> Points:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            columns = [name.strip() for name in next(reader, ())]
-            cells = [row for row in reader if row]
+            header = file.readline()
+            delimiter = next((sign for sign in ",;\t" if sign in header), ",")
+            columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), ())]
+            cells = [row for row in csv.reader(file, delimiter=delimiter) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        remedy = "check the path and that it is a UTF-8 text file"
-        raise PruneproofError(
-            "read_points", required="a readable CSV", received=f"{path}: {error}", remedy=remedy
+        kind = MissingFileError if isinstance(error, FileNotFoundError) else FileFormatError
+        raise kind(
+            f"read_points: {path} is no readable CSV ({error}). Check the path and that it is a UTF-8 text file."
         ) from error
     check_columns(columns)
     check_lengths(columns, cells)
@@ -228,10 +266,10 @@ def points_from_rows(rows: Sequence[Mapping[str, object]]) -> Points:
     Example:
         >>> points_from_rows([{"network": "a", "width": 8, "depth": 1, "density": 1.5, "error": 0.1}])
         Traceback (most recent call last):
-        pruneproof.errors.PruneproofError: row 1: needs a density in (0, 1]; received 1.5; ...
+        pruneproof.errors.InvalidValueError: row 1: needs a density in (0, 1], got 1.5. ...
     """
     if not rows:
-        raise PruneproofError("points_from_rows", required="at least one row", received="none", remedy="add results")
+        raise InvalidValueError("points_from_rows: there are no rows. Add results.")
     check_columns(list(rows[0]))
     optional = [name for name in OPTIONAL if any(name in row for row in rows)]
     table = {name: _column(rows, name) for name in (*REQUIRED[1:], *optional)}

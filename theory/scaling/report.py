@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from pruneproof.errors import PruneproofError
 
 from .comparison import Comparison, compare, leave_large_out, simplest
 from .fitting import FittedLaw, fit
-from .intervals import Interval, profile_intervals
+from .intervals import ConfidenceInterval, profile_intervals
 from .models import LAW, carries, joint
-from .points import read_points
+from .points import Points, read_points
 from .smallest_network import Candidate, recommend
 
 POOR_EXTRAPOLATION = 0.10  # above this deviation on the larger networks, predictions for others are warned against
@@ -37,7 +38,7 @@ class FitReport:
     """
 
     fitted: FittedLaw
-    intervals: dict[str, Interval]
+    intervals: dict[str, ConfidenceInterval]
     comparison: list[Comparison]
     extrapolation: dict[str, float | None]
     candidates: list[Candidate]
@@ -97,6 +98,8 @@ def warnings(report: FitReport) -> list[str]:
     found: list[str] = []
     if model != LAW.name:
         found.append(f"too few points for the scaling law: {model} is the simplest curve that they carry")
+    if _rises_with_density(report.fitted.points):
+        found.append("the error rises with the density: does that column hold sparsities (density = 1 - sparsity)?")
     if report.fitted.at_bound:
         found.append(f"at the limit of the search, hence not determined: {', '.join(report.fitted.at_bound)}")
     worst = float(report.fitted.points.dense_error.max())
@@ -111,6 +114,17 @@ def warnings(report: FitReport) -> list[str]:
         for by, deviation in report.extrapolation.items()
         if deviation is not None and deviation > POOR_EXTRAPOLATION
     ]
+
+
+def _rises_with_density(points: Points) -> bool:
+    """Whether, in most networks with three densities or more, the pruned error mostly rises with the density."""
+    trends: list[float] = []
+    for name in points.networks():
+        rows = (points.network == name) & (points.density < 1)
+        if len(set(points.density[rows].tolist())) >= 3 and np.ptp(points.error[rows]) > 0:
+            trend: Any = spearmanr(points.density[rows], points.error[rows])
+            trends.append(float(trend.statistic))
+    return bool(trends) and float(np.median(trends)) > 0.5
 
 
 def as_json(report: FitReport) -> dict[str, Any]:

@@ -17,7 +17,7 @@ GOOD = f"{HEADER}\na,16,1,1.0,0.10\na,16,1,0.5,0.12\na,16,1,0.1,0.30\n"
     [
         ("", "missing: network"),
         ("network,width,density,error\na,1,1,0.1\n", "missing: depth"),
-        (HEADER + "\n", "at least one row"),
+        (HEADER + "\n", "no rows"),
         (GOOD + "a,16,1,0.5,0.12\n", "row 4.*a duplicate of row 2"),
         (GOOD + "a,16,1,0.5,0.99\n", "row 4.*a contradiction of row 2"),
         (GOOD + "a,32,1,0.2,0.2\n", "row 4.*one width and depth"),
@@ -30,7 +30,7 @@ GOOD = f"{HEADER}\na,16,1,1.0,0.10\na,16,1,0.5,0.12\na,16,1,0.1,0.30\n"
         (GOOD + "a,16,1,0.2,many\n", "row 4.*number in every column"),
         (GOOD + "a,16,1,0.2\n", "row 4.*number in every column"),
         (GOOD + "b,16,1,0.2,0.3\n", "dense network b"),
-        ("\x00\xff", "needs"),
+        ("\x00\xff", "needs the columns"),
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:

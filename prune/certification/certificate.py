@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError, UnknownNameError
+from pruneproof.errors import FileFormatError, InvalidValueError, PruneproofError, UnknownNameError
 from pruneproof.files import whole_file
 from pruneproof.prune.models.checkpoint import data_hash, load_inputs, load_network, network_hash
 
@@ -51,15 +51,16 @@ def build_certificate(
 ) -> dict[str, Any]:
     """The content of a certificate, without the files' names.
 
-    Arguments:
-        original, pruned: networks of one architecture.
+    Args:
+        original, pruned: Networks of one architecture.
         inputs: (batch, *item).
-        radius, norm, method: as for `certify`.
-        alpha, beta: as for `certify_population`.
-        lipschitz: name of an activation of `torch.nn`, such as "GELU" → its Lipschitz constant, which the
-            certificate then assumes and says so.
+        radius, norm, method: As for `certify`.
+        alpha, beta: As for `certify_population`.
+        lipschitz: Name of an activation of `torch.nn`, such as "GELU" → its Lipschitz constant,
+            which the certificate then assumes and says so.
 
-    Returns JSON values only.
+    Returns:
+        JSON values only.
     """
     declared = {_activation(name): constant for name, constant in (lipschitz or {}).items()}
     region = certify(original, pruned, inputs, radius=radius, norm=norm, method=method, lipschitz=declared)
@@ -108,12 +109,14 @@ def write_certificate(path: Path, content: dict[str, Any]) -> None:
 def check_certificate(path: Path, *, factory: str) -> list[str]:
     """Recompute a certificate from the files it names, relative to its own folder.
 
-    Arguments:
-        path: the JSON file.
-        factory: the architecture's `package.module:function`; it is imported, so the reader names it.
+    Args:
+        path: The JSON file.
+        factory: The architecture's `package.module:function`; it is imported, so the reader names
+            it.
 
-    Returns what is wrong with it, one line each; empty if it is sound. Raises PruneproofError if it, or a file it
-    names, cannot be read, or if it names another factory.
+    Returns:
+        What is wrong with it, one line each; empty if it is sound. Raises PruneproofError if it, or
+        a file it names, cannot be read, or if it names another factory.
     """
     return _differing(read_certificate(path), path.parent, factory)
 
@@ -128,15 +131,15 @@ def _differing(content: dict[str, Any], folder: Path, factory: str) -> list[str]
     try:
         for part in ("original", "pruned"):
             if content[part]["factory"] != factory:
-                received = f"{factory!r}; the certificate says {content[part]['factory']!r} of the {part}"
-                remedy = "if you trust that code, pass --factory with its name"
-                raise PruneproofError("check", required="the factory", received=received, remedy=remedy)
+                named = content[part]["factory"]
+                raise InvalidValueError(
+                    f"check: the certificate says that {named!r} builds the {part} network, got --factory {factory!r}. "
+                    "If you trust that code, pass --factory with its name."
+                )
         return _recomputed(content, folder, factory)
     except (KeyError, TypeError, AttributeError) as error:
-        received = f"{type(error).__name__}: {error}"
-        raise PruneproofError(
-            "check", required="a complete certificate", received=received, remedy="make it anew by certify"
-        ) from error
+        why = f"{type(error).__name__}: {error}"
+        raise FileFormatError(f"check: the certificate is not complete ({why}). Make it anew with certify.") from error
 
 
 def read_certificate(path: Path) -> dict[str, Any]:
@@ -144,13 +147,14 @@ def read_certificate(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, PruneproofError, ValueError) as error:
-        raise PruneproofError(
-            "check", required="a JSON certificate", received=f"{path} ({error})", remedy="name the file certify wrote"
+        raise FileFormatError(
+            f"check: {path} is not a certificate in JSON ({error}). Name the file that certify wrote."
         ) from error
     wrong = not isinstance(content, dict) or content.get("kind") != KIND
     if wrong or _differences("version", content.get("version"), VERSION):
-        raise PruneproofError(
-            "check", required=f"kind {KIND!r}, version {VERSION}", received=str(path), remedy="use a matching version"
+        raise FileFormatError(
+            f"check: {path} is not a certificate of kind {KIND!r}, version {VERSION}. "
+            "Check it with the version of pruneproof that wrote it."
         )
     return cast("dict[str, Any]", content)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import UnknownNameError
 from pruneproof.prune.models.evaluation import trial
 
 from .graph import Add, Concatenate, Lipschitz, LogSoftmax, MaxPool, Rectifier, Step, float64_copy, is_layer, trace_pair
@@ -23,12 +23,15 @@ from .linear_maps import PairMap, as_float64
 def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Tensor]) -> Tensor:
     """The error (batch, outputs) that half-rows' relative errors ε predict at the output.
 
-    Arguments:
-        model: the original, of the layers that `certify` supports.
+    Args:
+        model: The original, of the layers that `certify` supports.
         inputs: (batch, *item).
-        epsilons: weight name → (2, outputs), ε of W⁺ and W⁻ (`bounds[name].epsilon` of `sipp`); others are exact.
+        epsilons: Weight name → (2, outputs), ε of W⁺ and W⁻ (`bounds[name].epsilon` of `sipp`);
+            others are exact.
 
-    Raises PruneproofError for unsupported layers or a name that is no weight of the model. Source: N2 and S6.
+    Raises:
+        PruneproofError: For unsupported layers or a name that is no weight of the model. Source: N2
+            and S6.
 
     Example:
         >>> layer = nn.Linear(2, 1, bias=False)
@@ -41,8 +44,8 @@ def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Ten
     known = dict(model.named_parameters(remove_duplicate=False))
     for name in epsilons:
         if name not in known:
-            raise PruneproofError(
-                "predicted_error", required="weights of the model", received=name, remedy="use the bounds of this model"
+            raise UnknownNameError(
+                f"predicted_error: the model has no weight called {name}. Use the bounds of this very model."
             )
     shared = {id(known[name]): epsilon for name, epsilon in epsilons.items()}  # a tied weight errs wherever it is used
     everywhere = {name: epsilons.get(name, shared[id(p)]) for name, p in known.items() if id(p) in shared}
@@ -53,13 +56,14 @@ def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Ten
 def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> Tensor:
     """N2 with r = |(Ŵ−W)a|: a bound (batch, outputs) on |f̂−f| at known points, up to float64 rounding.
 
-    Arguments:
-        original, pruned: networks of one architecture, of the layers that `certify` supports.
+    Args:
+        original, pruned: Networks of one architecture, of the layers that `certify` supports.
         inputs: (batch, *item).
 
-    Raises PruneproofError as `certify` does for networks it does not understand. Source: N2 in
-    theory/theorems/network/proof.md. At known points `certify(…, radius=0)` is exact; this one shows what absolute
-    values cost.
+    Raises:
+        PruneproofError: As `certify` does for networks it does not understand. Source: N2 in
+            theory/theorems/network/proof.md. At known points `certify(…, radius=0)` is exact; this
+            one shows what absolute values cost.
 
     Example:
         >>> layer, silent = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)

@@ -21,7 +21,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 from torch.nn import functional
 
-from pruneproof.errors import PruneproofError, UnsupportedError
+from pruneproof.errors import InvalidTypeError, InvalidValueError, UnsupportedError
 from pruneproof.prune.models.evaluation import brief, trial
 
 from .linear_maps import (
@@ -80,24 +80,28 @@ def _constants(*kinds: type) -> set[str]:
     return {name for kind in kinds for base in kind.__mro__ for name in vars(base).get("__constants__", ())}
 
 
-def _different(received: str) -> PruneproofError:
-    remedy = "compare a network with its own pruned copy"
-    return PruneproofError("certify", required="two networks of one architecture", received=received, remedy=remedy)
+def _different(where: str) -> InvalidValueError:
+    return InvalidValueError(
+        f"certify: the two networks must have one architecture, but they differ: {where}. "
+        "Compare a network with its own pruned copy."
+    )
 
 
 def float64_copy(model: nn.Module) -> nn.Module:
     """A copy that computes in float64 on the CPU, with evaluation statistics.
 
-    Raises PruneproofError for what is no module, cannot be copied, or has hooks: those run outside `forward`.
+    Raises:
+        PruneproofError: For what is no module, cannot be copied, or has hooks: those run outside
+            `forward`.
     """
     if not isinstance(model, nn.Module):
-        raise PruneproofError("certify", required="a torch.nn.Module", received=type(model).__name__, remedy="pass one")
+        raise InvalidTypeError(f"certify: a network must be a torch.nn.Module, got {type(model).__name__}.")
     for name, module in model.named_modules():
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):  # pyright: ignore[reportPrivateUsage]
-            received = f"{name or 'the network'} ({type(module).__name__})"
-            remedy = "remove hooks and weight norm, make masks permanent (torch.nn.utils.prune.remove)"
-            required = "modules without forward hooks or a forward of the instance"
-            raise PruneproofError("certify", required=required, received=received, remedy=remedy)
+            raise UnsupportedError(
+                f"certify: {name or 'the network'} ({type(module).__name__}) has forward hooks or its own forward, "
+                "which no trace shows. Remove hooks and weight norm, and make masks permanent."
+            )
     with trial("certify", required="a network that can be copied", remedy="try copy.deepcopy(network)"):
         return copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
 
@@ -139,25 +143,24 @@ class _Tracer(fx.Tracer):
 def trace(model: nn.Module) -> list[fx.Node]:
     """The operations of a network in evaluation order: one input, operations, one output.
 
-    Raises PruneproofError if `torch.fx` cannot trace it, or if it takes or returns several values.
+    Raises:
+        PruneproofError: If `torch.fx` cannot trace it, or if it takes or returns several values.
     """
     try:
         nodes = list(_Tracer().trace(model).nodes)
     except Exception as error:  # a forward that meets a proxy where it wants a tensor may raise anything
-        why = f"{type(model).__name__} ({brief(error)})"
-        raise PruneproofError(
-            "certify",
-            required="a network torch.fx can trace",
-            received=why,
-            remedy="remove control flow on data",
+        raise UnsupportedError(
+            f"certify: torch.fx cannot trace {type(model).__name__} ({brief(error)}). Remove control flow on data."
         ) from error
     inputs = [str(node.target) for node in nodes if node.op == "placeholder"]
     output = nodes[-1].args[0]
     if len(inputs) == 1 and isinstance(output, fx.Node):
         return nodes
-    received = f"arguments {', '.join(inputs)}" if len(inputs) != 1 else f"an output of type {type(output).__name__}"
-    remedy = "wrap it in a module that passes the one and returns the other"
-    raise PruneproofError("certify", required="one input and one output tensor", received=received, remedy=remedy)
+    shown = f"arguments {', '.join(inputs)}" if len(inputs) != 1 else f"an output of type {type(output).__name__}"
+    raise UnsupportedError(
+        f"certify: a network must have one input and one output tensor, got {shown}. "
+        "Wrap it in a module that passes the one and returns the other."
+    )
 
 
 @dataclass(frozen=True)
@@ -257,7 +260,8 @@ _IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv, "re
 def trace_pair(original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> list[Step]:
     """The common steps of two networks as `float64_copy` returns them.
 
-    Raises PruneproofError for different architectures and for operations not understood, by name.
+    Raises:
+        PruneproofError: For different architectures and for operations not understood, by name.
     """
     if is_layer(original):  # a single layer is a network too
         original, pruned = nn.Sequential(original), nn.Sequential(pruned)

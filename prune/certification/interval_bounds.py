@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError
+from pruneproof.errors import InvalidValueError, UnsupportedError
 from pruneproof.prune.models.evaluation import trial
 
 from .graph import Add, Concatenate, Lipschitz, LogSoftmax, MaxPool, Rectifier, Step
@@ -282,28 +282,32 @@ def _through_max_pool(pool: MaxPool, box: Enclosure) -> Enclosure:
 def check_trace(model: nn.Module, inputs: Tensor, outputs: TensorInterval, *, smooth: bool) -> None:
     """Refuse a reading whose outputs are not those of the network.
 
-    Arguments:
-        model: as `float64_copy` returns it.
+    Args:
+        model: As `float64_copy` returns it.
         inputs: (batch, *item) float64.
         outputs: (batch, outputs), what the reading says of them, rounding included.
-        smooth: whether activations of the C library are among the steps.
+        smooth: Whether activations of the C library are among the steps.
 
     The network rounds too, by at most what the interval's width allows for and what activations of the C library may
     err: the distance from the interval's middle may be its whole width and, where there are such, `LIBRARY_ERROR` of
     the size. Where overflow leaves nothing known, nothing is compared.
 
-    Raises PruneproofError if it is more, or if the network does not run on the inputs.
+    Raises:
+        PruneproofError: If it is more, or if the network does not run on the inputs.
     """
     required = "a network that computes what its trace says"
     with torch.no_grad(), trial("certify", required=required, remedy="call the network on these inputs in float64"):
         actual = model(inputs.clone())
     if not isinstance(actual, Tensor) or actual.shape != outputs.low.shape:
-        received = f"an output of type {type(actual).__name__} and shape {tuple(getattr(actual, 'shape', ()))}"
-        remedy = f"return a tensor of shape {tuple(outputs.low.shape)}"
-        raise PruneproofError("certify", required=required, received=received, remedy=remedy)
+        shown = f"a {type(actual).__name__} of shape {tuple(getattr(actual, 'shape', ()))}"
+        raise UnsupportedError(
+            f"certify: the network does not return what its trace says: {shown} in place of {tuple(outputs.low.shape)}. "
+            "Return one tensor (batch, outputs)."
+        )
     middle, width = 0.5 * (outputs.low + outputs.high), outputs.high - outputs.low
     apart = (actual - middle).abs() - width - (LIBRARY_ERROR * (1 + middle.abs()) if smooth else 0.0)
     if bool(((apart > 0) | (actual.isnan() & width.isfinite())).any()):
-        received = f"an output {float(apart.max()):.3g} away from it"
-        remedy = "look for values overwritten, own versions of known layers, too small a Lipschitz constant"
-        raise PruneproofError("certify", required=required, received=received, remedy=remedy)
+        raise UnsupportedError(
+            f"certify: the network does not compute what its trace says: an output is {float(apart.max()):.3g} away. "
+            "Look for values overwritten, own versions of known layers, too small a Lipschitz constant."
+        )

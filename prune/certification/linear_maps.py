@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn import grad as convolution_gradients
 
-from pruneproof.errors import PruneproofError, UnsupportedError
+from pruneproof.errors import UnsupportedError
 
 from .rounding import TINY, UNIT
 
@@ -25,14 +25,15 @@ Transpose = Callable[[Tensor | None, Tensor, torch.Size], Tensor]
 class PairMap:
     """One linear layer met by both networks: weights (original, pruned, pruned − original), biases likewise.
 
-    Arguments:
+    Args:
         apply: `apply(weight, x)`, the layer without its bias, x of shape (items, *in).
         transpose: `transpose(weight, y, in_shape)`, its transpose, y of shape (items, *out).
-        terms: an upper bound on the number of products summed in any entry of either.
+        terms: An upper bound on the number of products summed in any entry of either.
         weights: (W, Ŵ, Ŵ − W) in float64, or None where the layer has no weight (then W = Ŵ).
         biases: (b, b̂, b̂ − b), broadcastable to one output item, or None.
-        slack: magnitudes (|W|, |Ŵ|, |Ŵ − W|) that rounding errors of the *weights themselves* are relative to.
-        offset: magnitudes of the biases, in the same sense.
+        slack: Magnitudes (|W|, |Ŵ|, |Ŵ − W|) that rounding errors of the *weights themselves* are
+            relative to.
+        offset: Magnitudes of the biases, in the same sense.
     """
 
     apply: Apply
@@ -60,9 +61,10 @@ def pair_map(original: nn.Module, pruned: nn.Module) -> PairMap | None:
 def require_dimensions(x: Tensor, number: int, layer: str) -> None:
     """Refuse a batch of items of another kind than the layer is made for, which torch may read in another way."""
     if x.ndim != number:
-        required, received = f"{layer} on {number}-dimensional batches", tuple(x.shape)
-        remedy = "add the missing dimension, or use the layer for such items"
-        raise PruneproofError("certify", required=required, received=received, remedy=remedy)
+        raise UnsupportedError(
+            f"certify: {layer} works on {number}-dimensional batches, got one of shape {tuple(x.shape)}. "
+            "Add the missing dimension, or use the layer for such items."
+        )
 
 
 def _triple(original: Tensor, pruned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,9 +95,9 @@ def _linear(original: Any, pruned: Any) -> PairMap:
 
 def _convolution(original: Any, pruned: Any) -> PairMap:
     if original.padding_mode != "zeros" or isinstance(original.padding, str):
-        mode = f"padding {original.padding!r}, mode {original.padding_mode!r}"
-        raise PruneproofError(
-            "certify", required="convolutions padded by a number of zeros", received=mode, remedy="rewrite the layer"
+        raise UnsupportedError(
+            "certify: convolutions must be padded by a number of zeros, got "
+            f"padding {original.padding!r}, mode {original.padding_mode!r}. Rewrite the layer."
         )
     settings = (original.stride, original.padding, original.dilation, original.groups)
     flat = isinstance(original, nn.Conv1d)
@@ -147,8 +149,8 @@ def _state(module: Any) -> list[Tensor]:
 def _scale_and_shift(module: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Scale and shift of every channel, and the magnitudes that their rounding errors are relative to."""
     if module.running_mean is None:
-        raise PruneproofError(
-            "certify", required="BatchNorm with running statistics", received=repr(module), remedy="train it with them"
+        raise UnsupportedError(
+            f"certify: BatchNorm must have running statistics, got {module!r}. Train it with track_running_stats=True."
         )
     mean, variance = as_float64(module.running_mean), as_float64(module.running_var)
     weight = as_float64(module.weight) if module.affine else torch.ones_like(mean)
@@ -175,8 +177,10 @@ def _averages(apply: Callable[[Tensor], Tensor], number: int, layer: str) -> Pai
     def bounded(x: Tensor) -> Tensor:
         require_dimensions(x, number, layer)
         if x[0, 0].numel() > _WINDOW:
-            required, received = f"at most {_WINDOW} entries per channel to average", tuple(x.shape)
-            raise PruneproofError("certify", required=required, received=received, remedy="certify smaller inputs")
+            raise UnsupportedError(
+                f"certify: at most {_WINDOW} entries per channel can be averaged, got items of shape "
+                f"{tuple(x.shape[1:])}. Certify smaller inputs."
+            )
         return apply(x)
 
     return _weightless(bounded, _WINDOW)
@@ -185,8 +189,9 @@ def _averages(apply: Callable[[Tensor], Tensor], number: int, layer: str) -> Pai
 def _average(original: Any, pruned: Any) -> PairMap:
     divisor, name = getattr(original, "divisor_override", None), type(original).__name__
     if divisor is not None and divisor <= 0:  # ends of intervals would change places
-        required = f"{name} with a positive divisor"
-        raise PruneproofError("certify", required=required, received=divisor, remedy="put the sign into a weight")
+        raise UnsupportedError(
+            f"certify: {name} must have a positive divisor, got {divisor}. Put the sign into a weight."
+        )
     flat = isinstance(original, (nn.AvgPool1d, nn.AdaptiveAvgPool1d))
     return _averages(original.forward, 3 if flat else 4, name)
 
@@ -195,8 +200,8 @@ def _reshape(original: Any, pruned: Any) -> PairMap:
     def apply(x: Tensor) -> Tensor:
         image = original.forward(x)
         if len(image) != len(x):
-            required, received = "items that stay apart", f"{type(original).__name__} over the batch"
-            raise PruneproofError("certify", required=required, received=received, remedy="start at dimension 1")
+            kind = type(original).__name__
+            raise UnsupportedError(f"certify: {kind} over the batch mixes its items. Start at dimension 1.")
         return image
 
     return _weightless(apply, 1)

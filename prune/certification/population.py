@@ -16,7 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 from pruneproof.prune.models.evaluation import trial
 from pruneproof.theory.statistics.exact_tests import clopper_pearson, tail
 
@@ -25,15 +25,16 @@ from pruneproof.theory.statistics.exact_tests import clopper_pearson, tail
 class PopulationCertificate:
     """What holds for the population.
 
-    Arguments:
-        points: number of held-out points.
-        disagreements: points on which the predicted classes differ.
+    Args:
+        points: Number of held-out points.
+        disagreements: Points on which the predicted classes differ.
         disagreement_bound: P(classes differ) is at most this, with confidence 1 − `alpha`.
-        quantile_bound: at most a share `beta` of the population has max|f̂−f| above this, with confidence 1 − `alpha`;
-            inf where the points are too few.
-        conformal_bound: a new point's max|f̂−f| exceeds this with probability at most `beta`; inf likewise.
-        alpha: probability that one statement of the first two is wrong.
-        beta: share of the population given up.
+        quantile_bound: At most a share `beta` of the population has max|f̂−f| above this, with
+            confidence 1 − `alpha`; inf where the points are too few.
+        conformal_bound: A new point's max|f̂−f| exceeds this with probability at most `beta`; inf
+            likewise.
+        alpha: Probability that one statement of the first two is wrong.
+        beta: Share of the population given up.
 
     Example:
         >>> from torch import nn
@@ -57,14 +58,16 @@ def certify_population(
 ) -> PopulationCertificate:
     """Bound the disagreement of two networks and the quantiles of their difference from held-out points.
 
-    Arguments:
-        original, pruned: any modules with (batch, outputs) output of one shape.
-        held_out: (points, *item), drawn as the population is, and used for neither pruning nor fine-tuning.
-        alpha: in (0, 1), error probability of each confidence statement.
-        beta: in (0, 1), share of the population given up.
+    Args:
+        original, pruned: Any modules with (batch, outputs) output of one shape.
+        held_out: (points, *item), drawn as the population is, and used for neither pruning nor
+            fine-tuning.
+        alpha: In (0, 1), error probability of each confidence statement.
+        beta: In (0, 1), share of the population given up.
 
-    Raises PruneproofError for no points, outputs of different shapes or not finite, α or β outside (0, 1). Source:
-    S5(b), (c) in theory/theorems/sensitivity/proof.md.
+    Raises:
+        PruneproofError: For no points, outputs of different shapes or not finite, α or β outside
+            (0, 1). Source: S5(b), (c) in theory/theorems/sensitivity/proof.md.
 
     Example:
         >>> layer = nn.Linear(2, 2)
@@ -96,8 +99,9 @@ def certify_population(
     )
 
 
-def _refusal(required: str, received: object, remedy: str) -> PruneproofError:
-    return PruneproofError("certify_population", required=required, received=received, remedy=remedy)
+def _refusal(required: str, received: object, remedy: str) -> InvalidValueError:
+    remedy = remedy[:1].upper() + remedy[1:]
+    return InvalidValueError(f"certify_population needs {required}, got {received}. {remedy}.")
 
 
 def _outputs(model: nn.Module, points: Tensor) -> Tensor:

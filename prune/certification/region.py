@@ -81,9 +81,10 @@ def _non_negative(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
 
 
-def _refusal(required: str, received: object, remedy: str) -> PruneproofError:
+def _refusal(required: str, received: object, remedy: str) -> InvalidValueError:
     shown = received if isinstance(received, str) else described(received)
-    return PruneproofError("certify", required=required, received=shown, remedy=remedy)
+    remedy = remedy[:1].upper() + remedy[1:]
+    return InvalidValueError(f"certify needs {required}, got {shown}. {remedy}.")
 
 
 Pair = tuple[nn.Module, nn.Module]
@@ -94,18 +95,20 @@ WORKSPACE = 2**22  # float64 coefficients held at once by one functional: 32 MiB
 class RegionCertificate:
     """What holds at every point of the ball around each input.
 
-    Arguments:
+    Args:
         error_bound: (batch, outputs) float64, at least |f̂ − f| anywhere in the ball.
-        certified: (batch,) bool, whether both networks provably predict class `predicted` anywhere in it.
+        certified: (batch,) bool, whether both networks provably predict class `predicted` anywhere
+            in it.
         predicted: (batch,) int64, the original's class at the centre.
-        margin: (batch,) float64, at most the original's smallest lead of that class over another in the ball.
+        margin: (batch,) float64, at most the original's smallest lead of that class over another in
+            the ball.
         pruned_margin: (batch,) float64, the same of the pruned network.
-        radius: of the ball, in input units.
+        radius: Of the ball, in input units.
         norm: `"inf"` or `"2"`.
         method: `"ibp"` or `"crown"`.
 
-        assumptions: what was declared and not proved, such as the slope of an activation; the statement is
-            conditional on it.
+        assumptions: What was declared and not proved, such as the slope of an activation; the
+            statement is conditional on it.
 
     Example:
         >>> from torch import nn
@@ -138,21 +141,26 @@ def certify(
 ) -> RegionCertificate:
     """Bound |pruned − original| over the ball of each input, and say where both provably predict one class.
 
-    Arguments:
-        original: the network; linear, conv, pooling, BatchNorm (evaluation statistics), flatten, additions and
-            1-Lipschitz activations, in any `torch.fx`-traceable arrangement, with (batch, outputs) output.
-        pruned: a network of the same architecture with any other weights.
+    Args:
+        original: The network; linear, conv, pooling, BatchNorm (evaluation statistics), flatten,
+            additions and 1-Lipschitz activations, in any `torch.fx`-traceable arrangement, with
+            (batch, outputs) output.
+        pruned: A network of the same architecture with any other weights.
         inputs: (batch, *item), finite.
-        radius: of the closed ball, ≥ 0, in input units.
+        radius: Of the closed ball, ≥ 0, in input units.
         norm: `"inf"` or `"2"`.
         method: `"crown"` (tighter) or `"ibp"` (intervals only, for very large networks).
-        max_units: "crown" bounds layers of at most this many units by back-substitution; wider ones keep intervals.
-        lipschitz: module class → Lipschitz constant, for elementwise activations not known to be 1-Lipschitz.
+        max_units: "crown" bounds layers of at most this many units by back-substitution; wider ones
+            keep intervals.
+        lipschitz: Module class → Lipschitz constant, for elementwise activations not known to be
+            1-Lipschitz.
 
-    Raises PruneproofError for different architectures, unsupported layers (named), hooks, networks that do not compute
-    what their trace says, non-finite inputs or weights, or a radius that is not a non-negative number. Statements are
-    about evaluation mode; a parametrised weight is the one that float64 computes. Source: N2′ in
-    theory/theorems/network/proof.md.
+    Raises:
+        PruneproofError: For different architectures, unsupported layers (named), hooks, networks
+            that do not compute what their trace says, non-finite inputs or weights, or a radius
+            that is not a non-negative number. Statements are about evaluation mode; a parametrised
+            weight is the one that float64 computes. Source: N2′ in
+            theory/theorems/network/proof.md.
 
     Example:
         >>> net, copy = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
@@ -200,13 +208,13 @@ def _sizes(steps: list[Step], points: Tensor) -> list[int]:
         except PruneproofError:
             raise
         except REFUSALS as error:
-            shape = f"{tuple(points.shape[1:])} at {step.name} ({brief(error)})"
-            raise PruneproofError(
-                "certify", required="items of the shape the network reads", received=shape, remedy="reshape the inputs"
+            raise InvalidValueError(
+                f"certify: items of shape {tuple(points.shape[1:])} are not of the shape the network reads: at "
+                f"{step.name}, {brief(error)}. Reshape the inputs."
             ) from error
     if boxes[-1].original.low.ndim != 2:
         shape = tuple(boxes[-1].original.low.shape)
-        raise PruneproofError("certify", required="(batch, outputs) output", received=shape, remedy="flatten it")
+        raise UnsupportedError(f"certify: the output must have shape (batch, outputs), got {shape}. Flatten it.")
     return [box.original.low[0].numel() for box in boxes]
 
 

@@ -114,10 +114,10 @@ def pool_terms(
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """P·a + Q·α ≥ P′·z + Q′·δ + c: a ≥ z_i for the winner i, equal if i wins for sure, else a ≤ the box's end.
 
-    Arguments:
-        settings: kernel, stride, padding.
-        sides: the intervals before and after pooling of the network that P belongs to.
-        pair: the enclosures before and after, for the difference.
+    Args:
+        settings: Kernel, stride, padding.
+        sides: The intervals before and after pooling of the network that P belongs to.
+        pair: The enclosures before and after, for the difference.
         value: P, (batch, rows, channels, rows', columns').
         change: Q, likewise, or None.
     """

@@ -183,8 +183,8 @@ def load_state(
         One sentence for each kind of difference that was accepted.
 
     Raises:
-        FileFormatError: Names or shapes differ in another way, or the names of a tied weight hold different numbers.
-            The model is as it was.
+        FileFormatError: Names or shapes differ in another way, or the names of a tied weight hold
+            different numbers. The model is as it was.
 
     Example:
         >>> state = {"weight": torch.ones(1, 2), "bias": torch.ones(1), "steps": torch.tensor(3)}

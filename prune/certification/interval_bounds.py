@@ -301,7 +301,7 @@ def check_trace(model: nn.Module, inputs: Tensor, outputs: TensorInterval, *, sm
     if not isinstance(actual, Tensor) or actual.shape != outputs.low.shape:
         shown = f"a {type(actual).__name__} of shape {tuple(getattr(actual, 'shape', ()))}"
         raise UnsupportedError(
-            f"certify: the network does not return what its trace says: {shown} in place of {tuple(outputs.low.shape)}. "
+            f"certify: the network does not return what its trace says: {shown}, not {tuple(outputs.low.shape)}. "
             "Return one tensor (batch, outputs)."
         )
     middle, width = 0.5 * (outputs.low + outputs.high), outputs.high - outputs.low

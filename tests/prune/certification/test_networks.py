@@ -127,7 +127,7 @@ REFUSED: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
     "cut softplus": (nn.Sequential(nn.Linear(4, 4), nn.Softplus(threshold=1)), (4,), "Softplus"),
     "steep leaky ReLU": (nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(2.0)), (4,), "LeakyReLU"),
     "batch statistics": (_image(nn.BatchNorm2d(2, track_running_stats=False)), (1, 4, 4), "running statistics"),
-    "sequence norm": (nn.Sequential(nn.Conv1d(1, 3, 2), nn.BatchNorm1d(3), nn.Flatten()), (1, 4), "BatchNorm1d works on 2-"),
+    "sequence norm": (nn.Sequential(nn.Conv1d(1, 3, 2), nn.BatchNorm1d(3), nn.Flatten()), (1, 4), "BatchNorm1d works"),
     "reflected edge": (
         nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), nn.Flatten()), (1, 4, 4), "reflect"),
     "edge by name": (

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from ._version import __version__
 from .commands import INTERRUPTED, MISUSE
-from .errors import PruneproofError, UnknownNameError, did_you_mean
+from .errors import InvalidValueError, PruneproofError, UnknownNameError, did_you_mean
+
+_SHELLS = ("bash", "zsh", "tcsh")
 
 
 def _commands() -> dict[str, str]:
@@ -40,7 +42,8 @@ usage: pruneproof COMMAND [OPTIONS]
 {rows}
 
 example: pruneproof verify --paper pretraining
-`pruneproof COMMAND --help` explains a command and shows an example."""
+`pruneproof COMMAND --help` explains a command and shows an example.
+`pruneproof --completion SHELL` prints the completion of all commands for bash, zsh or tcsh."""
 
 
 def run() -> int:
@@ -68,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name, *rest = arguments
     try:
+        if name == "--completion":
+            return _print_completion(rest)
         if name not in _commands():
             raise UnknownNameError(
                 f"pruneproof has no command {name!r}.{did_you_mean(name, _commands())} "
@@ -77,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PruneproofError as error:
         print(error, file=sys.stderr)
         return MISUSE
+    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
+        return 0
     except Exception as error:
         notes = [note for note in getattr(error, "__notes__", []) if note.startswith("Raised by")]
         if not notes:
@@ -86,9 +94,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: what was finished is kept", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
-        return 0
+
+
+def _print_completion(shells: Sequence[str]) -> int:
+    """One script for all commands; only here every command is imported."""
+    import tyro
+
+    if len(shells) != 1 or shells[0] not in _SHELLS:
+        raise InvalidValueError(f"pruneproof --completion takes one of {', '.join(_SHELLS)}, got {' '.join(shells)!r}.")
+    commands = {name: import_module(f"{__package__}.commands.{name}").main for name in _commands()}
+    tyro.extras.subcommand_cli_from_dict(commands, prog="pruneproof", args=["--tyro-print-completion", shells[0]])
+    return 0  # not reached: tyro prints and exits
 
 
 def _run(name: str, arguments: list[str]) -> int:

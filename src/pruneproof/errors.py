@@ -89,7 +89,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         ''
     """
     folded = {candidate.casefold(): candidate for candidate in known}
-    close = get_close_matches(name.casefold(), folded, n=3, cutoff=0.4)
+    wanted = name.casefold()
+    longer = [candidate for candidate in folded if wanted and candidate.startswith(wanted)][:3]
+    close = longer or get_close_matches(wanted, folded, n=3) or get_close_matches(wanted, folded, n=1, cutoff=0.4)
     return f" Did you mean {' or '.join(folded[match] for match in close)}?" if close else ""
 
 

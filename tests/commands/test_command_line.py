@@ -16,7 +16,7 @@ COMMAND = [sys.executable, "-m", "pruneproof.cli"]
 def test_an_unknown_command_is_misuse_in_one_line() -> None:
     ran = subprocess.run([*COMMAND, "prove-it"], capture_output=True, text=True)
     assert ran.returncode == 2
-    assert ran.stderr.count("\n") == 1 and "no command 'prove-it'. Did you mean prove?" in ran.stderr
+    assert ran.stderr.count("\n") == 1 and "no command 'prove-it'. Did you mean prove or prune?" in ran.stderr
     assert "verify" in ran.stderr
 
 
@@ -24,6 +24,35 @@ def test_the_package_is_a_command_too() -> None:
     by_module = subprocess.run([sys.executable, "-m", "pruneproof", "--version"], capture_output=True, text=True)
     by_cli = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True)
     assert by_module.returncode == 0 and by_module.stdout == by_cli.stdout != ""
+
+
+COMPLETE = """
+source {script}
+COMP_WORDS=({words}); COMP_CWORD={index}
+$(complete -p pruneproof | sed 's/.*-F \\([^ ]*\\).*/\\1/') pruneproof
+echo "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["pruneproof", "ver"], "verify"),
+        (["pruneproof", "verify", "--li"], "--list"),
+        (["pruneproof", "prune", "--method", "sy"], "synflow"),
+    ],
+)
+def test_completion_knows_every_command(words: list[str], expected: str, tmp_path: Path) -> None:
+    script = tmp_path / "completion"
+    script.write_text(subprocess.run([*COMMAND, "--completion", "bash"], capture_output=True, text=True).stdout)
+    code = COMPLETE.format(script=script, words=" ".join(words), index=len(words) - 1)
+    ran = subprocess.run(["bash", "-c", code], capture_output=True, text=True)
+    assert expected in ran.stdout.split(), ran.stderr
+
+
+def test_completion_for_an_unknown_shell_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--completion", "fish"]) == 2
+    assert "bash, zsh, tcsh" in capsys.readouterr().err
 
 
 def test_the_overview_names_every_command_with_a_summary() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.console import Console
 
 from pruneproof.claims.engine.folder import existing_results
 from pruneproof.claims.engine.store import Store
@@ -28,7 +29,8 @@ def main(
     """
     require("report", "matplotlib")
     results = existing_results(out)
-    with Store(results, reading=True) as store:
+    with Store(results, reading=True) as store, Console(stderr=True).status("judging the rows and drawing pictures"):
         known = load_papers(paper) if paper else ()
-        print(f"report: {publish(store, known, results.parent, [], page=page)}")
+        written = publish(store, known, results.parent, [], page=page)
+    print(f"report: {written}")
     return 0

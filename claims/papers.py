@@ -14,7 +14,7 @@ from .claim import Claim, Paper
 
 # Key → prefix of its claims' ids and their number: known without importing a paper and what it rests on
 _IDS = {
-    "pretraining": ("PT", 6),
+    "pretraining": ("PT", 7),
     "initialization": ("AI", 8),
     "sensitivity": ("SP", 7),
     "scaling": ("SL", 5),

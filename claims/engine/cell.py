@@ -60,7 +60,7 @@ class Task:
     function: str = ""
 
 
-def stable_id(text: str) -> Callable[[Measure], Measure]:
+def stable_id(text: str, *, revision: int = 0) -> Callable[[Measure], Measure]:
     """Give a measure a name that does not depend on where its file lies.
 
     The name goes into the keys of its rows, so that stored rows survive a move of the module. It
@@ -68,6 +68,7 @@ def stable_id(text: str) -> Callable[[Measure], Measure]:
 
     Args:
         text: The name, such as `"pretraining/dataset-size"`.
+        revision: Raised whenever the measure computes something else; old rows are not used then.
 
     Example:
         >>> @stable_id("example/square")
@@ -79,6 +80,7 @@ def stable_id(text: str) -> Callable[[Measure], Measure]:
 
     def name(measure: Measure) -> Measure:
         setattr(measure, "stable_id", text)  # noqa: B010 (functions have no such attribute for a type checker)
+        setattr(measure, "revision", revision)  # noqa: B010
         return measure
 
     return name

@@ -20,17 +20,17 @@ KNOWN = {
         '{"d":60,"m":8,"seed":0,"width":60000}',
         "73650e21ef89840459b519075e6eb31b",
     ),
-    "pruneproof.claims.pretraining.threshold_bounds:measure": (
+    "pruneproof.claims.pretraining.threshold_bounds:measure": (  # revision 1: columns were renamed
         '{"labels":"random","m":8,"scaling":"ntk","seed":0,"width":512}',
-        "96b9d7792de7123ade54686f4bac1d33",
+        "1fda1dc91d3bbea75e577c154148bb52",
     ),
-    "pruneproof.claims.pretraining.dataset_size:measure": (
+    "pruneproof.claims.pretraining.dataset_size:measure": (  # revision 1: thresholds from then on
         '{"family":"generic","iterations":500,"labels":"random","m":320,"scaling":"ntk","seed":100}',
-        "f00e3ecaefc62d02a0de6c5465a3e067",
+        "aad270a200f66350be0b63de516cbfb9",
     ),
-    "pruneproof.claims.pretraining.digits_curves:measure": (
-        '{"iterations":3000,"kind":"binarised","m":1437,"seed":100}',
-        "27135621b7417d692723df9023d797ea",
+    "pretraining/digits-curves": (
+        '{"iterations":3000,"kind":"binarised","m":1437,"ratio":1.5,"seed":200,"width":1024}',
+        "aacbc0d6bc0d143fb1dff0e7b0cabe4a",
     ),
     "pruneproof.claims.pretraining.direct_training:measure": (
         '{"iterations":5000,"seed":100,"subject":"selected"}',

@@ -235,7 +235,7 @@ def _from(run: list[PrunedSnapshot], holds: list[bool]) -> int | None:
 def _interior(neurons: Tensor, labels: Tensor, run: list[PrunedSnapshot], q: float) -> dict[str, Any]:
     """Hold every size to T2 at the last checkpoint, where its threshold has passed."""
     names = ("gamma_s", "D_y", "predicted_t2", "excess_t2", "vacuous_t2_below")
-    last, result = run[-1], dict[str, Any].fromkeys(names)
+    last, result = run[-1], dict[str, Any]((name, None) for name in names)
     if len(neurons) > NARROW:  # the diameter alone would cost N² distances, and T2 is tested on the others
         return result
     shape = geometry(neurons.numpy(), (labels / sqrt(len(labels))).numpy())

@@ -86,12 +86,11 @@ def test_selected_direct_and_control_differ_in_colour() -> None:
 
 
 def test_dense_and_pruned_sizes_differ_in_colour() -> None:
-    names = ("labels", "scaling", "target", "subject", "m")
-    places = product(
-        ("random", "teacher"), ("ntk", "mean"), growth.TARGETS, growth.SUBJECTS, (40, 56, 80, 112, 160, 224)
-    )
-    rows = [dict(zip(names, place, strict=True)) for place in places]
-    for row in rows:
-        row |= {"family": "generic", "seed": 0, "condition": float(row["m"]), "eigenvalue": 1.0, "norm_squared": 1.0}
-        row["threshold"] = 10 * list(growth.SUBJECTS).index(row["subject"]) + row["m"]
+    rows: list[dict[str, Any]] = [
+        {"family": "generic", "labels": labels, "scaling": scaling, "target": target, "subject": subject, "m": m}
+        | {"seed": 0, "condition": float(m), "eigenvalue": 1.0, "norm_squared": 1.0, "threshold": 10 * index + m}
+        for labels, scaling, target in product(("random", "teacher"), ("ntk", "mean"), growth.TARGETS)
+        for index, subject in enumerate(growth.SUBJECTS)
+        for m in (40, 56, 80, 112, 160, 224)
+    ]
     assert_distinct(growth.growth_figures(rows, "worsens"))

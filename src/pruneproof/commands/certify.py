@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -24,7 +24,7 @@ def main(
     method: Literal["crown", "ibp"] = "crown",
     alpha: float = 0.05,
     beta: float = 0.05,
-    lipschitz: dict[str, float] | None = None,
+    lipschitz: Annotated[dict[str, float] | None, tyro.conf.arg(metavar="NAME SLOPE …", help_behavior_hint="")] = None,
     out: Path = Path("certificate.json"),
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:

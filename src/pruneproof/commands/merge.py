@@ -1,6 +1,7 @@
 """Put the rows of several runs, of one machine or many, into one."""
 
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -11,7 +12,7 @@ from pruneproof.errors import InvalidValueError
 
 
 def main(
-    files: tyro.conf.Positional[tuple[Path, ...]],
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH …", help_behavior_hint="")],
     out: Path = Path("merged"),
     resume: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:

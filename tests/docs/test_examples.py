@@ -21,6 +21,6 @@ def test_example_runs_at_toy_size(script: Path, tmp_path: Path) -> None:
 
 
 def test_the_list_of_examples_is_complete() -> None:
-    assert len(SCRIPTS) == 5
+    assert len(SCRIPTS) == 7
     listed = re.findall(r"\]\((\w+\.py)\)", (FOLDER / "README.md").read_text("utf-8"))
     assert sorted(listed) == [script.name for script in SCRIPTS]

@@ -1,15 +1,15 @@
-"""The proof obligations behind the bounds, checked while the page is made: a sentence, and a table on demand.
+"""The page: what was found in one table, then every paper with its claims, the proofs, how it was measured.
 
-The page: what was found in one table, then every paper with its claims, then with what it was found.
-
-Everything that came from rows, claims or the machine is escaped. The page loads nothing.
+Everything that came from rows, claims or the machine is escaped. The page loads and runs nothing.
 """
 
 from collections import Counter
-from html import escape
+from pathlib import Path
 from typing import Any
 
-from pruneproof.claims.claim import Paper, Scale, Verdict
+from markupsafe import Markup
+
+from pruneproof.claims.claim import Scale, Verdict
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.estimates import shown
 from pruneproof.claims.papers import KEYS, LoadedPaper
@@ -17,163 +17,132 @@ from pruneproof.claims.verification import Result
 from pruneproof.environment import require
 from pruneproof.errors import PruneproofError
 
-from .claim_section import MEANINGS, badge, claim_section, label, table
-from .markup import prose
-from .stylesheet import STYLE
+from .claim_section import claim_section
+from .markup import SIGNS, UNRUN, badge, kind, templates
 
-
-def obligations_section() -> str:
-    """The section; it says so if the steps could not be checked here."""
-    try:
-        require("report", "z3")
-    except PruneproofError as error:
-        return _section(f"<p>Not checked here. {error}</p>")
-    from pruneproof.theory.prover.verdicts import table as checked_steps
-    from pruneproof.theory.theorems.catalogue import obligations
-
-    rows = checked_steps(obligations())
-    shown_rows = [_shown(row) for row in rows]
-    return _section(
-        f"<p>{_proof_summary(rows)}</p><details><summary>All steps</summary>{table(shown_rows, 'Steps')}</details>"
-    )
-
-
-def _section(inner: str) -> str:
-    return f'<section id="obligations"><h2>The proofs behind the theorems</h2>{inner}</section>'
-
-
-def _proof_summary(rows: list[dict[str, Any]]) -> str:
-    proved = sum(row["verdict"] == "proved" for row in rows)
-    refuted = sum(row["control_verdict"] == "refuted" for row in rows)
-    levels = Counter(row["level"] for row in rows)
-    by = ", ".join(f"{number} {_HOW[level]}" for level, number in levels.items())
-    return (
-        f"{proved} of {len(rows)} steps are proved by machine ({by}). Of their negative controls, the same steps "
-        f"with a constant tightened or a condition dropped, {refuted} are refuted. The proofs are in theory/*.md."
-    )
-
-
-_HOW = {"symbolic": "as identities", "smt": "by z3", "certified": "by ball arithmetic"}
-
-
-def _shown(row: dict[str, Any]) -> dict[str, str]:
-    return {
-        "step": row["id"],
-        "says": row["statement"],
-        "verdict": row["verdict"],
-        "by": row["level"],
-        "negative control": f"{row['control']}: {row['control_verdict']}",
-        "rests on": shown(row["trust"]) or "–",
-    }
+MEANINGS = {
+    Verdict.HOLDS: "The criterion, fixed before the run, is met in the stated scope. It does not prove the paper.",
+    Verdict.VIOLATED: "A proved statement met a counterexample: the proof, its assumptions or this code is wrong.",
+    Verdict.NOT_REPRODUCED: "The observation was looked for and not found here; the figures say how far.",
+    Verdict.INCONCLUSIVE: "The data cannot tell; the scope says what was missing.",
+    Verdict.VACUOUS: "The bound is true and says nothing here.",
+    Verdict.NOT_APPLICABLE: "An assumption of the statement does not hold here.",
+}
 
 
 def page(papers: tuple[LoadedPaper, ...], results: list[Result], store: Store, record: dict[str, Any]) -> str:
     """The report as one HTML document.
 
-    Arguments:
-        papers: the papers, in the order of the page.
-        results: the judged claims.
-        store: where their rows are.
-        record: when, where and with what they were measured, as in `run.json`.
+    Args:
+        papers: The papers, in the order of the page.
+        results: The judged claims.
+        store: Where their rows are.
+        record: When, where and with what they were measured, as in `run.json`.
     """
-    parts = [(each.paper, _of(each.paper, results)) for each in papers]
-    told = [(paper, some) for paper, some in parts if some]
-    sections = "\n".join(_paper(paper, some, store) for paper, some in told)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8"/>
-<meta name="viewport" content="width=device-width, initial-scale=1"/>
-<meta name="color-scheme" content="light dark"/>
-<title>pruneproof: verification report</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<header class="top">
-<p class="mark">pruneproof</p>
-<h1>What the papers say, held against measurement</h1>
-<p class="lead">{_summary(results)}</p>
-<p class="when">{_when(results, record)}</p>
-</header>
-<main>
-<section id="verdicts"><h2>Verdicts</h2>{_verdicts(told)}{_legend()}</section>
-{sections}
-{_proofs(results)}
-<section id="environment"><h2>How it was measured</h2>{_environment(record)}</section>
-</main>
-<footer><p>Every row is in results.sqlite; <code>pruneproof report</code> makes this page again from it.</p></footer>
-</body>
-</html>
-"""
+    shown_papers = [
+        {
+            "paper": loaded.paper,
+            "results": mine,
+            "brief": _brief(mine),
+            "sections": [_section(result, store, record) for result in mine],
+        }
+        for loaded in papers
+        if (mine := [result for result in results if result.claim.paper == loaded.paper.key])
+    ]
+    present = {kind(result) for result in results}
+    names = {name: str(verdict) for verdict, (_, name) in SIGNS.items()} | {UNRUN[1]: "not run, or incomplete"}
+    about = {"command": record.get("command", ""), **record.get("environment", {})}
+    return templates().get_template("page.html").render(
+        style=Markup((Path(__file__).parent / "templates" / "style.css").read_text("utf-8")),
+        filters=[(name, text) for name, text in names.items() if name in present],
+        incomplete=_incomplete(results),
+        summary=_summary(results),
+        when=_when(results, record),
+        papers=shown_papers,
+        meanings=[(badge(verdict), MEANINGS[verdict]) for verdict in Verdict],
+        proofs=proofs_section() if _has_theorem_of_ours(results) else "",
+        environment=about.items(),
+    )  # fmt: skip
 
 
-def _of(paper: Paper, results: list[Result]) -> list[Result]:
-    return [result for result in results if result.claim.paper == paper.key]
+def proofs_section() -> Markup:
+    """The proof steps behind the bounds, checked while the page is made; it says so if they could not be."""
+    template = templates().get_template("proofs.html")
+    try:
+        require("report", "z3")
+    except PruneproofError as error:
+        return Markup(template.render(unchecked=str(error)))
+    from pruneproof.theory.prover.verdicts import table as checked_steps
+    from pruneproof.theory.theorems.catalogue import obligations
+
+    steps = checked_steps(obligations())
+    levels = Counter(str(step["level"]) for step in steps)
+    return Markup(
+        template.render(
+            unchecked="",
+            rows=[_step(step) for step in steps],
+            proved=sum(step["verdict"] == "proved" for step in steps),
+            refuted=sum(step["control_verdict"] == "refuted" for step in steps),
+            ways=", ".join(f"{number} {_WAYS[level]}" for level, number in levels.items()),
+        )
+    )
 
 
-def _summary(results: list[Result]) -> str:
-    counts = Counter(result.outcome.verdict for result in results)
-    found = ", ".join(f"{counts[verdict]} {_verb(verdict, counts[verdict])}" for verdict in Verdict if counts[verdict])
+_WAYS = {"symbolic": "as identities", "smt": "by z3", "certified": "by ball arithmetic"}
+
+
+def _step(step: dict[str, Any]) -> dict[str, str]:
+    return {
+        "step": step["id"],
+        "says": step["statement"],
+        "verdict": step["verdict"],
+        "by": step["level"],
+        "negative control": f"{step['control']}: {step['control_verdict']}",
+        "rests on": shown(step["trust"]) or "–",
+    }
+
+
+def _section(result: Result, store: Store, record: dict[str, Any]) -> Markup:
+    entry = record.get("criteria", {}).get(result.claim.id, {})
+    known = isinstance(entry, dict) and entry.get("sha256") == result.claim.criterion_hash
+    return claim_section(result, list(store.rows(result.claim.id)), entry.get("fixed", "") if known else "")
+
+
+def _has_theorem_of_ours(results: list[Result]) -> bool:
+    return any(result.claim.theorem and result.claim.paper in KEYS for result in results)
+
+
+def _incomplete(results: list[Result]) -> str:
+    cells, missing = sum(result.cells for result in results), sum(result.missing for result in results)
+    return f"INCOMPLETE: {cells - missing:,} of {cells:,} cells." if missing else ""
+
+
+def _summary(results: list[Result]) -> Markup:
+    counts = Counter(kind(result) for result in results)
+    verbs = {name: ("hold" if verdict is Verdict.HOLDS else str(verdict)) for verdict, (_, name) in SIGNS.items()}
+    verbs |= {UNRUN[1]: "not run or incomplete"}
+    if counts[SIGNS[Verdict.HOLDS][1]] == 1:
+        verbs[SIGNS[Verdict.HOLDS][1]] = "holds"
+    parts = [f"{counts[name]} {verb}" for name, verb in verbs.items() if counts[name]]
     theorems = sum(result.claim.theorem for result in results)
-    broken = counts[Verdict.VIOLATED]
-    proved = f"{broken} of {theorems} theorems violated" if broken else f"no theorem violated (of {theorems})"
+    broken = counts[SIGNS[Verdict.VIOLATED][1]]
+    proved = f"{broken} of {theorems} theorems violated" if broken else f"No theorem violated (of {theorems})"
     claims = f"{len(results)} claim{'s' if len(results) != 1 else ''}"
-    return f"{claims}: {found or 'none run'}. <strong>{proved[0].upper()}{proved[1:]}.</strong>"
+    return Markup("{}: {}. <strong>{}.</strong>").format(claims, ", ".join(parts) or "none run", proved)
 
 
-def _verb(verdict: Verdict, number: int) -> str:
-    return "hold" if verdict is Verdict.HOLDS and number > 1 else escape(str(verdict))
+def _brief(results: list[Result]) -> str:
+    """The verdicts of a paper in one sentence, with the claims by id."""
+    by_label: dict[str, list[str]] = {}
+    for result in results:
+        by_label.setdefault(result.label if not result.missing else "not run, or incomplete", []).append(
+            result.claim.id
+        )
+    return "; ".join(f"{', '.join(names)} {text}" for text, names in by_label.items())
 
 
 def _when(results: list[Result], record: dict[str, Any]) -> str:
     scales = " and ".join(f"scale {scale}" for scale in Scale if any(result.scale is scale for result in results))
     source = record.get("environment", {}).get("source", "")
     parts = [scales, record.get("started", ""), record.get("duration", ""), source and f"source {source}"]
-    return escape(" · ".join(part for part in parts if part))
-
-
-def _verdicts(told: list[tuple[Paper, list[Result]]]) -> str:
-    bodies = "".join(_verdict_rows(paper, some) for paper, some in told)
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Claim", "Statement", "Verdict"))
-    return f'<table class="verdicts"><thead><tr>{head}</tr></thead>{bodies}</table>'
-
-
-def _verdict_rows(paper: Paper, results: list[Result]) -> str:
-    link = f'<a href="#paper-{escape(paper.key, quote=True)}">{escape(paper.title)}</a>'
-    head = f'<tr class="paper"><th colspan="3" scope="rowgroup">{link}</th></tr>'
-    return f"<tbody>{head}{''.join(map(_verdict_row, results))}</tbody>"
-
-
-def _verdict_row(result: Result) -> str:
-    name = escape(result.claim.id, quote=True)
-    statement = prose(result.claim.statement)
-    link = f'<th scope="row"><a href="#{name}">{name}</a></th>'
-    return f"<tr>{link}<td>{statement}</td><td>{badge(result.outcome.verdict)}</td></tr>"
-
-
-def _paper(paper: Paper, results: list[Result], store: Store) -> str:
-    arxiv = f" · arXiv:{escape(paper.arxiv)}" if paper.arxiv else ""
-    claims = "\n".join(claim_section(result, list(store.rows(result.claim.id))) for result in results)
-    return f"""<section class="paper" id="paper-{escape(paper.key, quote=True)}">
-<h2>{prose(paper.title)}</h2>
-<p class="authors">{escape(paper.authors)} · {paper.year}{arxiv}</p>
-{claims}
-</section>"""
-
-
-def _proofs(results: list[Result]) -> str:
-    ours = any(result.claim.theorem and result.claim.paper in KEYS for result in results)
-    return obligations_section() if ours else ""
-
-
-def _legend() -> str:
-    meanings = "".join(f"<div><dt>{badge(verdict)}</dt><dd>{MEANINGS[verdict]}</dd></div>" for verdict in Verdict)
-    return f'<details class="legend"><summary>What the verdicts mean</summary><dl>{meanings}</dl></details>'
-
-
-def _environment(record: dict[str, Any]) -> str:
-    about = {"command": record.get("command", ""), **record.get("environment", {})}
-    lines = "".join(
-        f"<div><dt>{label(name)}</dt><dd>{escape(shown(value))}</dd></div>" for name, value in about.items()
-    )
-    return f'<dl class="environment">{lines}</dl>'
+    return " · ".join(part for part in parts if part)

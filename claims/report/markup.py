@@ -1,111 +1,141 @@
-"""Text with mathematics between `$…$`, as HTML: formulas become inline SVG that sits on the line of the text.
-
-Glyph outlines come from matplotlib's mathtext (STIX), so formulas look the same everywhere, follow the colour of the
-text, and keep their TeX as a text alternative. What mathtext cannot set is shown as TeX.
-"""
+"""Texts and values as HTML: formulas between `$…$` become MathML, figures get their units and a true minus sign."""
 
 import re
-from functools import lru_cache
-from html import escape
-from typing import Any
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-UNIT = 100.0  # units per em in the outlines
+from latex2mathml.converter import convert
+from markupsafe import Markup, escape
+
+from pruneproof.claims.claim import Verdict
+from pruneproof.claims.engine.cell import Row
+from pruneproof.claims.estimates import Estimate
+from pruneproof.claims.estimates import shown as as_text
+from pruneproof.claims.verification import Result
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SIGNS = {
+    Verdict.HOLDS: ("✓", "holds"),
+    Verdict.VIOLATED: ("✗", "violated"),
+    Verdict.NOT_REPRODUCED: ("≠", "unreproduced"),
+    Verdict.INCONCLUSIVE: ("?", "inconclusive"),
+    Verdict.VACUOUS: ("∅", "vacuous"),
+    Verdict.NOT_APPLICABLE: ("–", "inapplicable"),
+}
+UNRUN = ("…", "unrun")
 
 
-def prose(text: str) -> str:
+@cache
+def templates() -> "Environment":
+    """The page's templates; what they print is escaped unless it is markup already."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    made: Any = Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    made.filters |= {"prose": prose, "label": label, "shown": value, "minus": _minus, "columns": columns}
+    made.filters |= {"badge": result_badge, "kind": kind}
+    made.tests |= {"interval": lambda each: isinstance(each, Estimate), "figure": is_figure}
+    return made
+
+
+def prose(text: str) -> Markup:
     r"""Escape a text and set its formulas.
 
-    Arguments:
-        text: plain text; `$x^2$` is a formula, `\$` a dollar sign.
+    Args:
+        text: Plain text; `$x^2$` is a formula, `\$` a dollar sign.
 
     Example:
-        >>> prose("a < b")
+        >>> str(prose("a < b"))
         'a &lt; b'
-        >>> prose("costs \\$3"), "<svg" in prose("at rate $1/k$")
+        >>> str(prose("costs \\$3")), "<math" in prose("at rate $1/k$")
         ('costs $3', True)
     """
     parts = re.split(r"(?<!\\)\$", text)
     if len(parts) % 2 == 0:  # a dollar sign without its partner is text
         parts[-2:] = ["$".join(parts[-2:])]
-    pieces = [formula(part) if odd else _plain(part) for part, odd in zip(parts, _alternating(parts), strict=True)]
-    return "".join(pieces)
+    return Markup("").join(formula(part) if index % 2 else _plain(part) for index, part in enumerate(parts))
 
 
-def _alternating(parts: list[str]) -> list[bool]:
-    return [index % 2 == 1 for index in range(len(parts))]
-
-
-def _plain(text: str) -> str:
+def _plain(text: str) -> Markup:
     kept = re.sub(r"(?<=\d) (?=%)", "\u00a0", text)  # a figure and its unit stay on one line
     return escape(kept.replace("\\$", "$"))
 
 
 @lru_cache(maxsize=4096)
-def formula(tex: str) -> str:
-    r"""One formula as inline SVG, or as TeX if it cannot be set.
+def formula(tex: str) -> Markup:
+    r"""One formula as MathML, which browsers set themselves and read aloud, or as TeX if it cannot be set.
 
     Example:
-        >>> formula(r"\nosuchcommand")
+        >>> str(formula(r"\nosuchcommand"))
         '<code class="tex">\\nosuchcommand</code>'
     """
     try:
-        path, width, height, depth = _outline(tex)
-    except (ValueError, AttributeError):  # not in its language; or nothing to draw
-        return f'<code class="tex">{escape(tex)}</code>'
-    box = f"0 {-height:.1f} {width:.1f} {height + depth:.1f}"
-    size = f"width:{width / UNIT:.3f}em;vertical-align:{-depth / UNIT:.3f}em"
-    label = escape(tex, quote=True)
-    return f'<svg class="tex" role="img" aria-label="{label}" viewBox="{box}" style="{size}"><path d="{path}"/></svg>'
+        mathml = convert(tex.strip())
+    except Exception:  # of many kinds, for what is no TeX
+        mathml = "\\"
+    if "\\" in mathml:  # a command that it does not know, left as it was
+        return Markup('<code class="tex">{}</code>').format(tex)
+    plain = re.sub(r'\s(?:xmlns|display)="[^"]*"', "", mathml)
+    return Markup(plain.replace("<math", Markup('<math alttext="{}"').format(tex), 1))
 
 
-def _outline(tex: str) -> tuple[str, float, float, float]:
-    """The SVG path of a formula with its width, height and depth in hundredths of an em."""
-    import matplotlib
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath, text_to_path
-
-    with matplotlib.rc_context({"mathtext.fontset": "stix"}):
-        font, source = FontProperties(size=UNIT), f"${_known(tex)}$"
-        path = TextPath((0, 0), source, prop=font, usetex=False)
-        width, height, depth = text_to_path.get_text_width_height_descent(source, font, ismath=True)
-    bounds = path.get_extents()
-    top, bottom = max(height - depth, bounds.y1), max(depth, -bounds.y0)
-    return _svg_path(path), max(width, bounds.x1) + 2, top + 2, bottom + 2
+def label(name: str) -> Markup:
+    """A key as a person reads it."""
+    return prose(name if "$" in name else name.replace("_", " "))
 
 
-def _known(tex: str) -> str:
-    """Say in mathtext's words what it knows under another name."""
-    for theirs, ours in _SYNONYMS:
-        tex = re.sub(theirs, ours, tex)
-    return tex
+def value(each: Any) -> Markup:
+    """A value as text: texts as prose, numbers with a true minus sign."""
+    return prose(each) if isinstance(each, str) else _minus(as_text(each))
 
 
-_SYNONYMS = (
-    (r"\\[lr]Vert(?![a-zA-Z])", r"\\|"),
-    (r"\\[lr]vert(?![a-zA-Z])", "|"),
-    (r"\\[td]?frac(?![a-zA-Z])", r"\\frac"),
-    (r"\\frac(\d)(\d)", r"\\frac{\1}{\2}"),
-    (r"\\iff(?![a-zA-Z])", r"\\Leftrightarrow"),
-    (r"\\implies(?![a-zA-Z])", r"\\Rightarrow"),
-    (r"\\text(?:rm|normal)(?![a-zA-Z])", r"\\text"),
-    (r"\\(?:big|Big|bigg|Bigg)[lrm]?(?![a-zA-Z])", ""),
-    (r"\\displaystyle(?![a-zA-Z])", ""),
-    (r"\\lt(?![a-zA-Z])", "<"),
-    (r"\\gt(?![a-zA-Z])", ">"),
-    (r"(?<=[a-zA-Z0-9)\]}])\s*\\(log|ln|exp|max|min)(?![a-zA-Z])", r"\\,\\\1"),  # the space that TeX would set
-    (r"\^\{?\\prime(?![a-zA-Z])\}?|'", "\u2032"),  # the sign that is raised already; mathtext would raise it twice
-    (r"\\([lg])e(?![a-zA-Z])", r"\\\1eq"),
-)
+def _minus(text: str) -> Markup:
+    return escape(text.replace("-", "−"))
 
 
-def _svg_path(path: Any) -> str:
-    letters = {1: "M", 2: "L", 3: "Q", 4: "C", 79: "Z"}
-    pieces: list[str] = []
-    for points, code in path.iter_segments(curves=True, simplify=False):
-        flipped = [_short(value if index % 2 == 0 else -value) for index, value in enumerate(points)]
-        pieces.append("Z" if code == 79 else letters[int(code)] + " ".join(flipped))
-    return "".join(pieces)
+def is_figure(each: Any) -> bool:
+    """Whether a value belongs in a column of figures, to the right."""
+    return each is None or isinstance(each, Estimate) or (isinstance(each, int | float) and not isinstance(each, bool))
 
 
-def _short(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0").replace("-0", "-0" if abs(value) >= 0.05 else "0", 1)
+def columns(rows: Sequence[Row]) -> list[tuple[str, bool]]:
+    """The columns of a table with whether they hold figures; a key that a row lacks becomes None in it."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for row in rows:
+        for name in names:
+            row.setdefault(name, None)
+    return [(name, all(is_figure(row[name]) for row in rows)) for name in names]
+
+
+def badge(verdict: Verdict) -> Markup:
+    """A verdict with a sign, a word and a colour, so that none of them has to be seen.
+
+    Example:
+        >>> str(badge(Verdict.HOLDS))
+        '<span class="badge holds"><span aria-hidden="true">✓</span> holds</span>'
+    """
+    return _badge(*SIGNS[verdict], str(verdict))
+
+
+def kind(result: Result) -> str:
+    """The class of a result's badge."""
+    return (UNRUN if _is_open(result) else SIGNS[result.outcome.verdict])[1]
+
+
+def result_badge(result: Result) -> Markup:
+    """A result's verdict with its scale, or how much of it was run."""
+    return _badge(*(UNRUN if _is_open(result) else SIGNS[result.outcome.verdict]), result.label)
+
+
+def _is_open(result: Result) -> bool:
+    return bool(result.missing) and result.outcome.verdict is not Verdict.VIOLATED
+
+
+def _badge(sign: str, name: str, text: str) -> Markup:
+    return Markup('<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>').format(name, sign, text)

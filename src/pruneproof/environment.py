@@ -23,11 +23,14 @@ def cores() -> int:
 
 # import name → (extra that installs it, what it is for)
 EXTRAS = {
-    "matplotlib": ("verify", "the pictures and formulas of the report"),
+    "matplotlib": ("verify", "the pictures of the report"),
     "sklearn": ("verify", "the digits data of the claims"),
     "distributed": ("cluster", "sweeps and verification on a cluster (--scheduler)"),
     "z3": ("proof", "the proof obligations that are discharged by z3"),
-    "pyarrow": ("cluster", "export to Parquet"),
+    "jinja2": ("verify", "the templates of the report"),
+    "latex2mathml": ("verify", "the formulas of the report"),
+    "pooch": ("verify", "downloads of data sets"),
+    "pyarrow": ("verify", "exports to Parquet"),
 }
 
 

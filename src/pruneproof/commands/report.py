@@ -27,7 +27,8 @@ def main(
         out: folder of the run, or its results.sqlite.
         page: the file to write; default OUT/index.html.
     """
-    require("report", "matplotlib")
+    for module in ("matplotlib", "jinja2", "latex2mathml"):
+        require("report", module)
     results = existing_results(out)
     with Store(results, reading=True) as store, Console(stderr=True).status("judging the rows and drawing pictures"):
         known = load_papers(paper) if paper else ()

@@ -67,7 +67,8 @@ def main(
         return HOLDS
     if data_root is not None:
         use_data_root(data_root)
-    require("verify", "matplotlib")
+    for module in ("matplotlib", "jinja2", "latex2mathml"):
+        require("verify", module)
     papers = papers_of(paper, claim)
     check_folder(out)
     known = load_papers(papers)

@@ -278,7 +278,8 @@ def _sparse() -> tuple[Body, ...]:
 
 
 def _greedy() -> tuple[Body, ...]:
-    from pruneproof.kernels.greedy.triton_kernels import greedy_gram_kernel, rescore_kernel, screen_kernel
+    from pruneproof.kernels.greedy.screening import SLACK
+    from pruneproof.kernels.greedy.triton_kernels import greedy_gram_kernel, pick_kernel, rescore_kernel, screen_kernel
 
     op = "greedy_select"
     gram = _types(
@@ -286,16 +287,30 @@ def _greedy() -> tuple[Body, ...]:
         "chosen_score_ptr:fp64",
         "N K gram_stride gram_part",
     )
-    tile = {"BN": 4, "BM": 512, "WHOLE": True}
-    int8 = _types("copy_ptr:i8 r_ptr:fp32 out_ptr:fp32", "N M copy_stride")
-    bf16 = _types("copy_ptr:bf16 r_ptr:fp32 out_ptr:fp32", "N M copy_stride")
-    exact = _types("features_ptr:fp32 r_ptr:fp64 half_ptr:fp64 lower_ptr:fp64 limit_ptr:fp64 out_ptr:fp64", "M stride")
+    screen = (
+        "copy_ptr:{} short_ptr:fp32 scale_ptr:fp64 error_ptr:fp64 length_ptr:fp64 half_ptr:fp64 barred_ptr:fp64 "
+        "bounds_ptr:fp64 step_ptr:i64 lower_ptr:fp64 limit_ptr:i64"
+    )
+    int8, bf16 = (_types(screen.format(kind), "N M copy_stride") for kind in ("i8", "bf16"))
+    tile = {"BN": 4, "BM": 2048, "SLACK": SLACK}
+    exact = _types(
+        "features_ptr:fp32 r_ptr:fp64 half_ptr:fp64 lower_ptr:fp64 bounds_ptr:fp64 step_ptr:i64 limit_ptr:i64 "
+        "exact_ptr:fp64 least_ptr:i64",
+        "N M stride",
+    )
+    pick = _types(
+        "features_ptr:fp32 exact_ptr:fp64 least_ptr:i64 y_ptr:fp64 r_ptr:fp64 short_ptr:fp32 bounds_ptr:fp64 "
+        "barred_ptr:fp64 step_ptr:i64 chosen_ptr:i64 losses_ptr:fp64",
+        "N M stride",
+    )
     walk = {"BN": 512, "GRID": 132, "REPLACEMENT": True}
+    last = {"BN": 4096, "BM": 2048, "REPLACEMENT": True}
     return (
         Body("greedy_gram", op, greedy_gram_kernel, gram, walk, ("N", "K", "gram_part"), 4, 3, 512, ()),
-        Body("screen_int8", op, screen_kernel, int8, tile, ("N",), 4, 3, 4 * 512, ()),
-        Body("screen_bf16", op, screen_kernel, bf16, tile, ("N",), 4, 3, 4 * 512, ()),
-        Body("rescore", op, rescore_kernel, exact, {"BM": 1024}, (), 4, 3, 1024, ()),
+        Body("screen_int8", op, screen_kernel, int8, tile, ("N",), 4, 3, 4 * 2048, ()),
+        Body("screen_bf16", op, screen_kernel, bf16, tile, ("N",), 4, 3, 4 * 2048, ()),
+        Body("rescore", op, rescore_kernel, exact, {"BN": 64, "BM": 1024}, ("N",), 4, 3, 1024, ()),
+        Body("pick", op, pick_kernel, pick, last, ("N",), 16, 3, 2048, ()),
     )
 
 

@@ -1,5 +1,8 @@
 """Launches of greedy selection: all steps of a path on Gram matrices at once; one step on features. See gpu.md."""
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -7,7 +10,8 @@ from pruneproof.kernels.backend import interpreting, multiprocessors, on_its_dev
 
 from .problem import Gram
 from .rules import Path, tie_width
-from .triton_kernels import greedy_gram_kernel, rescore_kernel, screen_kernel
+from .screening import SLACK, Screen
+from .triton_kernels import greedy_gram_kernel, pick_kernel, rescore_kernel, screen_kernel
 
 BLOCK = 512  # neurons a program takes at a time; at 1024 the sm_90 code spills
 _LARGEST = 2**63 - 1
@@ -77,24 +81,88 @@ def _programs(neurons: int, problems: int, device: torch.device) -> int:
     return max(1, min(-(-neurons // BLOCK), multiprocessors(device) // problems))
 
 
+TOGETHER = 25  # steps of one captured graph: 75 launches cost little to capture, and a replay hides the host
+
+
+class ScreenedSteps:
+    """The three launches of a step by screening, on buffers that hold everything from one step to the next.
+
+    Args:
+        features: (neurons, points), rows in one piece. screen: their low-precision copy. half: ½‖Φ_i‖².
+        target: (points,) float64. tie: the tie width. gamma: of sums of `points` terms in float32.
+        steps: how many choices will be made. replacement: as in `greedy_select`.
+    """
+
+    def __init__(
+        self, features: Tensor, screen: Screen, half: Tensor, target: Tensor, tie: float, steps: int, replacement: bool
+    ) -> None:
+        self.features = features if features.stride(1) == 1 else features.contiguous()  # once, not at every replay
+        self.screen, self.half, self.target, self.replacement = screen, half, target, replacement
+        self.residual = -target
+        self.short = target.new_zeros(screen.copy.shape[1], dtype=torch.float32)
+        unit, bounds = screen.scaled(self.residual)
+        self.short[: len(target)] = unit
+        self.bounds = torch.stack([*bounds, target.new_tensor(tie), target.new_tensor(screen.gamma(len(target)))])
+        self.barred, self.lower, self.exact = torch.zeros_like(half), torch.empty_like(half), torch.empty_like(half)
+        self.step = torch.zeros((), dtype=torch.int64, device=half.device)
+        self.limit, self.least = (torch.full((steps,), _LARGEST, device=half.device) for _ in range(2))
+        self.chosen, self.losses = torch.empty_like(self.limit), half.new_empty(steps)
+
+    def launch(self) -> None:
+        """One step."""
+        step(self.features, self)
+
+    def run(self) -> None:
+        """All steps; on a GPU most of them as replays of a graph, after a first one that compiles."""
+        replays, left = divmod(len(self.chosen) - 1, TOGETHER)
+        self.launch()
+        if replays and self.features.device.type == "cuda":
+            with torch.cuda.device(self.features.device):
+                graph = _captured(lambda: [self.launch() for _ in range(TOGETHER)])
+                for _ in range(replays):
+                    graph.replay()
+        else:
+            left += replays * TOGETHER
+        for _ in range(left):
+            self.launch()
+
+
 @on_its_device
-def screen(copy: Tensor, r: Tensor) -> Tensor:
-    """copy · r, float32 (neurons,), for an int8 or bfloat16 copy (neurons, points) and float32 r (points,)."""
-    copy = copy.contiguous()
-    neurons, points = copy.shape
-    out = r.new_empty(neurons)
-    rows, columns = 4, 512
+def step(features: Tensor, state: ScreenedSteps) -> None:
+    """Screen all neurons, score those that may win, pick one and prepare the next step."""
+    (neurons, points), screen = features.shape, state.screen
+    width = screen.copy.shape[1]
+    rows, columns = 4, _tile(width)
     screen_kernel[(-(-neurons // rows),)](
-        copy, r, out, neurons, points, copy.stride(0), BN=rows, BM=columns, WHOLE=points % columns == 0, num_warps=4
-    )
-    return out
+        screen.copy, state.short, screen.scale, screen.error, screen.length, state.half, state.barred, state.bounds,
+        state.step, state.lower, state.limit, neurons, width, screen.copy.stride(0), BN=rows, BM=columns, SLACK=SLACK,
+        num_warps=4,
+    )  # fmt: skip
+    rescore_kernel[(-(-neurons // 64),)](
+        features, state.residual, state.half, state.lower, state.bounds, state.step, state.limit, state.exact,
+        state.least, neurons, points, features.stride(0), BN=64, BM=1024, num_warps=4,
+    )  # fmt: skip
+    pick_kernel[(1,)](
+        features, state.exact, state.least, state.target, state.residual, state.short, state.bounds, state.barred,
+        state.step, state.chosen, state.losses, neurons, points, features.stride(0), BN=4096, BM=2048,
+        REPLACEMENT=state.replacement, num_warps=16,
+    )  # fmt: skip
 
 
-@on_its_device
-def rescore_on_gpu(features: Tensor, r: Tensor, half: Tensor, lower: Tensor, limit: Tensor) -> Tensor:
-    """half + features · r in float64 where lower ≤ limit, inf elsewhere."""
-    features = features if features.stride(1) == 1 else features.contiguous()
-    neurons, points = features.shape
-    out = half.new_empty(neurons)
-    rescore_kernel[(neurons,)](features, r, half, lower, limit, out, points, features.stride(0), BM=1024, num_warps=4)
-    return out
+def _tile(width: int) -> int:
+    """The widest tile of at most 2048 points that divides the padded width."""
+    return math.gcd(width, 2048)
+
+
+def _captured(work: Callable[[], object]) -> torch.cuda.CUDAGraph:
+    """A graph of some work; begun directly, since `torch.cuda.graph` synchronises and empties the allocator's cache."""
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        graph.capture_begin(capture_error_mode="thread_local")  # other threads may go on using the GPU
+        try:
+            work()
+        finally:
+            graph.capture_end()
+    torch.cuda.current_stream().wait_stream(stream)
+    return graph

@@ -13,7 +13,6 @@ smallest upper end (plus the tie width) cannot be chosen; the others are scored 
 gpu.md.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -60,7 +59,10 @@ COPIES = {"int8": torch.int8, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True, eq=False)
 class Screen:
-    """A low-precision copy of features (neurons, points): `copy · scale` with row errors at most `error`."""
+    """A low-precision copy of features (neurons, points): `copy · scale` with row errors at most `error`.
+
+    Rows of the copy are padded with zeros once, so that the kernel that reads them needs no masks.
+    """
 
     copy: Tensor
     scale: Tensor
@@ -72,33 +74,42 @@ class Screen:
         """Copy `features` as "int8" (a quarter of float32's bytes, scaled by row) or "bfloat16" (half)."""
         top = features.abs().amax(1).double()
         scale = torch.where(top > 0, top / (127 if kind == "int8" else 1), 1.0)
-        copy = torch.empty(features.shape, dtype=COPIES[kind], device=features.device)
+        neurons, points = features.shape
+        copy = torch.zeros(neurons, padded(points), dtype=COPIES[kind], device=features.device)
         error, length = torch.empty_like(top), torch.empty_like(top)
         for start in range(0, len(features), 1024):  # bounds the float64 working memory
             rows = slice(start, start + 1024)
             exact, by = features[rows].double(), scale[rows, None]
-            copy[rows] = (exact / by).round().to(torch.int8) if kind == "int8" else exact.to(copy.dtype)
-            kept = copy[rows].double() * by
+            copy[rows, :points] = (exact / by).round().to(torch.int8) if kind == "int8" else exact.to(copy.dtype)
+            kept = copy[rows, :points].double() * by
             error[rows], length[rows] = (exact - kept).norm(dim=1), kept.norm(dim=1)
         return cls(copy, scale, error * SLACK, length * SLACK)
 
     def intervals(self, r: Tensor) -> tuple[Tensor, Tensor]:
         """(estimate, width) of Φ_i·r for every neuron, float64 (neurons,) each."""
+        short, (top, norm, rounding) = self.scaled(r)
+        width = SLACK * top * (self.error * norm + self.length * rounding)
+        by_block = [block[:, : len(r)].float() @ short for block in self.copy.split(1024)]
+        return torch.cat(by_block).double() * (self.scale * top), width
+
+    def scaled(self, r: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """R divided by its largest entry, in float32; that entry, ‖r‖ and the rounding of r as multiples of it."""
         top = r.abs().max()
         unit = torch.where(top > 0, r / top, r)
         short = unit.float()
-        points = self.copy.shape[1]
-        gamma = points * UNIT / (1 - points * UNIT)
-        rounding = (unit - short.double()).norm() + gamma * short.double().norm()
-        width = SLACK * top * (self.error * unit.norm() + self.length * rounding)
-        return self._product(short).double() * (self.scale * top), width
+        rounding = (unit - short.double()).norm() + self.gamma(len(r)) * short.double().norm()
+        return short, (top, unit.norm(), rounding)
 
-    def _product(self, r: Tensor) -> Tensor:
-        if choose("greedy_select", r, wide=True).backend == "triton":
-            from .launch import screen
+    @staticmethod
+    def gamma(points: int) -> float:
+        """γ of a sum of so many products in float32."""
+        return points * UNIT / (1 - points * UNIT)
 
-            return screen(self.copy, r)
-        return torch.cat([block.float() @ r for block in self.copy.split(1024)])
+
+def padded(points: int) -> int:
+    """The length to which rows are padded: a multiple of the widest tile that adds an eighth at most, or of 64."""
+    tiles = (2048, 1024, 512, 256, 128)
+    return next((-(-points // t) * t for t in tiles if -(-points // t) * t <= 1.125 * points), -(-points // 64) * 64)
 
 
 @dataclass(eq=False)
@@ -112,17 +123,19 @@ class ScreenedState:
 
 def screened_path(products: FeatureProducts, target: Tensor, steps: int, replacement: bool, kind: str = "int8") -> Path:
     """The equal-weight path in float64 arithmetic on the features as given, read mostly from a copy of `kind`."""
-    features = products.features
-    screen = Screen.of(features, kind)
-    half = row_energies(features) / 2
+    features, y = products.features, target.double()
+    screen, half = Screen.of(features, kind), row_energies(features) / 2
     tie = tie_width(2 * half, products.energy)
-    y = target.double()
-    state = ScreenedState(torch.zeros_like(y), y.new_zeros(()), torch.zeros_like(half))
-    advance = _repeatable(lambda: screened_step(features, screen, half, y, tie, state, replacement), state)
-    chosen = torch.empty(steps, dtype=torch.int64, device=y.device)
-    losses = y.new_empty(steps)
-    for k in range(steps):
-        chosen[k], losses[k] = advance()
+    if choose("greedy_select", features, wide=True).backend == "triton":
+        from .launch import ScreenedSteps
+
+        path = ScreenedSteps(features, screen, half, y, tie, steps, replacement)
+        path.run()
+        chosen, losses = path.chosen, path.losses
+    else:
+        state = ScreenedState(torch.zeros_like(y), y.new_zeros(()), torch.zeros_like(half))
+        rows = [screened_step(features, screen, half, y, tie, state, replacement) for _ in range(steps)]
+        chosen, losses = (torch.stack(column) for column in zip(*rows, strict=True))
     weights = torch.bincount(chosen, minlength=len(features)).double() / steps
     return Path(chosen.tolist(), losses.tolist(), weights)
 
@@ -130,7 +143,7 @@ def screened_path(products: FeatureProducts, target: Tensor, steps: int, replace
 def screened_step(
     features: Tensor, screen: Screen, half: Tensor, y: Tensor, tie: float, state: ScreenedState, replacement: bool
 ) -> tuple[Tensor, Tensor]:
-    """One choice and the loss after it, on the device throughout: nothing is read back by the host."""
+    """One choice and the loss after it: the definition of what the three kernels of `ScreenedSteps` do."""
     state.step += 1
     state.residual -= y
     estimate, width = screen.intervals(state.residual)
@@ -145,30 +158,8 @@ def screened_step(
     return w, (state.residual / state.step).square().sum() / 2
 
 
-def _repeatable(step: Callable[[], tuple[Tensor, Tensor]], state: ScreenedState) -> Callable[[], tuple[Tensor, Tensor]]:
-    """The step itself, or on a GPU one captured graph of it: its dozen small kernels are dear to launch."""
-    if not state.residual.is_cuda:
-        return step
-    step()  # compiles and warms up; then everything it changed is set back
-    for tensor in (state.residual, state.step, state.barred):
-        tensor.zero_()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = step()
-
-    def replay() -> tuple[Tensor, Tensor]:
-        graph.replay()
-        return result
-
-    return replay
-
-
 def rescore(features: Tensor, r: Tensor, half: Tensor, lower: Tensor, limit: Tensor) -> Tensor:
     """Float64 scores of the neurons whose lower end is within the limit, inf elsewhere."""
-    if r.device.type == "cuda":
-        from .launch import rescore_on_gpu
-
-        return rescore_on_gpu(features, r, half, lower, limit)
     alive = (lower <= limit).nonzero()[:, 0]
     scores = torch.full_like(half, torch.inf)
     scores[alive] = half[alive] + features[alive].double() @ r

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Triton bodies of greedy selection: all steps on a Gram matrix in one launch; screening scores; exact re-scoring.
+"""Triton bodies of greedy selection: all steps on a Gram matrix in one launch; one step on features in three.
 
 Scores are float64 and compared through an order-preserving map to int64, so a minimum over programs is one integer
 `atomic_min`: independent of arrival order, hence bitwise repeatable. See gpu.md.
@@ -80,33 +80,105 @@ def greedy_gram_kernel(
 
 
 @jit
-def screen_kernel(copy_ptr, r_ptr, out_ptr, N, M, copy_stride, BN: tl.constexpr, BM: tl.constexpr, WHOLE: tl.constexpr):
-    """out = copy · r for a low-precision copy (N, M) of the features, summed in float32 in a fixed order."""
+def screen_kernel(
+    copy_ptr, short_ptr, scale_ptr, error_ptr, length_ptr, half_ptr, barred_ptr, bounds_ptr, step_ptr, lower_ptr,
+    limit_ptr, N, M, copy_stride, BN: tl.constexpr, BM: tl.constexpr, SLACK: tl.constexpr,
+):  # fmt: skip
+    """Lower ends of the intervals of BN scores, and the least upper end of all of this step's.
+
+    M is a multiple of BM: rows of the copy and r' are padded with zeros. bounds: max |r|, ‖r‖/max, the rounding of r.
+    """
     i = tl.program_id(0) * BN + tl.arange(0, BN)
     j = tl.arange(0, BM)
+    inside = i < N
     acc = tl.zeros((BN, BM), tl.float32)
     row = copy_ptr + tl.minimum(i, N - 1)[:, None].to(tl.int64) * copy_stride
     for start in range(0, M, BM):
-        if WHOLE:
-            q, r = tl.load(row + start + j[None, :]), tl.load(r_ptr + start + j)
-        else:
-            here = start + j < M
-            q = tl.load(row + start + j[None, :], mask=here[None, :], other=0)
-            r = tl.load(r_ptr + start + j, mask=here, other=0.0)
-        acc += q.to(tl.float32) * r[None, :]
-    tl.store(out_ptr + i, tl.sum(acc, 1), mask=i < N)
+        acc += tl.load(row + start + j[None, :]).to(tl.float32) * tl.load(short_ptr + start + j)[None, :]
+    top, norm, rounding = tl.load(bounds_ptr), tl.load(bounds_ptr + 1), tl.load(bounds_ptr + 2)
+    scale, half = tl.load(scale_ptr + i, mask=inside, other=0.0), tl.load(half_ptr + i, mask=inside, other=0.0)
+    error, length = tl.load(error_ptr + i, mask=inside, other=0.0), tl.load(length_ptr + i, mask=inside, other=0.0)
+    estimate = tl.sum(acc, 1).to(tl.float64) * (scale * top) + half + tl.load(barred_ptr + i, mask=inside, other=0.0)
+    width = SLACK * top * (error * norm + length * rounding)
+    tl.store(lower_ptr + i, estimate - width, mask=inside)
+    upper = ordered_key(tl.where(inside, estimate + width, float("inf")))
+    tl.atomic_min(limit_ptr + tl.load(step_ptr), tl.min(upper, 0))
 
 
 @jit
-def rescore_kernel(features_ptr, r_ptr, half_ptr, lower_ptr, limit_ptr, out_ptr, M, stride, BM: tl.constexpr):
-    """out_i = half_i + features_i · r in float64 if lower_i ≤ limit, else inf; one program per neuron."""
-    i = tl.program_id(0).to(tl.int64)
-    if tl.load(lower_ptr + i) <= tl.load(limit_ptr):
+def rescore_kernel(
+    features_ptr, r_ptr, half_ptr, lower_ptr, bounds_ptr, step_ptr, limit_ptr, exact_ptr, least_ptr, N, M, stride,
+    BN: tl.constexpr, BM: tl.constexpr,
+):  # fmt: skip
+    """Float64 scores of the neurons whose lower end is within the limit, inf elsewhere; the least of this step's."""
+    i = tl.program_id(0) * BN + tl.arange(0, BN)
+    step = tl.load(step_ptr)
+    limit = _from_key(tl.load(limit_ptr + step)) + tl.load(bounds_ptr + 3) * (step + 1)
+    alive = tl.load(lower_ptr + i, mask=i < N, other=float("inf")) <= limit
+    waiting = tl.where((i < N) & alive, i, 2147483647)  # the neurons to score; one after another, for they are few
+    exact = tl.full((BN,), float("inf"), tl.float64)
+    count = tl.sum((waiting < 2147483647).to(tl.int32), 0)
+    for _ in range(0, count):
+        w = tl.min(waiting, 0)
         acc = tl.zeros((BM,), tl.float64)
         for start in range(0, M, BM):
             j = start + tl.arange(0, BM)
-            f = tl.load(features_ptr + i * stride + j, mask=j < M, other=0.0).to(tl.float64)
+            f = tl.load(features_ptr + w.to(tl.int64) * stride + j, mask=j < M, other=0.0).to(tl.float64)
             acc += f * tl.load(r_ptr + j, mask=j < M, other=0.0)
-        tl.store(out_ptr + i, tl.load(half_ptr + i) + tl.sum(acc, 0))
-    else:
-        tl.store(out_ptr + i, float("inf"))
+        exact = tl.where(i == w, tl.load(half_ptr + w) + tl.sum(acc, 0), exact)
+        waiting = tl.where(i == w, 2147483647, waiting)
+    tl.store(exact_ptr + i, exact, mask=i < N)
+    if count > 0:
+        tl.atomic_min(least_ptr + step, tl.min(ordered_key(exact), 0))
+
+
+@jit
+def pick_kernel(
+    features_ptr, exact_ptr, least_ptr, y_ptr, r_ptr, short_ptr, bounds_ptr, barred_ptr, step_ptr, chosen_ptr,
+    losses_ptr, N, M, stride, BN: tl.constexpr, BM: tl.constexpr, REPLACEMENT: tl.constexpr,
+):  # fmt: skip
+    """Choose the lowest index within the tie width of the least score, add its row to r, and prepare the next step.
+
+    One program: it reads N scores and 4·M numbers, little beside the N·M of screening. bounds[3] is the tie width and
+    bounds[4] is γ of M terms; bounds[:3] are written as `screen_kernel` reads them.
+    """
+    step = tl.load(step_ptr)
+    limit = _from_key(tl.load(least_ptr + step)) + tl.load(bounds_ptr + 3) * (step + 1)
+    gamma = tl.load(bounds_ptr + 4)
+    first = tl.full((BN,), LARGEST, tl.int64)
+    for start in range(0, N, BN):
+        i = start + tl.arange(0, BN)
+        score = tl.load(exact_ptr + i, mask=i < N, other=float("inf"))
+        first = tl.minimum(first, tl.where((i < N) & (score <= limit), i.to(tl.int64), LARGEST))
+    w = tl.min(first, 0)
+    squares, largest = tl.zeros((BM,), tl.float64), tl.zeros((BM,), tl.float64)
+    for start in range(0, M, BM):
+        j = start + tl.arange(0, BM)
+        f = tl.load(features_ptr + w * stride + j, mask=j < M, other=0.0).to(tl.float64)
+        r = tl.load(r_ptr + j, mask=j < M, other=0.0) + f
+        mean = r / (step + 1)
+        squares += mean * mean
+        r -= tl.load(y_ptr + j, mask=j < M, other=0.0)
+        largest = tl.maximum(largest, tl.abs(r))
+        tl.store(r_ptr + j, r, mask=j < M)
+    top = tl.max(largest, 0)
+    tl.debug_barrier()  # r is read again below, perhaps by other threads
+    by = tl.where(top > 0, top, 1.0)
+    norm, rounded, kept = tl.zeros((BM,), tl.float64), tl.zeros((BM,), tl.float64), tl.zeros((BM,), tl.float64)
+    for start in range(0, M, BM):
+        j = start + tl.arange(0, BM)
+        unit = tl.load(r_ptr + j, mask=j < M, other=0.0) / by
+        short = unit.to(tl.float32)
+        tl.store(short_ptr + j, short, mask=j < M)
+        wide = short.to(tl.float64)
+        norm += unit * unit
+        rounded += (unit - wide) * (unit - wide)
+        kept += wide * wide
+    tl.store(bounds_ptr, top)
+    tl.store(bounds_ptr + 1, tl.sqrt(tl.sum(norm, 0)))
+    tl.store(bounds_ptr + 2, tl.sqrt(tl.sum(rounded, 0)) + gamma * tl.sqrt(tl.sum(kept, 0)))
+    if not REPLACEMENT:
+        tl.store(barred_ptr + w, float("inf"))
+    tl.store(chosen_ptr + step, w)
+    tl.store(losses_ptr + step, tl.sum(squares, 0) / 2)
+    tl.store(step_ptr, step + 1)

@@ -1,6 +1,7 @@
 """Triton bodies beyond the registry's samples: offsets past 2³¹, greedy bodies, many problems in one launch."""
 
 import mmap
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,17 +41,20 @@ def test_offsets_past_two_to_the_thirty_one(dtype: torch.dtype) -> None:
     assert torch.equal(weight_gradient(rows[:, :2].contiguous(), far, words[:2], "ieee"), rows[:, :2].T @ rows)
 
 
-def test_screening_reads_past_two_to_the_thirty_one() -> None:
-    from pruneproof.kernels.greedy.triton_kernels import rescore_kernel, screen_kernel
+@pytest.mark.parametrize("replacement", [True, False])
+def test_screening_reads_past_two_to_the_thirty_one(replacement: bool) -> None:
+    from pruneproof.kernels.greedy.launch import ScreenedSteps
+    from pruneproof.kernels.greedy.screening import Screen, row_energies
 
-    rows = torch.randint(-9, 10, (3, 70), generator=torch.Generator().manual_seed(1)).to(torch.int8)
-    far, r = far_rows(torch.int8, rows), torch.arange(70.0)
-    out = torch.empty(3)
-    screen_kernel[(1,)](far, r, out, 3, 70, FAR, BN=4, BM=32, WHOLE=False)
-    assert torch.equal(out, rows.float() @ r)
-    exact, zeros, limit = torch.empty(3, dtype=torch.float64), torch.zeros(3).double(), torch.zeros(()).double()
-    rescore_kernel[(3,)](far, r.double(), zeros, zeros - 1, limit, exact, 70, FAR, BM=32)
-    assert torch.equal(exact, rows.double() @ r.double())
+    rows = torch.randint(-9, 10, (3, 70), generator=torch.Generator().manual_seed(1)).float()
+    target = rows.mean(0).double()
+    screen = Screen.of(rows)
+    expected = average_path(FeatureProducts(rows.double(), target), 3, replacement)
+    far = replace(screen, copy=far_rows(torch.int8, screen.copy))
+    path = ScreenedSteps(far_rows(torch.float32, rows), far, row_energies(rows) / 2, target, 1e-9, 3, replacement)
+    path.run()
+    assert path.chosen.tolist() == expected.indices
+    torch.testing.assert_close(path.losses, torch.tensor(expected.losses, dtype=torch.float64), rtol=1e-12, atol=1e-10)
 
 
 @pytest.mark.parametrize("replacement", [True, False])
@@ -97,15 +101,48 @@ def test_the_public_function_walks_grams_of_one_size_in_one_launch(monkeypatch: 
     assert launches == [2, 3, 1, 1, 1]
 
 
+def nearly_tied(generator: torch.Generator) -> torch.Tensor:
+    """Differences far below what a low-precision copy resolves, and some true ties."""
+    plain = torch.randn(33, 65, generator=generator)
+    features = plain[:1].relu() + 1e-5 * plain
+    features[20:] = features[:13]
+    return features
+
+
+@pytest.mark.parametrize("replacement", [True, False])
 @pytest.mark.parametrize("kind", ["int8", "bfloat16"])
-def test_screening_bodies_take_the_path_of_float64(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+@pytest.mark.parametrize("tied", [True, False])
+def test_screening_bodies_take_the_path_of_float64(
+    monkeypatch: pytest.MonkeyPatch, kind: str, replacement: bool, tied: bool
+) -> None:
     from pruneproof.kernels.greedy.screening import screened_path
 
     monkeypatch.setenv("PRUNEPROOF_BACKEND", "triton")
     generator = torch.Generator().manual_seed(3)
-    features, target = torch.randn(33, 65, generator=generator).relu(), torch.rand(65, generator=generator)
-    expected = average_path(FeatureProducts(features.double(), target.double()), 6, True)
-    assert screened_path(FeatureProducts(features, target), target, 6, True, kind).indices == expected.indices
+    features = nearly_tied(generator) if tied else torch.randn(33, 65, generator=generator).relu()
+    target = torch.rand(65, generator=generator)
+    expected = average_path(FeatureProducts(features.double(), target.double()), 6, replacement)
+    found = screened_path(FeatureProducts(features, target), target, 6, replacement, kind)
+    assert found.indices == expected.indices
+    torch.testing.assert_close(found.losses, expected.losses, rtol=1e-10, atol=1e-13)  # sums of 65 squares in float64
+
+
+def test_screening_bodies_whose_intervals_are_points_take_another_path() -> None:
+    """The negative control: without the widths of the bound, the winner among near ties is screened out."""
+    from pruneproof.kernels.greedy.launch import ScreenedSteps
+    from pruneproof.kernels.greedy.screening import Screen, row_energies
+
+    generator = torch.Generator().manual_seed(1)
+    plain = torch.randn(60, 65, generator=generator)
+    features, target = plain[:1].relu() + 1e-5 * plain, torch.rand(65, generator=generator).double()
+    screen, half = Screen.of(features), row_energies(features) / 2
+    paths: list[list[int]] = []
+    for screened in (screen, replace(screen, error=0 * screen.error, length=0 * screen.length)):
+        path = ScreenedSteps(features, screened, half, target, 0.0, 8, True)
+        path.run()
+        paths.append(path.chosen.tolist())
+    assert paths[0] == average_path(FeatureProducts(features.double(), target), 8, True).indices
+    assert paths[1] != paths[0]
 
 
 @pytest.mark.parametrize("method", ["gram", "stream"])

@@ -134,10 +134,16 @@ def choose_the_first(arguments: Mapping[str, Any]) -> None:
     arguments["chosen_score_ptr"].zero_()
 
 
+def pick_the_first(arguments: Mapping[str, Any]) -> None:
+    """The same, and the loss that goes with it."""
+    arguments["chosen_ptr"].zero_()
+    arguments["losses_ptr"].zero_()
+
+
 @pytest.fixture(scope="module")
 def one_driver() -> Generator[FakeDriver]:
     """One for all tests: Triton keeps launchers with the kernels it compiled."""
-    fake = FakeDriver({"greedy_gram_kernel": choose_the_first})
+    fake = FakeDriver({"greedy_gram_kernel": choose_the_first, "pick_kernel": pick_the_first})
     triton.runtime.driver.set_active(cast(Any, fake))
     yield fake
     triton.runtime.driver._active = None  # pyright: ignore[reportPrivateUsage]
@@ -215,7 +221,7 @@ def test_greedy_paths(driver: FakeDriver, dtype: torch.dtype, neurons: int, repl
     greedy_select(gram, 1, replacement=replacement)
     greedy_select_many([gram, gram], 1, replacement=replacement)
     greedy_select((features, target), 1, replacement=replacement, method="stream")
-    assert {"greedy_gram_kernel", "screen_kernel"} <= kernels(driver)
+    assert {"greedy_gram_kernel", "screen_kernel", "rescore_kernel", "pick_kernel"} == kernels(driver)
 
 
 def test_arguments_that_are_one_become_constants(driver: FakeDriver) -> None:
@@ -244,7 +250,8 @@ def test_what_does_not_fit_the_binary_is_noticed(kind: str, value: object) -> No
 
 
 def test_too_many_waiting_programs_and_too_much_shared_memory_are_noticed(driver: FakeDriver) -> None:
-    from pruneproof.kernels.greedy.triton_kernels import greedy_gram_kernel, screen_kernel
+    from pruneproof.kernels.greedy.triton_kernels import greedy_gram_kernel
+    from pruneproof.kernels.sparse.triton_kernels import bsr_kernel
 
     zeros = torch.zeros(512, dtype=torch.float64)
     whole = [torch.zeros(2, dtype=torch.int64) for _ in range(2)]
@@ -258,8 +265,9 @@ def test_too_many_waiting_programs_and_too_much_shared_memory_are_noticed(driver
     walk(PROCESSORS)
     with pytest.raises(AssertionError, match="wait for each other"):
         walk(PROCESSORS + 1)
-    with pytest.raises(triton.runtime.errors.OutOfResources):  # a tile that no multiprocessor holds
-        screen_kernel[(1,)](
-            torch.zeros(1, dtype=torch.int8), torch.zeros(1), torch.zeros(1), 1, 1, 1, BN=512, BM=512, WHOLE=False,
-            num_warps=64,
+    wide = torch.zeros(512, 512, dtype=torch.float16)
+    with pytest.raises(triton.runtime.errors.OutOfResources):  # tiles that no multiprocessor holds
+        bsr_kernel[(1, 1)](
+            wide, wide, whole[0].int(), whole[0].int(), None, wide, 16, 512, 512, 512, 512, BM=512, SIZE=512, BK=512,
+            BIAS=False, UPCAST=False, PRECISION="ieee", num_warps=8, num_stages=3,
         )  # fmt: skip

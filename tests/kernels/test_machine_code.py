@@ -31,7 +31,7 @@ SIXTEEN_BYTES = ("LDG.E.128", "LDGSTS.E.BYPASS.128", "global_load_dwordx4")
 NARROW = (
     {("greedy_gram", target) for target in TARGETS}
     | {("masked_forward_odd", target) for target in TARGETS if target != "gfx942"}
-    | {(name, "gfx942") for name in ("csr16_1", "csr16_4", "csr16_scatter", "screen_int8")}
+    | {(name, "gfx942") for name in ("csr16_1", "csr16_4", "csr16_scatter")}
 )
 # What single versions of Triton do otherwise: narrow loads of blocks, and bytes of stack.
 NARROW_IN = {"3.8.0": {("bsr64", "sm_80"), ("bsr128", "sm_80")}}

@@ -10,7 +10,7 @@ from pruneproof.kernels.backend import interpreting, multiprocessors, on_its_dev
 
 from .problem import Gram
 from .rules import Path, tie_width
-from .screening import SLACK, Screen
+from .screening import SLACK, FeatureProducts, Screen, path_of, prepared
 from .triton_kernels import greedy_gram_kernel, pick_kernel, rescore_kernel, screen_kernel
 
 BLOCK = 512  # neurons a program takes at a time; at 1024 the sm_90 code spills
@@ -82,6 +82,14 @@ def _programs(neurons: int, problems: int, device: torch.device) -> int:
 
 
 TOGETHER = 25  # steps of one captured graph: 75 launches cost little to capture, and a replay hides the host
+
+
+def screened_path(products: FeatureProducts, target: Tensor, steps: int, replacement: bool, kind: str = "int8") -> Path:
+    """The equal-weight path in float64 arithmetic on the features as given, read mostly from a copy of `kind`."""
+    screen, half, tie = prepared(products, kind)
+    path = ScreenedSteps(products.features, screen, half, target.double(), tie, steps, replacement)
+    path.run()
+    return path_of(path.chosen, path.losses, len(half))
 
 
 class ScreenedSteps:

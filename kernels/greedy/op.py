@@ -62,7 +62,7 @@ def _persistent(products: Products, steps: int, replacement: bool) -> Path:
 
 
 def _screened(products: Products, steps: int, replacement: bool) -> Path:
-    from .screening import screened_path
+    from .launch import screened_path
 
     assert isinstance(products, FeatureProducts)
     return screened_path(products, products.target, steps, replacement)

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pruneproof.kernels.backend import choose
-
 from .rules import Path, tie_width
 
 
@@ -122,28 +120,33 @@ class ScreenedState:
 
 
 def screened_path(products: FeatureProducts, target: Tensor, steps: int, replacement: bool, kind: str = "int8") -> Path:
-    """The equal-weight path in float64 arithmetic on the features as given, read mostly from a copy of `kind`."""
-    features, y = products.features, target.double()
-    screen, half = Screen.of(features, kind), row_energies(features) / 2
-    tie = tie_width(2 * half, products.energy)
-    if choose("greedy_select", features, wide=True).backend == "triton":
-        from .launch import ScreenedSteps
+    """The equal-weight path in float64 arithmetic on the features as given, read mostly from a copy of `kind`.
 
-        path = ScreenedSteps(features, screen, half, y, tie, steps, replacement)
-        path.run()
-        chosen, losses = path.chosen, path.losses
-    else:
-        state = ScreenedState(torch.zeros_like(y), y.new_zeros(()), torch.zeros_like(half))
-        rows = [screened_step(features, screen, half, y, tie, state, replacement) for _ in range(steps)]
-        chosen, losses = (torch.stack(column) for column in zip(*rows, strict=True))
-    weights = torch.bincount(chosen, minlength=len(features)).double() / steps
+    In torch: the definition of what the kernels do, which `launch.screened_path` runs on a GPU.
+    """
+    features, y = products.features, target.double()
+    screen, half, tie = prepared(products, kind)
+    state = ScreenedState(torch.zeros_like(y), y.new_zeros(()), torch.zeros_like(half))
+    rows = [screened_step(features, screen, half, y, tie, state, replacement) for _ in range(steps)]
+    return path_of(*(torch.stack(column) for column in zip(*rows, strict=True)), len(features))
+
+
+def prepared(products: FeatureProducts, kind: str) -> tuple[Screen, Tensor, float]:
+    """The copy of the features, ½‖Φ_i‖², and the tie width."""
+    half = row_energies(products.features) / 2
+    return Screen.of(products.features, kind), half, tie_width(2 * half, products.energy)
+
+
+def path_of(chosen: Tensor, losses: Tensor, neurons: int) -> Path:
+    """The path of these choices; reads them back."""
+    weights = torch.bincount(chosen, minlength=neurons).double() / len(chosen)
     return Path(chosen.tolist(), losses.tolist(), weights)
 
 
 def screened_step(
     features: Tensor, screen: Screen, half: Tensor, y: Tensor, tie: float, state: ScreenedState, replacement: bool
 ) -> tuple[Tensor, Tensor]:
-    """One choice and the loss after it: the definition of what the three kernels of `ScreenedSteps` do."""
+    """One choice and the loss after it."""
     state.step += 1
     state.residual -= y
     estimate, width = screen.intervals(state.residual)

@@ -112,12 +112,9 @@ def nearly_tied(generator: torch.Generator) -> torch.Tensor:
 @pytest.mark.parametrize("replacement", [True, False])
 @pytest.mark.parametrize("kind", ["int8", "bfloat16"])
 @pytest.mark.parametrize("tied", [True, False])
-def test_screening_bodies_take_the_path_of_float64(
-    monkeypatch: pytest.MonkeyPatch, kind: str, replacement: bool, tied: bool
-) -> None:
-    from pruneproof.kernels.greedy.screening import screened_path
+def test_screening_bodies_take_the_path_of_float64(kind: str, replacement: bool, tied: bool) -> None:
+    from pruneproof.kernels.greedy.launch import screened_path
 
-    monkeypatch.setenv("PRUNEPROOF_BACKEND", "triton")
     generator = torch.Generator().manual_seed(3)
     features = nearly_tied(generator) if tied else torch.randn(33, 65, generator=generator).relu()
     target = torch.rand(65, generator=generator)

@@ -45,7 +45,16 @@ from pruneproof.prune.models.parameters import (
     unwrapped,
 )
 
-from .linearised import Unrouted, flow_inputs, gated, is_normaliser, linearised, reduce_outputs, require_followable
+from .linearised import (
+    Unrouted,
+    flow_inputs,
+    gated,
+    is_normaliser,
+    linearised,
+    pass_back,
+    reduce_outputs,
+    require_followable,
+)
 
 _POINTWISE = frozenset(
     f"{name}{suffix}"
@@ -262,6 +271,50 @@ def connectivity(
     live = {name: masks[name].to(device) & (g > 0) for name, g in zip(weights, flow, strict=True)}
     kept_layouts = {name: layout for name, layout in layouts(model).items() if name in masks}
     return Connectivity(bool((output > 0).any()), masks, Masks(live), kept_layouts)
+
+
+class OutputReach:
+    """Which weights lie in front of a path to the output, for one mask after another of one network.
+
+    A weight that does not can be dropped without any change of the output, whatever it reads. The
+    network is copied once; a question costs one forward and one backward pass on one example.
+
+    Args:
+        where: The public function that asks, for error messages.
+        model: The network; unchanged.
+        inputs: A batch; only its shape counts.
+        names: The parameters that will be masked.
+
+    Raises:
+        PruneproofError: As `connectivity` raises.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> reach = OutputReach("sipp", net, torch.ones(1, 2), ["0.weight", "2.weight"])
+        >>> reach({"0.weight": torch.ones(2, 2) > 0, "2.weight": torch.tensor([[True, False]])})["0.weight"]
+        tensor([[ True,  True],
+                [False, False]])
+    """
+
+    def __init__(self, where: str, model: nn.Module, inputs: Tensor, names: Sequence[str]) -> None:
+        require_followable(where, model)
+        self._where = where
+        self._inputs = flow_inputs(where, inputs[:1], inputs.device)
+        self._network = linearised(model)
+        self._weights = {name: self._network.get_parameter(name) for name in names}
+        owners = {name.rpartition(".")[0] for name in names}
+        pass_back([m for name, m in self._network.named_modules(remove_duplicate=False) if name in owners])
+
+    def __call__(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Name → bool tensor of the mask's shape: kept, and in front of a path to the output."""
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(masks[name])
+        with torch.enable_grad(), PositiveFunctions(self._where):
+            with explained(self._where, "the model", "Pass inputs of the shape that it takes."):
+                output = call_model(self._network, self._inputs)
+            flow = torch.autograd.grad(output.sum(), list(self._weights.values()), materialize_grads=True)
+        return {name: masks[name].to(g.device) & (g > 0) for name, g in zip(self._weights, flow, strict=True)}
 
 
 def _refuse_originals(model: nn.Module, masked: Mapping[str, nn.Parameter]) -> None:

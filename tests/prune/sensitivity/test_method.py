@@ -1,6 +1,7 @@
 """`sipp` on whole models: budgets, bounds on the sample, invariances, layers of every kind, bad input."""
 
 import copy
+import math
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pruneproof import PruneproofError
 from pruneproof.prune import prunable, sipp
-from pruneproof.prune.sensitivity.choices import KEPT, NAMES
+from pruneproof.prune.sensitivity.choices import KEPT, NAMES, least_error
+from pruneproof.prune.sensitivity.measuring import layers, measure
 
 VARIANTS = ("poisson", "det", "rand", "hybrid", "best")
 
@@ -58,8 +60,9 @@ def test_the_budget_is_respected(variant: str, density: float) -> None:
         assert result.masks.count == round(density * total)
     elif variant == "poisson":  # expected exactly; a sum of independent bits deviates by 6 of its standard deviations
         assert abs(result.masks.count - density * total) < 6 * (total / 4) ** 0.5  # with probability below 2e-9
-    elif variant == "rand":
-        assert result.masks.count <= round(density * total)
+    else:  # a pilot draw settles the count to .002; the variance of a count of different draws is at most their number
+        draws = sum(float(b.budget.sum()) for b in result.bounds.values())
+        assert abs(result.masks.count - density * total) < 0.002 * density * total + 6 * (2 * draws) ** 0.5
     for name, weight in prunable(result.model).items():
         assert torch.equal(weight != 0, result.masks[name])
 
@@ -102,10 +105,10 @@ def test_poisson_needs_at_most_seven_tenths_of_rands_epsilon() -> None:
     for seed in range(5):
         torch.manual_seed(seed)
         model, inputs = nn.Linear(512, 1), torch.randn(256, 512).relu()
+        layer = measure(model, inputs, layers(model)[0][0])
+        budget = torch.stack([(layer.weight > 0).sum(1), (layer.weight < 0).sum(1)]).double() / 2
         both = [
-            sipp(model, inputs, density=0.5, delta=0.2, variant=variant, generator=_generator())
-            .bounds["weight"]
-            .epsilon
+            least_error(layer, layer.blocks(model, inputs), budget, variant, math.log(2 / 0.1), 1.0).epsilon
             for variant in ("poisson", "rand")
         ]
         ratios.append(float(both[0].max() / both[1].max()))
@@ -173,7 +176,7 @@ def test_same_generator_same_network() -> None:
 def test_variants_are_named_in_the_result() -> None:
     model, inputs = _mlp()
     result = sipp(model, inputs, density=0.5, variant="best", generator=_generator())
-    used = {NAMES[int(code)] for code in result.bounds["0.weight"].variant.unique() if int(code) != KEPT}
+    used = {NAMES[int(code)] for code in result.bounds["0.weight"].variant.unique() if int(code) < KEPT}
     assert used <= set(NAMES) and used
 
 
@@ -186,10 +189,10 @@ def _overflowing(value: float) -> nn.Sequential:
 LAYER = nn.Linear(4, 2)
 X = torch.rand(5, 4, generator=torch.Generator().manual_seed(0))
 BAD: dict[str, tuple[Callable[[], object], str]] = {
-    "empty batch": (lambda: sipp(LAYER, torch.rand(0, 4), density=0.5, variant="det"), "non-empty"),
-    "constant batch": (lambda: sipp(LAYER, torch.ones(3, 4), density=0.5, variant="det"), "differ"),
+    "empty batch": (lambda: sipp(LAYER, torch.rand(0, 4), density=0.5, variant="det"), "not empty"),
+    "constant batch": (lambda: sipp(LAYER, torch.ones(3, 4), density=0.5, variant="det"), "copies of one"),
     "zero batch": (lambda: sipp(LAYER, torch.zeros(1, 4), density=0.5, variant="det"), "zero"),
-    "nan inputs": (lambda: sipp(LAYER, X * torch.nan, density=0.5, variant="det"), "finite"),
+    "nan inputs": (lambda: sipp(LAYER, X * torch.nan, density=0.5, variant="det"), "NaN or inf"),
     "nan weight": (lambda: sipp(_overflowing(torch.nan), X, density=0.5, variant="det"), "0.weight"),
     "inf activations": (lambda: sipp(_overflowing(3e38), X, density=0.5, variant="det"), "1.weight"),
     "delta 0": (lambda: sipp(LAYER, X, density=0.5, delta=0.0, variant="det"), "delta"),
@@ -197,7 +200,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "epsilon 0": (lambda: sipp(LAYER, X, epsilon=0.0, variant="det"), "epsilon"),
     "epsilon < 0": (lambda: sipp(LAYER, X, epsilon=-1.0, variant="det"), "epsilon"),
     "density 0": (lambda: sipp(LAYER, X, density=0.0, variant="det"), "density"),
-    "density > 1": (lambda: sipp(LAYER, X, density=1.5, variant="det"), "density in"),
+    "density > 1": (lambda: sipp(LAYER, X, density=1.5, variant="det"), "density must lie in"),
     "both": (lambda: sipp(LAYER, X, density=0.5, epsilon=0.5, variant="det"), "both|one of the two"),
     "neither": (lambda: sipp(LAYER, X, variant="det"), "one of the two"),
     "variant": (lambda: sipp(LAYER, X, density=0.5, variant="magic"), "one of"),

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_model
+from safetensors.torch import load_file, save_file, save_model
 from torch import nn
 
 from pruneproof.cli import main
-from pruneproof.prune import Masks, magnitude, scores, select
+from pruneproof.prune import Masks, magnitude, scores, select, wanda
 
 NETS = """
 from torch import nn
@@ -73,8 +73,8 @@ def test_synflow_takes_a_pattern(folder: Path) -> None:
             ["--scope", "rows", "--density", "0.5"],
             "--scope must be global, layer, row, erk or N:M",
         ),
-        (["--scope", "4:2"], "--scope: needs two numbers n:m"),
-        (["--scope", "2:4", "--density", "0.25"], "--density: needs no count, and no density but n/m = 2/4"),
+        (["--scope", "4:2"], "--scope: a pattern is two numbers n:m"),
+        (["--scope", "2:4", "--density", "0.25"], '--density: scope "2:4" fixes the density at 2/4'),
         (["--method", "random", "--density", "0.5", "--seed", "9" * 23], "--seed: needs a seed from -2^63 to 2^64 - 1"),
         (["--method", "random", "--density", "0.5", "--seed", f"-{2**63 + 1}"], "--seed: needs a seed"),
     ],
@@ -96,7 +96,7 @@ def test_every_seed_of_torch_is_one(folder: Path, seed: int) -> None:
 def test_a_pattern_that_does_not_fit_the_layers_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_model(nn.Linear(6, 2), str(folder / "model.safetensors"))
     assert ran("--scope", "2:4", factory="odd") == 2
-    assert "6 weights per row in weight" in capsys.readouterr().err
+    assert "each output of weight has 6 weights" in capsys.readouterr().err
 
 
 def test_a_network_that_the_certificate_cannot_follow_is_pruned_all_the_same(folder: Path) -> None:
@@ -107,3 +107,39 @@ def test_a_network_that_the_certificate_cannot_follow_is_pruned_all_the_same(fol
     options = ["--density", "0.5", "--method", "synflow", "--input-shape", "1", "1", "3", "3"]
     assert ran(*options, factory="pooled") == 0
     assert (folder / "pruned.safetensors").is_file()
+
+
+def test_wanda_compares_weights_of_one_output(folder: Path) -> None:
+    inputs = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+    save_file({"inputs": inputs}, "batch.safetensors")
+    assert ran("--method", "wanda", "--density", "0.5", "--batch", "batch.safetensors", "--masks", "m.safetensors") == 0
+    assert Masks.load(folder / "m.safetensors") == wanda(network(), inputs, density=0.5)
+    kept = load_file(folder / "pruned.safetensors")["0.weight"] != 0
+    assert kept.sum(1).tolist() == [4] * 8
+
+
+@pytest.mark.parametrize("method", ["magnitude", "random", "synflow", "wanda"])
+@pytest.mark.parametrize("options", [["--exclude", "2"], ["--include", "0.weight", "1.*", "--exclude", "2.*"]])
+def test_what_is_excluded_stays_dense(
+    folder: Path, method: str, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file({"inputs": torch.randn(16, 8)}, "batch.safetensors")
+    needed = {"wanda": ["--batch", "batch.safetensors"], "synflow": ["--input-shape", "1", "8"]}.get(method, [])
+    if "1.*" in options:  # an activation has no weight
+        assert ran("--method", method, "--density", "0.25", *needed, *options) == 2
+        assert "'1.*'" in capsys.readouterr().err
+        assert not (folder / "pruned.safetensors").exists()
+        return
+    assert ran("--method", method, "--density", "0.25", *needed, *options) == 0
+    dense, pruned = network().state_dict(), load_file(folder / "pruned.safetensors")
+    assert torch.equal(pruned["2.weight"], dense["2.weight"])
+    assert int((pruned["0.weight"] != 0).sum()) == 16
+
+
+@pytest.mark.parametrize("method", ["wanda", "snip", "grasp"])
+def test_a_batch_without_inputs_is_refused(folder: Path, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran("--method", method, "--density", "0.5") == 2
+    assert "Pass --batch FILE with the tensor" in capsys.readouterr().err
+    save_file({"targets": torch.zeros(3)}, "batch.safetensors")
+    assert ran("--method", method, "--density", "0.5", "--batch", "batch.safetensors") == 2
+    assert "holds ['targets']" in capsys.readouterr().err

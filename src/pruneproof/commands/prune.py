@@ -275,7 +275,7 @@ def _shape(batch: Path | None) -> tuple[int, ...]:
     """The shape of one example; empty if it is unknown or no array of numbers."""
     from pruneproof.prune.models.checkpoint import load_tensors
 
-    inputs = None if batch is None else load_tensors(batch, where="--batch")["inputs"]
+    inputs = None if batch is None else load_tensors(batch, where="--batch").get("inputs")
     return (1, *inputs.shape[1:]) if inputs is not None and inputs.is_floating_point() else ()
 
 

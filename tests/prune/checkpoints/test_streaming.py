@@ -188,3 +188,27 @@ def test_the_threshold_is_found_by_counting(dtype: torch.dtype) -> None:
     values = torch.tensor([-0.0, 0.0, 1e-30, -1.5, 1.5, torch.inf, -torch.inf], dtype=dtype)
     keys = ranking.magnitude_keys(values, dtype)
     assert torch.equal(keys[:, None] < keys, values.abs()[:, None] < values.abs())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_infinite_weights_are_the_largest(dtype: torch.dtype, tmp_path: Path) -> None:
+    weight = torch.tensor([[1.0, -torch.inf, 3.0, torch.inf], [2.0, 4.0, -5.0, torch.inf]], dtype=dtype)
+    save_file({"0.weight": weight}, tmp_path / "dense.safetensors")
+    prune_checkpoint(tmp_path / "dense.safetensors", tmp_path / "pruned.safetensors", density=0.5)
+    expected = [[0.0, -torch.inf, 0.0, torch.inf], [0.0, 0.0, -5.0, torch.inf]]
+    assert load_file(tmp_path / "pruned.safetensors")["0.weight"].tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("kept", [3, 8, 11, 16, 20, 24])
+def test_a_tied_weight_uses_up_its_ties_once(kept: int, dtype: torch.dtype, tmp_path: Path) -> None:
+    """All magnitudes are equal, so that the first weights survive; a copy between them counts for none."""
+    weight = torch.tensor([[1.0, -1.0, 1.0, 1.0], [1.0, -1.0, 1.0, 1.0]], dtype=dtype)
+    others = {"b.weight": torch.ones(4, 2, dtype=dtype), "d.weight": torch.ones(8, 1, dtype=dtype)}
+    save_file({"a.weight": weight, "c.weight": weight.clone(), **others}, tmp_path / "dense.safetensors")
+    report = prune_checkpoint(tmp_path / "dense.safetensors", tmp_path / "pruned.safetensors", density=kept / 24)
+    pruned = load_file(tmp_path / "pruned.safetensors")
+    flat = torch.cat([pruned[f"{name}.weight"].flatten() for name in "abd"])
+    assert torch.equal(flat != 0, torch.arange(24) < kept)
+    assert torch.equal(pruned["c.weight"], pruned["a.weight"])
+    assert report.kept == kept

@@ -492,25 +492,6 @@ def holm(p_values: Sequence[float], *, level: float = LEVEL) -> list[bool]:
     return rejected
 
 
-T_CONFIDENCE = 0.95
-
-
-def interval(values: Sequence[float]) -> list[float]:
-    """[mean, lower, upper], each limit one-sided at 95 %; infinite limits for a single value."""
-    from scipy import stats
-
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return [mean, -1e300, 1e300]
-    reach = float(stats.t.ppf(T_CONFIDENCE, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return [mean, mean - reach, mean + reach]
-
-
-def paired(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
-    """The interval of first − second over their common seeds."""
-    return interval([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
-
-
 def as_json(value: Any) -> Any:
     """A measured value for programs: estimates, also those inside lists and mappings, become JSON objects."""
     if isinstance(value, Estimate):

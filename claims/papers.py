@@ -16,7 +16,7 @@ from .claim import Claim, Paper
 _IDS = {
     "pretraining": ("PT", 7),
     "initialization": ("AI", 8),
-    "sensitivity": ("SP", 7),
+    "sensitivity": ("SP", 10),
     "scaling": ("SL", 5),
     "label_noise": ("LN", 6),
 }

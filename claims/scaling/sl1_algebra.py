@@ -29,8 +29,8 @@ STATEMENT = (
 )
 SOURCE = f"{PUBLICATION}; derivations in theory/theorems/scaling_law/proof.md"
 CRITERION = (
-    f"Symbolic identities true and a false twin refused; round trip through m* within {ROUND_TRIP:g}; recovery of p, "
-    f"γ, ε↑ within 5 %, 4 %, 1 % (root mean square of {REPEATS}) at {NOISE:.1%} noise."
+    f"Symbolic identities true and a negative control refused; round trip through m* within {ROUND_TRIP:g}; recovery "
+    f"of p, γ, ε↑ within 5 %, 4 %, 1 % (root mean square of {REPEATS}) at {NOISE:.1%} noise."
 )
 SAYS_NOT = "That measured errors follow the law: this is about the formula and the fit."
 

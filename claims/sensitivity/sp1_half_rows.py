@@ -30,8 +30,8 @@ STATEMENT = (
 SOURCE = f"{PUBLICATION}; S1 to S4 in theory/theorems/sensitivity/proof.md"
 CRITERION = (
     f"For every instance, δ' and sampled variant, the exact binomial test does not refute δ' at α = {ALPHA:g}; the law "
-    f"of Rand on the block instance is not rejected at α = {ALPHA:g}; Det never misses on S. If no false twin ε/4 is "
-    "refuted: inconclusive."
+    f"of Rand on the block instance is not rejected at α = {ALPHA:g}; Det never misses on S. If no negative control "
+    "ε/4 is refuted: inconclusive."
 )
 SAYS_NOT = "That ε is small: see its median, and the slack."
 
@@ -54,7 +54,7 @@ class VariantRow:
         epsilon: The ε that the variant promises.
         failures: Draws in which the sum missed 1 ± ε.
         trials: Draws.
-        twin_failures: Draws in which it missed 1 ± ε/4, the negative control.
+        control_failures: Draws in which it missed 1 ± ε/4, the negative control.
         slack: ε over the observed (1 − δ′) quantile of the error.
         law: p-value of the exact law of Rand on the block instance, elsewhere None.
     """
@@ -65,7 +65,7 @@ class VariantRow:
     epsilon: float
     failures: int
     trials: int
-    twin_failures: int
+    control_failures: int
     slack: float
     law: float | None
 
@@ -84,7 +84,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.rows:measure")
+@stable_id("pruneproof.claims.sensitivity.rows:measure", revision=1)
 def measure(cell: Cell) -> list[VariantRow]:
     """Draw the half-row again and again; count how often ẑ misses ε, and ε/4 (the negative control)."""
     block = _block(cell)
@@ -119,7 +119,7 @@ def _variant(name: str, block: Block, budget: float, cell: Cell) -> VariantRow:
         epsilon=float(epsilon),
         failures=int((at_point > epsilon * (1 + 1e-9)).sum()),  # 1e-9: rounding of sums of some hundred terms
         trials=len(at_point),
-        twin_failures=int((at_point > epsilon / 4).sum()),
+        control_failures=int((at_point > epsilon / 4).sum()),
         slack=float(epsilon) / max(quantile, 1e-12),
         law=_law(signed[:, POINT], int(share), cell) if name == "rand" else None,
     )
@@ -160,7 +160,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
     broken = [row for row in sampled if falsified(row.failures, row.trials, row.delta, ALPHA)]
     surely = [row for row in tried if row.variant not in SAMPLED and row.failures]
     laws = [row.law for row in tried if row.law is not None]
-    controls = [row for row in sampled if falsified(row.twin_failures, row.trials, row.delta, ALPHA)]
+    controls = [row for row in sampled if falsified(row.control_failures, row.trials, row.delta, ALPHA)]
     verdict = Verdict.HOLDS if controls else Verdict.INCONCLUSIVE
     if broken or surely or min(laws, default=1.0) <= ALPHA:
         verdict = Verdict.VIOLATED

@@ -28,7 +28,7 @@ STATEMENT = (
 SOURCE = f"{PUBLICATION}, whose condition on the population is replaced by S5 in theory/theorems/sensitivity/proof.md"
 CRITERION = (
     f"Over resampled (S, V, x), misses are not refuted as more frequent than β = {BETA} (conformal) and "
-    f"{CONFIDENCE_ERROR} (Clopper–Pearson) at α = {ALPHA:g}, while the false twins are."
+    f"{CONFIDENCE_ERROR} (Clopper–Pearson) at α = {ALPHA:g}, while the negative controls are."
 )
 SAYS_NOT = "That the sensitivities on S bound new points by themselves: the share outside C = 1 is printed."
 
@@ -42,7 +42,7 @@ class CoverageRow:
         seed: Of the resampling.
         failures: Repetitions in which the truth was missed.
         trials: Repetitions.
-        twin_failures: Misses of the negative control (β three times too large; the estimate itself as a bound).
+        control_failures: Misses of the negative control (β three times too large; the estimate itself as a bound).
         outside_sample: Conformal only: new points whose shares exceed the sensitivities on S alone.
         truth: Clopper–Pearson only: the true rate of disagreement.
     """
@@ -51,7 +51,7 @@ class CoverageRow:
     seed: int
     failures: int
     trials: int
-    twin_failures: int
+    control_failures: int
     outside_sample: int | None = None
     truth: float | None = None
 
@@ -66,7 +66,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.population:measure")
+@stable_id("pruneproof.claims.sensitivity.population:measure", revision=1)
 def measure(cell: Cell) -> list[CoverageRow]:
     """Resample, apply the rule, look whether the truth is covered."""
     return [_conformal(cell) if cell["kind"] == "conformal" else _clopper_pearson(cell)]
@@ -123,7 +123,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
     for kind, level in (("conformal", BETA), ("clopper-pearson", CONFIDENCE_ERROR)):
         chosen = [row for row in tried if row.kind == kind]
         failures, trials = sum(row.failures for row in chosen), sum(row.trials for row in chosen)
-        controls = sum(row.twin_failures for row in chosen)
+        controls = sum(row.control_failures for row in chosen)
         broken |= falsified(failures, trials, level, ALPHA)
         powerless |= not falsified(controls, trials, level, ALPHA)
         table.append(

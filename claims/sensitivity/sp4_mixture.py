@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict, fresh_seeds
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
-from pruneproof.claims.estimates import paired
+from pruneproof.claims.estimates import Comparison, decide, mean, paired_difference
 from pruneproof.prune import sipp
 
 from .plots import mean_line
@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 STATEMENT = "The adaptive mixture is never worse than sampling or truncation alone."
 SOURCE = f"{PUBLICATION} (SiPPHybrid); S3 in theory/theorems/sensitivity/proof.md"
 CRITERION = (
-    "In every cell the bound Σ cost·ε of `best` is at most that of every variant at the same budget (proved); and for "
-    "no network, density and variant does the one-sided 95 % lower limit of the paired difference in mean output error "
-    "on test images, best − variant, exceed 0."
+    "In every cell the bound Σ cost·ε of `best` is at most that of every variant at the same budget (proved); and at "
+    "every density at which `best` keeps the dense accuracy within 5 points, for every network and variant, the 95 % "
+    "interval of the paired difference in output error on test images, best − variant, lies below 1 % of the size of "
+    "the outputs (both margins are ours). Not reproduced if a difference lies above it after Holm's correction over "
+    "all of them, or a bound of `best` is above another's; else inconclusive. Settled after runs with other seeds "
+    "(docs/pilots.md)."
 )
 SAYS_NOT = "That a smaller bound means a smaller error: the second half of the criterion is an observation."
 
+MARGIN = 0.01  # of the mean absolute output
+KEPT = 5.0  # points of accuracy that pruning may cost where variants are compared
 VARIANTS = ("rand", "det", "hybrid", "poisson", "best")
 TESTED = 200  # test images for the measured error
 
@@ -42,6 +47,8 @@ class VariantRow:
         merit: The bound Σ cost·ε.
         epsilon: Median ε of the half-rows.
         error: Mean absolute error of the outputs on test images.
+        size: Mean absolute output of the original network there.
+        lost: Accuracy lost there, in points.
         vacuous: Share of half-rows whose ε says nothing.
     """
 
@@ -52,6 +59,8 @@ class VariantRow:
     merit: float
     epsilon: float
     error: float
+    size: float
+    lost: float
     vacuous: float
 
 
@@ -63,22 +72,24 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
         {"network": network, "density": density, "seed": seed}
         for network in networks
         for density in densities
-        for seed in range(seeds or count(scale, 4, 5, 10))
+        for seed in fresh_seeds(seeds or count(scale, 4, 6, 10))
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.mixture:measure")
+@stable_id("pruneproof.claims.sensitivity.mixture:measure", revision=1)
 def measure(cell: Cell) -> list[VariantRow]:
     """Every variant at one budget: its bound, its median ε, and the output error on test images."""
-    model, inputs = trained(cell["network"], cell["seed"]), images().test_x[:TESTED]
+    model, split = trained(cell["network"], cell["seed"]), images()
+    inputs, labels = split.test_x[:TESTED], split.test_y[:TESTED]
     with torch.no_grad():
         target = model(inputs)
+    correct = float((target.argmax(1) == labels).double().mean())
     rows: list[VariantRow] = []
     for variant in VARIANTS:
         generator = torch.Generator().manual_seed(cell["seed"])
         result = sipp(model, sample(cell["seed"]), density=cell["density"], variant=variant, generator=generator)
         with torch.no_grad():
-            error = float((result.model(inputs) - target).abs().mean())
+            outputs = result.model(inputs)
         epsilon = torch.cat([bound.epsilon.flatten() for bound in result.bounds.values()])
         rows.append(
             VariantRow(
@@ -88,7 +99,9 @@ def measure(cell: Cell) -> list[VariantRow]:
                 variant=variant,
                 merit=result.merit,
                 epsilon=float(epsilon.median()),
-                error=error,
+                error=float((outputs - target).abs().mean()),
+                size=float(target.abs().mean()),
+                lost=100 * (correct - float((outputs.argmax(1) == labels).double().mean())),
                 vacuous=result.vacuous,
             )
         )
@@ -96,48 +109,51 @@ def measure(cell: Cell) -> list[VariantRow]:
 
 
 def judge(rows: Sequence[Row]) -> Outcome:
-    """The bound of `best` is the least in every cell; its output error is not above any other's, paired over seeds."""
+    """The bound of `best` is the least in every cell; its error is not above another's by more than the margin."""
     tried = read_rows(VariantRow, rows)
     cells = sorted({(row.network, row.density, row.seed) for row in tried})
     settings = sorted({cell[:2] for cell in cells})
     merit = {(row.network, row.density, row.seed, row.variant): row.merit for row in tried}
     worse = sum(merit[*cell, "best"] > merit[*cell, variant] for cell in cells for variant in VARIANTS[:-1])
-    deltas: dict[str, list[float]] = {}
-    for network, density in settings:
-        errors = {v: {row.seed: row.error for row in _of(tried, network, density, v)} for v in VARIANTS}
+    kept = [place for place in settings if mean([row.lost for row in _of(tried, *place, "best")]).value <= KEPT]
+    comparisons: list[Comparison] = []
+    for network, density in kept:
+        errors = {v: {row.seed: row.error / row.size for row in _of(tried, network, density, v)} for v in VARIANTS}
         for variant in VARIANTS[:-1]:
-            name = f"{network}, density {density}: error of best − {variant}"
-            deltas[name] = paired(errors["best"], errors[variant])
-    refuted = [name for name, (_, low, _) in deltas.items() if low > 0]
-    table: list[Row] = [
-        {
-            "network": network,
-            "density": density,
-            "variant": variant,
-            "median ε": _mean([row.epsilon for row in _of(tried, network, density, variant)]),
-            "output error": _mean([row.error for row in _of(tried, network, density, variant)]),
-            "vacuous half-rows": _mean([row.vacuous for row in _of(tried, network, density, variant)]),
-        }
-        for network, density in settings
-        for variant in VARIANTS
-    ]
-    scope = f"{', '.join(NAMES[name] for name in sorted({cell[0] for cell in cells}))}, no retraining"
-    scope += f"; refuted: {', '.join(refuted)}" if refuted else ""
-    return Outcome(
-        Verdict.NOT_REPRODUCED if refuted or worse else Verdict.HOLDS,
-        {"cells where the bound of best is above another's": worse, **deltas},
-        tuple(sorted({cell[2] for cell in cells})),
-        scope,
-        table,
+            name = f"{network}, density {density}: error of best − {variant}, of the outputs"
+            comparisons.append(Comparison(name, paired_difference(errors["best"], errors[variant]), below=MARGIN))
+    decision = decide(comparisons)
+    networks = sorted({network for network, _ in settings})
+    scope = (
+        f"{', '.join(NAMES[name] for name in networks)}, no retraining, {len(kept)} of {len(settings)} settings judged"
     )
+    return Outcome(
+        Verdict.NOT_REPRODUCED if worse else decision.verdict,
+        {
+            "cells where the bound of best is above another's": worse,
+            **{each.name: each.estimate for each in comparisons},
+        },
+        tuple(sorted({row.seed for row in tried})),
+        scope + (f"; {decision.sentence}" if decision.sentence else ""),
+        [_line(tried, network, density, variant) for network, density in settings for variant in VARIANTS],
+    )
+
+
+def _line(rows: Sequence[VariantRow], network: str, density: float, variant: str) -> Row:
+    chosen = _of(rows, network, density, variant)
+    return {
+        "network": network,
+        "density": density,
+        "variant": variant,
+        "median ε": mean([row.epsilon for row in chosen]).value,
+        "output error": mean([row.error for row in chosen]).value,
+        "points lost": mean([row.lost for row in chosen]).value,
+        "vacuous half-rows": mean([row.vacuous for row in chosen]).value,
+    }
 
 
 def _of(rows: Sequence[VariantRow], network: str, density: float, variant: str) -> list[VariantRow]:
     return [row for row in rows if (row.network, row.density, row.variant) == (network, density, variant)]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:

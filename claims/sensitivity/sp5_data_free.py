@@ -1,157 +1,24 @@
-"""SP5: without retraining, does pruning informed by data beat pruning that is not, at equal budget?"""
+"""SP5: without retraining, does pruning informed by data beat data-free row sampling at equal budget?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import torch
+from pruneproof.claims.claim import Claim, Outcome
+from pruneproof.claims.engine.cell import Row
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
-from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
-from pruneproof.claims.estimates import paired
-from pruneproof.prune import certify
+from .measure import RULE, error_figures, judge_methods, measure_methods, method_cells
+from .setting import PUBLICATION
 
-from .setting import DATA_FREE, INFORMED, NAMES, PUBLICATION, count, images, pruned_copy, sample, trained
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Canvas
-
-STATEMENT = "At equal budget and without retraining, pruning informed by data beats pruning that is not."
+STATEMENT = "At equal budget and without retraining, pruning informed by data beats data-free row sampling."
 SOURCE = PUBLICATION
-CRITERION = (
-    "For every network, density and data-free method (magnitude over all weights and by layer; uniform, ℓ1 and ℓ2 row "
-    "sampling, reweighted), the one-sided 95 % upper limit of the paired difference in mean output error on the test "
-    "images, sipp best − method, is below 0. Not reproduced if a lower limit is above 0."
-)
+CRITERION = RULE.format(methods="row sampling (uniform, ℓ1, ℓ2, reweighted)")
 SAYS_NOT = "Anything about accuracy after fine-tuning, where such differences are known to fade."
 
-METHODS = (*INFORMED, *DATA_FREE)
-RADIUS = 0.5 / 16
-CERTIFIED = 8  # test images whose ball is certified
-
-
-@dataclass(frozen=True)
-class MethodRow:
-    """One method at one budget, without retraining.
-
-    Args:
-        network: Name in `setting.NAMES`.
-        density: Fraction of weights kept.
-        seed: Of the network and of the draws.
-        method: One of `METHODS`.
-        error: Mean absolute error of the outputs on the test images.
-        accuracy: Share of test images classified correctly.
-        certified: Share of the first test images with certified agreement on their ball.
-    """
-
-    network: str
-    density: float
-    seed: int
-    method: str
-    error: float
-    accuracy: float
-    certified: float
-
-
-def grid(scale: Scale, seeds: int | None) -> list[Cell]:
-    """Networks × densities × seeds; all methods in one cell."""
-    networks = ("mlp",) if scale is Scale.QUICK else ("mlp", "lenet")
-    densities = (0.5,) if scale is Scale.QUICK else (0.1, 0.3, 0.5, 0.7, 0.9)
-    return [
-        {"network": network, "density": density, "seed": seed}
-        for network in networks
-        for density in densities
-        for seed in range(seeds or count(scale, 5, 5, 10))
-    ]
-
-
-@stable_id("pruneproof.claims.sensitivity.data_free:measure")
-def measure(cell: Cell) -> list[MethodRow]:
-    """Output error and accuracy on the test images, and the share of balls on which agreement is certified."""
-    model, split = trained(cell["network"], cell["seed"]), images()
-    points = sample(cell["seed"])
-    rows: list[MethodRow] = []
-    for method in METHODS:
-        pruned, _ = pruned_copy(method, model, points, cell["density"], cell["seed"])
-        pruned = pruned.eval()
-        with torch.no_grad():
-            outputs = pruned(split.test_x)
-            error = float((outputs - model(split.test_x)).abs().mean())
-        certified = certify(model, pruned, split.test_x[:CERTIFIED], radius=RADIUS).certified
-        rows.append(
-            MethodRow(
-                network=cell["network"],
-                density=cell["density"],
-                seed=cell["seed"],
-                method=method,
-                error=error,
-                accuracy=float((outputs.argmax(1) == split.test_y).double().mean()),
-                certified=float(certified.double().mean()),
-            )
-        )
-    return rows
+OTHERS = ("uniform", "l1 rows", "l2 rows")
 
 
 def judge(rows: Sequence[Row]) -> Outcome:
-    """`sipp best` below every data-free method in output error, paired over seeds, at every density."""
-    tried = read_rows(MethodRow, rows)
-    settings = sorted({(row.network, row.density) for row in tried})
-    deltas: dict[str, list[float]] = {}
-    for network, density in settings:
-        errors = {m: {row.seed: row.error for row in _of(tried, network, density, m)} for m in METHODS}
-        for other in DATA_FREE:
-            name = f"{network}, density {density}: error of sipp best − {other}"
-            deltas[name] = paired(errors["sipp best"], errors[other])
-    confirmed = all(high < 0 for _, _, high in deltas.values())
-    refuted = [name for name, (_, low, _) in deltas.items() if low > 0]
-    table: list[Row] = [
-        {
-            "network": network,
-            "density": density,
-            "method": method,
-            "error": _mean([row.error for row in _of(tried, network, density, method)]),
-            "accuracy": _mean([row.accuracy for row in _of(tried, network, density, method)]),
-            "certified": _mean([row.certified for row in _of(tried, network, density, method)]),
-        }
-        for network, density in settings
-        for method in METHODS
-    ]
-    networks = sorted({network for network, _ in settings})
-    scope = f"{', '.join(NAMES[name] for name in networks)}; no retraining; balls of radius {RADIUS}"
-    scope += f"; refuted: {', '.join(refuted)}" if refuted else ""
-    return Outcome(
-        Verdict.HOLDS if confirmed else Verdict.NOT_REPRODUCED if refuted else Verdict.INCONCLUSIVE,
-        deltas,
-        tuple(sorted({row.seed for row in tried})),
-        scope,
-        table,
-    )
-
-
-def _of(rows: Sequence[MethodRow], network: str, density: float, method: str) -> list[MethodRow]:
-    return [row for row in rows if (row.network, row.density, row.method) == (network, density, method)]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def figures(rows: Sequence[Row]) -> list[Figure]:
-    """Mean output error by method, one point per seed."""
-    tried = [row for row in read_rows(MethodRow, rows) if row.network == "mlp"]
-
-    def draw(canvas: "Canvas") -> None:
-        axes = canvas.add_subplot()
-        for density in sorted({row.density for row in tried}):
-            chosen = [row for row in tried if row.density == density]
-            positions = [METHODS.index(row.method) for row in chosen]
-            axes.plot(positions, [row.error for row in chosen], "o", label=f"density {density}")
-        axes.set_yscale("log")
-        axes.set_xticks(range(len(METHODS)), METHODS, rotation=30, ha="right", fontsize="small")
-        axes.set_ylabel("mean output error")
-        axes.legend(fontsize="small")
-
-    return [Figure("Output error by method", "Digits perceptron, test images, no retraining.", draw)]
+    """`sipp best` against these methods."""
+    return judge_methods(rows, OTHERS)
 
 
 SP5 = Claim(
@@ -159,10 +26,10 @@ SP5 = Claim(
     STATEMENT,
     SOURCE,
     CRITERION,
-    measure,
+    measure_methods,
     paper="sensitivity",
-    grid=grid,
+    grid=method_cells,
     judge=judge,
-    figures=figures,
+    figures=error_figures,
     says_not=SAYS_NOT,
 )

@@ -42,11 +42,11 @@ KNOWN = {
     ),
     "pruneproof.claims.sensitivity.rows:measure": (
         '{"delta":0.2,"draws":4000,"fraction":0.5,"instance":"block","layer":0,"seed":0}',
-        "116c7234a2978012bfa2b7930743c0d9",
+        "eb76faa4bdf2e744298c5c3f2908747a",
     ),
     "pruneproof.claims.sensitivity.population:measure": (
         '{"kind":"conformal","network":"mlp","repeats":250,"seed":0}',
-        "28c3ceeb6d96870a8d376282efd0adb6",
+        "a996ba7959e75bdaa7ade10247f41b0a",
     ),
     "pruneproof.claims.sensitivity.guarantee:measure": (
         '{"density":0.2,"images":24,"kind":"pair","method":"sipp det","network":"mlp","seed":0}',
@@ -54,7 +54,7 @@ KNOWN = {
     ),
     "pruneproof.claims.sensitivity.mixture:measure": (
         '{"density":0.3,"network":"mlp","seed":0}',
-        "4aa78d4917020a0764e3b5de80bd465d",
+        "56eddea9e6f99bc8c055a94162fdef8c",
     ),
     "pruneproof.claims.sensitivity.data_free:measure": (
         '{"density":0.5,"network":"mlp","seed":0}',
@@ -64,9 +64,9 @@ KNOWN = {
         '{"epsilon":2.0,"network":"mlp","seed":0}',
         "9f3dfa28c70c717157ecdc8a133b7294",
     ),
-    "pruneproof.claims.sensitivity.isolation:measure": (
+    "sensitivity/isolation": (
         '{"density":0.05,"method":"sipp","network":"mlp","seed":0}',
-        "d7e1e29f9680b5a961f10f7bbd716b77",
+        "d30efab17b1bc12f0d16bac638216926",
     ),
     "pruneproof.claims.scaling.algebra:measure_algebra": ('{"check":"identities"}', "b06f7ba80b4427ad044aa65e9903b27a"),
     "pruneproof.claims.scaling.path:measure_path": (

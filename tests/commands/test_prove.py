@@ -64,3 +64,80 @@ def test_what_is_no_certificate_is_refused_in_one_line(
     assert main(["check", str(file)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["check", str(tmp_path / "absent.json")]) == 2
+
+
+OWN = {  # arguments → exit status, and what is printed
+    "a true one": (["x*log(x) > -0.37", "--on", "x in (0, 1]"], 0, "proved: x*log(x) > -37/100 for x in (0, 1]"),
+    "a false one": (["exp(x) >= 1 + x + x^2/2", "--on", "x in [-1, 1]"], 1, "false at x = -1"),
+    "an end at π/2": (["sin(x) >= 2*x/pi", "--on", "x in [0, pi/2]"], 0, "proved"),
+    "two variables and a condition": (
+        ["x^2 + y^2 >= 2/5", "--on", "x in [0, 1]", "y in [0, 1]", "--given", "x + y >= 1"],
+        0,
+        "given x + y >= 1",
+    ),
+    "the whole line": (["exp(x) >= 1 + x", "--on", "x in (-oo, oo)"], 0, "x in (-∞, ∞)"),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_inequality_of_your_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, status, printed = OWN[name]
+    assert main(["prove", *arguments]) == status
+    assert printed in capsys.readouterr().out
+
+
+def test_what_is_undecided_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    claim = ["x^4*exp(x) + 4*exp(x) >= 4*x^2*exp(x)", "--on", "x in [1, 2]"]  # both sides touch at √2
+    assert main(["prove", *claim, "--seconds", "2"]) == 3
+    assert "decided" in capsys.readouterr().out
+    assert main(["prove", *claim, "--seconds", "2", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["where"]
+
+
+def test_the_certificate_of_your_inequality_is_confirmed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "proof.json"
+    assert main(["prove", "sin(x)/x < (2 + cos(x))/3", "--on", "x in (0, 3/2]", "--out", str(file)]) == 0
+    assert main(["check", str(file)]) == 0
+    assert "sin(x)/x < cos(x)/3 + 2/3 for x in (0, 3/2]" in capsys.readouterr().out
+    assert main(["prove", "x > 0", "--on", "x in [1, 2]", "--out", str(tmp_path / "no" / "proof.json")]) == 2
+
+
+MISUSE = {
+    "no range": ["x > 0"],
+    "no inequality": ["x + 1", "--on", "x in [0, 1]"],
+    "an equation": ["x == 1", "--on", "x in [0, 1]"],
+    "a chain": ["0 < x < 1", "--on", "x in [0, 1]"],
+    "code": ["__import__('os').system('true') > 0", "--on", "x in [0, 1]"],
+    "an attribute": ["x.real > 0", "--on", "x in [0, 1]"],
+    "an unknown function": ["gamma(x) > 0", "--on", "x in [1, 2]"],
+    "two arguments": ["log(x, 2) > 0", "--on", "x in [1, 2]"],
+    "a huge number": ["x < 1e99999999", "--on", "x in [1, 2]"],
+    "a huge power": ["x < 9^(9^9)", "--on", "x in [1, 2]"],
+    "unbalanced brackets": ["exp(x > 0", "--on", "x in [0, 1]"],
+    "a bad range": ["x > 0", "--on", "x from 0 to 1"],
+    "an empty range": ["x > 0", "--on", "x in [2, 1]"],
+    "two ranges": ["x > 0", "--on", "x in [0, 1]", "x in [2, 3]"],
+    "a variable called pi": ["pi > 0", "--on", "pi in [2, 3]"],
+    "a variable without a range": ["x + y > 0", "--on", "x in [0, 1]"],
+    "a range for a theorem": ["--theorem", "G1", "--on", "x in [0, 1]"],
+}
+
+
+@pytest.mark.parametrize("name", MISUSE)
+def test_misuse_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", *MISUSE[name]]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_names_of_bounds_name_their_theorem(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "--theorem", "g1-harmonic"]) == 0
+    assert capsys.readouterr().out.startswith("# G1\n")
+    assert main(["prove", "--theorem", "G7"]) == 2
+    assert "Did you mean" in capsys.readouterr().err
+
+
+def test_pages_are_written_from_the_checked_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "--theorem", "T3", "--pages", str(tmp_path)]) == 0
+    text = (tmp_path / "T3.md").read_text("utf-8")
+    assert "T3.halves" in text and "negative control" in text and "you must ensure" in text
+    assert str(tmp_path / "T3.md") in capsys.readouterr().out.replace("\n", "")

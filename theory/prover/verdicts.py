@@ -124,7 +124,7 @@ def _decide(step: Obligation, claim: Formula, given: tuple[sympy.Basic, ...]) ->
     if step.box is None:
         verdict, witness = smt.decide(claim, given)
         return verdict, 0, witness
-    proof = prove(claim, step.box, given=given, tail=step.tail, touch=step.touch)
+    proof = prove(claim, step.box, given=given, tail=step.tail, touch=step.touch, seconds=None)
     shown = ", ".join(f"{name} = {value}" for name, value in (proof.witness or {}).items())
     return proof.verdict, proof.boxes, f"{shown}: {proof.value}" if shown else "; ".join(proof.where)
 

@@ -1,17 +1,24 @@
-"""One theorem as a page in Markdown, from its assumptions to its conclusion."""
+"""One theorem as a page in Markdown, from its hypotheses to its conclusion, made from the same data as its check."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from pruneproof.errors import FileAccessError
 from pruneproof.theory.prover.verdicts import Discharge
 
-from .bound import Bound
+from .bound import Assumption, Bound
 from .catalogue import RESTS_ON, bounds, obligations, required_steps
 
 
 def page(theorem: str, results: Sequence[Discharge]) -> str:
-    """One theorem from assumptions to conclusion in Markdown: statements, checked steps with their controls, trust.
+    """One theorem with its statements, hypotheses, checked steps, negative controls and what it trusts.
 
-    **Arguments:** `theorem`, e.g. `"G1"`; `results`, its discharged obligations.
+    Args:
+        theorem: Such as `"G1"`.
+        results: Its checked steps.
+
+    Returns:
+        Markdown.
     """
     about = [bound for bound in bounds() if bound.name == theorem or bound.name.startswith(f"{theorem}-")]
     lines = [f"# {theorem}", ""]
@@ -33,9 +40,41 @@ def page(theorem: str, results: Sequence[Discharge]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_pages(results: Sequence[Discharge], folder: Path) -> list[Path]:
+    """Write the page of every theorem with checked steps.
+
+    Args:
+        results: The checked steps of one or more theorems.
+        folder: Where to write `G1.md` and so on; it is made if it does not exist.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileAccessError: If a file cannot be written.
+    """
+    theorems = dict.fromkeys(result.obligation.theorem for result in results)
+    written: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for theorem in theorems:
+            path = folder / f"{theorem.replace(chr(39), '-region')}.md"  # N2' is no file name
+            path.write_text(page(theorem, [one for one in results if one.obligation.theorem == theorem]), "utf-8")
+            written.append(path)
+    except OSError as error:
+        raise FileAccessError(f"prove: pages cannot be written to {folder} ({error.strerror}).") from None
+    return written
+
+
 def _statement(bound: Bound) -> list[str]:
-    assumed = [f"- assumes: {assumption.text}" for assumption in bound.assumptions]
-    return [f"## {bound.name}", "", bound.statement, "", f"Source: {bound.source}", "", *assumed, ""]
+    lines = [f"## {bound.name}", "", bound.statement, "", f"Source: {bound.source}", ""]
+    return [*lines, *[f"- {_hypothesis(one)}" for one in bound.assumptions], ""]
+
+
+def _hypothesis(one: Assumption) -> str:
+    if one.condition is None:
+        return f"you must ensure: {one.text}"
+    return f"assumes: {one.text} (decided by the program: `{one.condition}`)"
 
 
 def _step(result: Discharge) -> list[str]:

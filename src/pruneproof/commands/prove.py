@@ -1,36 +1,118 @@
-"""Check every step of every proof by machine, and that its negative control is refused."""
+"""Check every step of every proof by machine, or prove an inequality of your own."""
 
 import json as json_text
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from pruneproof.errors import PruneproofError
-from pruneproof.theory.prover.verdicts import Discharge, discharge
-from pruneproof.theory.theorems.catalogue import obligations
-from pruneproof.theory.theorems.proof_page import page
+from pruneproof.errors import FileAccessError, InvalidValueError
+from pruneproof.theory.theorems.catalogue import obligations, theorem_of
+
+if TYPE_CHECKING:
+    from pruneproof.theory.prover.search import Proof
+    from pruneproof.theory.prover.verdicts import Discharge
+
+UNDECIDED = 3
+_TEXT = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
+_TEXTS = Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT …", help_behavior_hint="")]
 
 
 def main(
+    inequality: Annotated[
+        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[INEQUALITY]", help_behavior_hint="")
+    ] = None,
     *,
+    on: _TEXTS = (),
+    given: _TEXTS = (),
+    seconds: float = 30.0,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
     theorem: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None,
+    pages: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Check every step of every proof by machine, and that its negative control is refused.
+    """Check every step of every proof by machine, with its negative control; or prove an inequality of your own.
 
-    Exit status 1 if a step is not proved or a negative control not refuted.
+    Exit status 1: a step is not proved, a negative control not refuted, or your inequality is refuted. 3: undecided.
 
-    Example: pruneproof prove --theorem G1
+    Example: pruneproof prove "x*log(x) > -0.37" --on "x in (0, 1]"
 
     Args:
-        theorem: check one theorem and print its page: assumptions, steps, controls, what rests on trust.
-        json: print a list of objects: id, theorem, statement, level, verdict, boxes, seconds, control, control_verdict,
-            witness, trust.
+        inequality: two formulas with <, <=, >, >= between them; numbers are exact, ^ is a power, pi and e are known.
+        on: the range of each variable, such as "x in (0, 1]" "y in [0, oo)".
+        given: inequalities to assume.
+        seconds: how long to search for a proof of your inequality.
+        out: write the certificate of your inequality, for `pruneproof check`.
+        theorem: check one theorem and print its page: hypotheses, steps, negative controls, what rests on trust.
+        pages: write the page of every theorem into a folder.
+        json: print JSON: of your inequality verdict, boxes, witness; else a list of steps with id, theorem, statement,
+            level, verdict, boxes, seconds, control, control_verdict, witness, trust.
     """
-    if theorem is not None:
-        theorem = _named(theorem)
+    if inequality is not None:
+        return _prove(inequality, on, given, seconds, out, json)
+    if on or given or out:
+        raise InvalidValueError("prove: --on, --given and --out belong to an inequality. Put it first, in quotes.")
+    return _check(None if theorem is None else theorem_of(theorem), pages, json)
+
+
+def _prove(
+    text: str, on: tuple[str, ...], given: tuple[str, ...], seconds: float, out: Path | None, as_json: bool
+) -> int:
+    from pruneproof.theory.prover import notation, prove
+    from pruneproof.theory.prover.certificate import save
+
+    if not on:
+        raise InvalidValueError('prove: a range for every variable is needed. Add e.g. --on "x in (0, 1]".')
+    box = notation.box(on)
+    proof = prove(notation.inequality(text), box, given=[notation.inequality(one) for one in given], seconds=seconds)
+    if out is not None and proof.verdict != "undecided":
+        try:
+            save(proof, out)
+        except OSError as error:
+            raise FileAccessError(f"prove: the certificate {out} cannot be written ({error.strerror}).") from None
+    if as_json:
+        print(json_text.dumps(_as_data(proof), ensure_ascii=False, indent=1))
+    else:
+        print(_as_text(proof))
+    return {"proved": 0, "refuted": 1, "undecided": UNDECIDED}[proof.verdict]
+
+
+def _as_data(proof: "Proof") -> dict[str, object]:
+    witness = {name: str(value) for name, value in proof.witness.items()} if proof.witness else None
+    return {
+        "claim": str(proof.problem),
+        "verdict": proof.verdict,
+        "boxes": proof.boxes,
+        "decided": proof.decided,
+        "witness": witness,
+        "difference": None if proof.value is None else str(proof.value),
+        "where": list(proof.where),
+        "seconds": round(proof.seconds, 3),
+    }
+
+
+def _as_text(proof: "Proof") -> str:
+    lines = [f"{proof.verdict}: {proof.problem}"]
+    if proof.verdict == "proved":
+        lines.append(f"{proof.leaves} boxes, each decided by a rule, {proof.seconds:.2f} s")
+    elif proof.witness:
+        at = ", ".join(f"{name} = {value}" for name, value in proof.witness.items())
+        lines.append(f"false at {at}: the difference of the two sides is {proof.value}")
+    else:
+        lines.append(f"{proof.decided:.1%} decided by {proof.boxes} boxes in {proof.seconds:.1f} s; open:")
+        lines += [f"  {place}" for place in proof.where]
+    return "\n".join(lines)
+
+
+def _check(theorem: str | None, pages: Path | None, as_json: bool) -> int:
+    from pruneproof.theory.prover.verdicts import discharge
+    from pruneproof.theory.theorems.proof_page import page, write_pages
+
     results = [discharge(step) for step in obligations(theorem)]
-    if json:
+    if pages is not None:
+        for path in write_pages(results, pages):
+            print(path)
+    elif as_json:
         print(json_text.dumps([result.row() for result in results], ensure_ascii=False, indent=1))
     elif theorem:
         print(page(theorem, results), end="")
@@ -39,16 +121,7 @@ def main(
     return 0 if all(result.sound for result in results) else 1
 
 
-def _named(theorem: str) -> str:
-    """A theorem by its name in any case, as `bound` takes it."""
-    known = {step.theorem.casefold(): step.theorem for step in obligations()}
-    if theorem.casefold() not in known:
-        required = f"one of {', '.join(known.values())}"
-        raise PruneproofError("prove", required=required, received=theorem, remedy="check the name")
-    return known[theorem.casefold()]
-
-
-def _show(results: list[Discharge]) -> None:
+def _show(results: "list[Discharge]") -> None:
     from rich.console import Console
     from rich.table import Column, Table
 

@@ -33,7 +33,7 @@ def bennett() -> Proof:
 def test_bennett_implies_bernstein_for_all_u(bennett: Proof) -> None:
     assert bennett.verdict == "proved"
     rules = {step for step in bennett.steps if isinstance(step, str)}
-    assert "touch" in rules  # both sides agree to third order at 0
+    assert "end low" in rules  # both sides agree to third order at 0
     assert any(rule.startswith("tail") for rule in rules)
     assert "mean value" in rules
 
@@ -194,14 +194,12 @@ BAD = {
     "pole inside": (lambda: prove(1 / x > -1, {x: (-1, 1)}), "division by zero"),
     "pole at a closed end": (lambda: prove(1 / x > 0, {x: (0, 1)}), "division by zero"),
     "pole between probes": (lambda: prove(1 / (3 * x - 1) > -9, {x: (0, 1)}), "changes sign"),
-    "log of a negative number": (lambda: prove(log(x) < 9, {x: (-1, 1)}), "log of x"),
+    "log of a negative number": (lambda: prove(log(x) < 9, {x: (-1, 1)}), "logarithm or power is not defined"),
     "root of a negative number": (lambda: prove(sqrt(x) < 9, {x: (-1, 1)}), "fractional power"),
     "non-elementary": (lambda: prove(sympy.gamma(x) > 0, {x: (1, 2)}), "gamma"),
-    "empty box": (lambda: prove(x > 0, {x: (2, 1)}), "not empty"),
-    "a point": (lambda: prove(x > 0, {x: (1, 1)}), "not empty"),
-    "infinite without a tail": (lambda: prove(x > 0, {x: (1, oo)}), "a tail for x"),
-    "infinite below": (lambda: prove(x < 1, {x: (-oo, 0)}), "finite lower end"),
-    "tail outside": (lambda: prove(x > 0, {x: (5, oo)}, tail={x: 1}), "a tail for x"),
+    "empty box": (lambda: prove(x > 0, {x: (2, 1)}), "not be empty"),
+    "a point": (lambda: prove(x > 0, {x: (1, 1)}), "not be empty"),
+    "tail outside": (lambda: prove(x > 0, {x: (5, oo)}, tail={x: 1}), "tail for x"),
     "no box": (lambda: prove(x > 0, {}), "one to 3 symbols"),
     "four variables": (lambda: prove(x > 0, dict.fromkeys(sympy.symbols("x a b c"), (0, 1))), "one to 3 symbols"),
     "an equation": (lambda: prove(sympy.Eq(x, 1), {x: (0, 1)}), "inequality"),

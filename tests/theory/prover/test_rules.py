@@ -1,0 +1,235 @@
+"""Each rule proves its kind of inequality, and refuses a negative control that a loosened rule would accept."""
+
+import json
+from typing import Any, cast
+
+import pytest
+import sympy
+from flint import ctx, fmpq
+from sympy import (
+    Interval,
+    Rational,
+    acos,
+    asin,
+    atan,
+    cos,
+    cosh,
+    erf,
+    erfc,
+    exp,
+    log,
+    oo,
+    pi,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+)
+
+from pruneproof.errors import PruneproofError
+from pruneproof.theory.prover import prove
+from pruneproof.theory.prover.box import Side
+from pruneproof.theory.prover.certificate import certificate, verify
+from pruneproof.theory.prover.expansion import ABOVE, NoExpansion, expand, positive, vanishes
+from pruneproof.theory.prover.problem import problem
+from pruneproof.theory.prover.rules import rules
+from pruneproof.theory.prover.search import Proof
+
+x, y, z = sympy.symbols("x y z", real=True)
+half = Rational(1, 2)
+bits = -(x * log(x) + (1 - x) * log(1 - x)) / log(2)
+to_half = x * log(2 * x) + (1 - x) * log(2 * (1 - x))
+
+
+def ge(left: object, right: object) -> sympy.Basic:
+    return sympy.Ge(cast(sympy.Expr, left), cast(sympy.Expr, right), evaluate=False)
+
+
+def gt(left: object, right: object) -> sympy.Basic:
+    return sympy.Gt(cast(sympy.Expr, left), cast(sympy.Expr, right), evaluate=False)
+
+
+def confirmed(proof: Proof) -> bool:
+    """Proved, with a certificate that survives JSON and is confirmed without searching."""
+    return proof.verdict == "proved" and verify(json.loads(json.dumps(certificate(proof)))) is None
+
+
+PAIRS: dict[str, tuple[sympy.Basic, sympy.Basic, dict[sympy.Symbol, object]]] = {  # true, false, box
+    "a touch with an irrational slope": (
+        ge(sin(x), 2 * x / pi),
+        ge(sin(x), 22 * x / (7 * 2)),
+        {x: (0, Rational(3, 2))},
+    ),
+    "a touch at both ends, one at π/2": (ge(sin(x), 2 * x / pi), ge(sin(x), 2 * x / 3), {x: (0, pi / 2)}),
+    "a touch of order 4 with logarithms": (
+        ge(to_half, 2 * (x - half) ** 2),
+        ge(to_half, Rational(201, 100) * (x - half) ** 2),
+        {x: Interval.open(0, 1)},
+    ),
+    "entropy in bits": (
+        ge(bits, 4 * x * (1 - x)),
+        ge(bits, Rational(401, 100) * x * (1 - x)),
+        {x: Interval.open(0, 1)},
+    ),
+    "u·log u at 0": (gt(x * log(x), -Rational(37, 100)), gt(x * log(x), -Rational(36, 100)), {x: Interval.Lopen(0, 1)}),
+    "u·log u beats u": (gt(-x * log(x), x / 2), gt(-x * log(x), x), {x: Interval.open(0, half)}),
+    "sin u/u at 0": (
+        gt((2 + cos(x)) / 3, sin(x) / x),
+        gt((Rational(199, 100) + cos(x)) / 3, sin(x) / x),
+        {x: Interval.Lopen(0, Rational(3, 2))},
+    ),
+    "a root at 0": (ge(sqrt(x), x), ge(sqrt(x), 2 * x), {x: (0, 1)}),
+    "an interior touch without a hint": (ge(exp(x), 1 + x), ge(exp(x), 1 + x + x**2 / 2), {x: (-2, 3)}),
+    "a kink where both sides touch": (
+        ge(log(2) + sympy.Max(x, 0), log(1 + exp(x))),
+        ge(log(2) - Rational(1, 10**9) + sympy.Max(x, 0), log(1 + exp(x))),
+        {x: (-20, 20)},
+    ),
+    "a tail by powers of 1/x": (ge(x / sqrt(1 + x), log(1 + x)), ge(x / sqrt(2 + x), log(1 + x)), {x: Interval(0, oo)}),
+    "a tail that decides by a constant": (
+        ge(atan(x), 3 * x / (1 + 2 * sqrt(1 + x**2))),
+        ge(atan(x), Rational(315, 100) * x / (1 + 2 * sqrt(1 + x**2))),
+        {x: Interval(0, oo)},
+    ),
+    "a tail by powers of exp(-x)": (
+        ge(exp(-x), log(1 + exp(-x))),
+        ge(exp(-x) * Rational(99, 100), log(1 + exp(-x))),
+        {x: Interval(0, oo)},
+    ),
+    "a tail by exponentials": (
+        ge(exp(x**2 / 2), cosh(x)),
+        ge(exp(x**2 / 2 - Rational(1, 10**6)), cosh(x)),
+        {x: Interval(0, oo)},
+    ),
+    "a range from -∞": (ge(exp(x), 1 + x), ge(exp(x), Rational(101, 100) + x), {x: Interval(-oo, 0)}),
+    "the whole line": (ge(exp(x), 1 + x), ge(exp(x), 1 + x + x**2 / 100), {x: Interval(-oo, oo)}),
+    "tan": (ge(tan(x), x), ge(tan(x), x * Rational(101, 100)), {x: (0, Rational(3, 2))}),
+    "sinh": (ge(sinh(x), x), ge(sinh(x), x + x**3 / 5), {x: Interval(0, oo)}),
+    "cosh": (ge(cosh(x), 1 + x**2 / 2), ge(cosh(x), 1 + x**2), {x: (-3, 3)}),
+    "asin": (ge(asin(x), x), ge(asin(x), x + x**3), {x: (0, 1)}),
+    "acos": (ge(pi / 2 - x, acos(x)), ge(half - x, acos(x)), {x: (0, 1)}),
+    "erf": (ge(2 * x / sqrt(pi), erf(x)), ge(x, erf(x)), {x: (0, 3)}),
+    "erfc": (ge(exp(-(x**2)), erfc(x)), ge(exp(-(x**2)) * Rational(9, 10), erfc(x)), {x: (0, 5)}),
+    "tanh": (ge(x, tanh(x)), ge(x * Rational(9, 10), tanh(x)), {x: Interval(0, oo)}),
+    "x to the x": (ge(x**x, Rational(69, 100)), ge(x**x, Rational(70, 100)), {x: Interval.Lopen(0, 3)}),
+    "a convex form with a flat valley": (
+        ge(x**2 + y**2 + z**2 - x * y - y * z - z * x + Rational(1, 1000), 0),
+        ge(x**2 + y**2 + z**2 - x * y - y * z - z * x - Rational(1, 1000), 0),
+        {x: (-1, 1), y: (-1, 1), z: (-1, 1)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_rule_proves_its_kind_and_not_its_negative_control(name: str) -> None:
+    true, false, box = PAIRS[name]
+    assert confirmed(prove(true, box, seconds=None, max_boxes=3000))
+    proof = prove(false, box, seconds=None, max_boxes=600)
+    assert proof.verdict == "refuted"
+    assert verify(json.loads(json.dumps(certificate(proof)))) is None
+
+
+def _rule(claim: sympy.Basic, side: Side, name: str) -> bool:
+    question = problem(claim, {x: Interval(-oo, oo)})
+    with ctx.workprec(128):
+        return rules()[name](question.gap.resolved((side,)), (side,))
+
+
+CONTROLS: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a loosened rule would accept
+    "the leading coefficient is negative": (ge(2 * x / pi, sin(x)), Side(fmpq(0), fmpq(1)), "end low"),
+    "positive near the end only": (ge(sin(x), 2 * x / pi), Side(fmpq(0), fmpq(2)), "end low"),
+    "a strict claim touches at a closed end": (gt(exp(x), 1 + x), Side(fmpq(0), fmpq(1)), "end low"),
+    "nearly zero at the end, but negative": (
+        ge(sin(x) + Rational(1, 10**60) * (x - 1), 0),
+        Side(fmpq(0), fmpq(1)),
+        "end low",
+    ),
+    "an odd order from the other side": (ge((x - 1) ** 3, 0), Side(fmpq(1, 2), fmpq(1)), "end high"),
+    "a pole inside the range": (ge(x + 1 / (x - Rational(1, 3)) ** 2, 0), Side(fmpq(0), fmpq(1)), "end low"),
+    "a closed end where u·log u is undefined": (gt(x * log(x), -1), Side(fmpq(0), fmpq(1, 2)), "end low"),
+    "the logarithm has the wrong sign": (ge(x * log(x) + x / 2, 0), Side(fmpq(0), fmpq(1, 2), True), "end low"),
+    "the logarithm wins far from the end only": (ge(log(x), -100), Side(fmpq(0), fmpq(1, 2), True), "end low"),
+    "falling below 0 at infinity": (ge(10 - log(x), 0), Side(fmpq(2), None), "end infinity"),
+    "the limit is 0 from below": (ge(1 / x**2, 1 / x), Side(fmpq(2), None), "end infinity"),
+    "exponentially small, from below": (ge(log(1 + exp(-x)), exp(-x)), Side(fmpq(1), None), "end exponential"),
+    "the derivative is positive, the start is not": (ge(x, 10), Side(fmpq(4), None), "tail 1"),
+    "another exponential dominates": (ge(exp(x), exp(2 * x)), Side(fmpq(1), None), "tail exp 0"),
+    "another exponential dominates, divided by it": (ge(exp(x), exp(2 * x)), Side(fmpq(1), None), "tail exp 1"),
+    "concave, positive at the centre": (ge(1 - x**2, 0), Side(fmpq(-2), fmpq(2)), "convex"),
+    "convex, its tangent falls below": (ge((x - 1) ** 2, half), Side(fmpq(0), fmpq(2)), "convex"),
+    "convex where it is defined": (ge(1 / x**2, 0), Side(fmpq(-1), fmpq(1)), "convex"),
+}
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_rule_refuses_what_a_loosened_one_would_prove(name: str) -> None:
+    claim, side, rule = CONTROLS[name]
+    assert not _rule(claim, side, rule)
+
+
+def test_constants_vanish_by_algebra_only() -> None:
+    for zero in (log(8) - 3 * log(2), log(Rational(9, 4)) - 2 * log(3) + log(4), (pi + 1) ** 2 - pi**2 - 2 * pi - 1):
+        assert vanishes(zero)
+    assert vanishes(log(half) / log(2) + 1)
+    close = [
+        pi - Rational(355, 113),
+        log(2) - Rational(6931471805599453, 10**16),
+        exp(pi * sqrt(163)) - 640320**3 - 744,
+    ]
+    assert not any(vanishes(cast(sympy.Expr, number)) for number in close)
+    assert not vanishes(sympy.nan) and not vanishes(sympy.zoo)
+
+
+def test_the_sign_next_to_an_end_is_that_of_the_leading_term() -> None:
+    with ctx.workprec(128):
+        for order in range(1, 6):
+            expansion = expand(sin(x) ** order, x, fmpq(0), ABOVE)
+            assert expansion.analytic.order == order
+            assert positive(expansion, fmpq(1, 2), strict=True)
+        assert not positive(expand(-(x**2) * log(x) - 2 * x**2, x, fmpq(0), ABOVE), fmpq(1, 2), strict=False)
+        assert positive(expand(-(x**2) * log(x) - 2 * x**2, x, fmpq(0), ABOVE), fmpq(1, 10), strict=True)
+        with pytest.raises(NoExpansion):
+            expand(exp(-1 / x), x, fmpq(0), ABOVE)
+
+
+def test_ends_of_a_range_may_be_constants() -> None:
+    proof = prove(gt(sin(x), Rational(99, 100)), {x: (0, pi)})
+    assert proof.witness is not None
+    assert str(proof.problem) == "sin(x) > 99/100 for x in [0, pi]"
+    assert proof.verdict == "refuted"
+    at_pi = prove(gt(sin(x) + x, 0), {x: Interval.Lopen(0, pi)})
+    assert confirmed(at_pi)
+    with pytest.raises(PruneproofError, match="must not be empty"):
+        prove(gt(x, 0), {x: (4, pi)})
+
+
+def test_a_condition_that_excludes_every_point_proves_nothing() -> None:
+    vacuous = prove(gt(x, 2), {x: (0, 1)}, given=[gt(x, 5)])
+    assert vacuous.verdict == "undecided"
+    assert "exclude every point" in vacuous.where[0]
+    sound = json.loads(json.dumps(certificate(prove(gt(x, -2), {x: (0, 1)}, given=[gt(x, half)]))))
+    assert verify(sound) is None
+    assert "exclude every point" in str(verify({**sound, "given": [[">", "x", ["q", "5"]]], "steps": ["excluded 0"]}))
+
+
+@pytest.mark.parametrize("name", ["pi", "E", "e", "exp", "log", "oo", "I", "Max", "sin"])
+def test_a_symbol_may_not_bear_the_name_of_a_constant_or_function(name: str) -> None:
+    other = sympy.Symbol(name, real=True)
+    with pytest.raises(PruneproofError, match="Rename it"):
+        prove(x > other, {x: (4, 5), other: (0, 3)})
+
+
+def test_certificates_say_nothing_that_the_checker_does_not_read() -> None:
+    proof = cast("dict[str, Any]", certificate(prove(gt(exp(x), 1 + x), {x: (Rational(1, 8), 1)})))
+    refutation = cast("dict[str, Any]", certificate(prove(gt(x, 0), {x: (-1, 1)})))
+    assert verify(proof) is None and verify(refutation) is None
+    for forged in (
+        proof | {"extra_claim": "the Riemann hypothesis"},
+        proof | {"witness": {"x": "1/2"}},
+        proof | {"piece": 0},
+        refutation | {"steps": ["natural"]},
+        refutation | {"piece": 1},
+        refutation | {"piece": None},
+    ):
+        assert verify(forged) is not None

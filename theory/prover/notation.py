@@ -20,7 +20,12 @@ from .expressions import CONSTANTS, FUNCTIONS
 
 MAX_LENGTH = 2000  # characters
 MAX_EXPONENT = 400  # decimal, of a number: beyond it exact arithmetic would fill the memory
-_RELATIONS = {ast.Lt: sympy.Lt, ast.LtE: sympy.Le, ast.Gt: sympy.Gt, ast.GtE: sympy.Ge}
+_RELATIONS: dict[type[ast.cmpop], type[sympy.Rel]] = {
+    ast.Lt: sympy.Lt,
+    ast.LtE: sympy.Le,
+    ast.Gt: sympy.Gt,
+    ast.GtE: sympy.Ge,
+}
 _BINARY: dict[type[ast.operator], Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -50,12 +55,13 @@ def inequality(text: str, *, where: str = "prove") -> sympy.Rel:
         x**2 >= 1/2
     """
     tree = _parsed(text, where)
-    if not (isinstance(tree, ast.Compare) and len(tree.ops) == 1 and type(tree.ops[0]) in _RELATIONS):
+    relation = _RELATIONS.get(type(tree.ops[0])) if isinstance(tree, ast.Compare) and len(tree.ops) == 1 else None
+    if not isinstance(tree, ast.Compare) or relation is None:
         raise InvalidValueError(
             f'{where}: {text!r} is not an inequality with one of <, <=, >, >=. Write e.g. "exp(x) >= 1 + x".'
         )
     left, right = (_formula(side, text, where) for side in (tree.left, tree.comparators[0]))
-    return cast(sympy.Rel, _RELATIONS[type(tree.ops[0])](left, right, evaluate=False))
+    return cast(sympy.Rel, relation(left, right, evaluate=False))
 
 
 def box(texts: Iterable[str], *, where: str = "prove") -> dict[sympy.Symbol, sympy.Interval]:

@@ -97,13 +97,13 @@ def gradient_kernel_wins(lab: Lab, tokens: int) -> Row:
 
 def skipping_wins(lab: Lab, fraction: float) -> Row:
     """The walk over non-empty blocks against the same kernel over all of them, for 64 tokens."""
-    from pruneproof.kernels.bits import block_list, live_blocks
-    from pruneproof.kernels.masked.launch import COLUMNS, ROWS, fused_forward
+    from pruneproof.kernels.bits import BLOCK, block_list, live_blocks
+    from pruneproof.kernels.masked.launch import fused_forward
 
     size = lab.size(8192, 128)
     weights, x = rotated(lab, size, size), lab.normal(lab.size(64, 2), size)
     words = BitMask.pack(mask_for(lab.device, "bsr64", size, size, fraction)).words
-    tiles, starts = block_list(live_blocks(words, ROWS, COLUMNS))
+    tiles, starts = block_list(live_blocks(words, BLOCK, BLOCK))
     calls: dict[str, Contender] = {
         "ours": lambda i: fused_forward(x, weights[i], words, None, tiles, starts, "default"),
         "other": lambda i: fused_forward(x, weights[i], words, None, None, None, "default"),

@@ -21,6 +21,7 @@ from pruneproof.errors import InvalidValueError
 from .backend import require_tensors
 
 WORD = 32
+BLOCK = 64  # the side of the blocks that a masked product skips where they are empty
 _GATHER = 0x0102040810204080  # moves bit 8i to bit 56+i
 _SPREAD = 0x0101010101010101  # copies a byte to all eight bytes
 _DIAGONAL = 0x8040201008040201 - (1 << 64)  # keeps bit i in byte i; written as a signed 64-bit number

@@ -128,7 +128,8 @@ def screened_path(products: FeatureProducts, target: Tensor, steps: int, replace
     screen, half, tie = prepared(products, kind)
     state = ScreenedState(torch.zeros_like(y), y.new_zeros(()), torch.zeros_like(half))
     rows = [screened_step(features, screen, half, y, tie, state, replacement) for _ in range(steps)]
-    return path_of(*(torch.stack(column) for column in zip(*rows, strict=True)), len(features))
+    chosen, losses = (torch.stack(column) for column in zip(*rows, strict=True))
+    return path_of(chosen, losses, len(features))
 
 
 def prepared(products: FeatureProducts, kind: str) -> tuple[Screen, Tensor, float]:

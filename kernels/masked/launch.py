@@ -1,40 +1,13 @@
-"""The non-empty blocks of a packed mask, listed row of blocks by row of blocks.
-
-A list is worth its indirection only if enough blocks are empty; an unstructured mask of density 0.05 has none in 64×64.
-It is computed once per `BitMask` and remembered beside it.
-
-Launches of the masked linear map's Triton bodies: tile sizes, strides, and where the library product takes over.
-"""
-
-from weakref import WeakKeyDictionary
+"""Launches of the masked linear map's Triton bodies: tile sizes, strides, and where the library product takes over."""
 
 import torch
 from torch import Tensor
 
 from pruneproof.kernels.backend import interpreting, multiprocessors, on_its_device
-from pruneproof.kernels.bits import BitMask, block_list, live_blocks
+from pruneproof.kernels.bits import BLOCK
 from pruneproof.kernels.measured import thresholds
 
 from .triton_kernels import apply_mask_kernel, masked_forward_kernel, weight_gradient_kernel
-
-ROWS, COLUMNS = 64, 64  # the block of the kernel that uses the list
-_remembered: WeakKeyDictionary[BitMask, tuple[Tensor, Tensor] | None] = WeakKeyDictionary()
-
-
-def skip_list(mask: BitMask) -> tuple[Tensor, Tensor] | None:
-    """(block columns int32 (live blocks,), starts int32 (rows of blocks + 1,)), or None if too few blocks are empty."""
-    if torch.compiler.is_compiling() or mask.words.device.type == "meta" or len(mask.shape) != 2:
-        return None  # counting the blocks would break the graph
-    if mask not in _remembered:
-        live = live_blocks(mask.words, ROWS, COLUMNS)
-        if type(live) is not Tensor:  # a FakeTensor, say, which has a shape and no values to count
-            return None
-        worth = (
-            live.numel() > 0 and live.float().mean().item() <= thresholds(mask.words.device)[0]["skip_live_fraction"]
-        )
-        _remembered[mask] = block_list(live) if worth else None
-    return _remembered[mask]
-
 
 WAVES = 2  # programs wanted per multiprocessor before the columns are no longer split
 
@@ -56,7 +29,7 @@ def fused_forward(
         return x.new_empty(tokens, out)
     skip = tiles is not None
     pairs = _pairable(weight)
-    bm, bn, bk = _tokens(tokens), ROWS, COLUMNS if skip else 128 if pairs else 32  # wider, single weights would spill
+    bm, bn, bk = _tokens(tokens), BLOCK, BLOCK if skip else 128 if pairs else 32  # wider, single weights would spill
     grid = -(-out // bn), -(-tokens // bm)
     split = 1 if skip else _split(grid[0] * grid[1], -(-columns // bk), x.device)
     whole = columns % bk == 0 and out % bn == 0

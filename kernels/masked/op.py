@@ -11,6 +11,7 @@ import os
 from functools import lru_cache
 from math import prod
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -18,16 +19,33 @@ from torch import Tensor
 from pruneproof.errors import InvalidTypeError, InvalidValueError
 from pruneproof.kernels.autocast import autocast_dtype, cast_like_linear
 from pruneproof.kernels.backend import FLOATS, Choice, choose, require_tensors
-from pruneproof.kernels.bits import BitMask, pack_words
+from pruneproof.kernels.bits import BLOCK, BitMask, block_list, live_blocks, pack_words
 from pruneproof.kernels.differentiation import transformable
 from pruneproof.kernels.measured import thresholds
 
 from . import reference
-from .launch import skip_list
 
 OP = "masked_linear"
 PRECISIONS = ("ieee", "tf32", "tf32x3")
 DEBUG = "PRUNEPROOF_DEBUG"  # set to 1 to check what `weight_is_masked` claims
+
+
+_skip_lists: WeakKeyDictionary[BitMask, tuple[Tensor, Tensor] | None] = WeakKeyDictionary()
+
+
+def skip_list(mask: BitMask) -> tuple[Tensor, Tensor] | None:
+    """(block columns int32 (live blocks,), starts int32 (rows of blocks + 1,)), or None if too few blocks are empty."""
+    if torch.compiler.is_compiling() or mask.words.device.type == "meta" or len(mask.shape) != 2:
+        return None  # counting the blocks would break the graph
+    if mask not in _skip_lists:
+        live = live_blocks(mask.words, BLOCK, BLOCK)
+        if type(live) is not Tensor:  # a FakeTensor, say, which has a shape and no values to count
+            return None
+        worth = (
+            live.numel() > 0 and live.float().mean().item() <= thresholds(mask.words.device)[0]["skip_live_fraction"]
+        )
+        _skip_lists[mask] = block_list(live) if worth else None
+    return _skip_lists[mask]
 
 
 def plan_masked(op: str, weight: Tensor, tokens: int, tiles: Tensor | None) -> Choice:
@@ -285,9 +303,24 @@ def masked_linear(
         kept: Any = reference.Selection.apply(weight, bits, not weight_is_masked, mask_grad)
         return reference.linear(x, kept, bias)
     words, tiles, starts = _packed(mask)
+    if _once(x, weight, tiles, precision or "default", weight_is_masked):
+        masked: Any = reference.Selection.apply(weight, words, not weight_is_masked, mask_grad)
+        return torch.nn.functional.linear(x, masked, bias)
     flat = x.reshape(prod(x.shape[:-1]), x.shape[-1])
     y = _forward(flat, weight, words, bias, tiles, starts, precision or "default", mask_grad)
     return y.reshape(*x.shape[:-1], weight.shape[0])
+
+
+def _once(x: Tensor, weight: Tensor, tiles: Tensor | None, precision: str, weight_is_masked: bool) -> bool:
+    """Whether a GPU masks the weight once, or not at all, and leaves both products and their gradients to torch."""
+    if torch.compiler.is_compiling() or type(weight) not in (Tensor, torch.nn.Parameter):
+        return False  # the operation is one node then, and chooses when it runs, or has no values at all
+    choice = plan_masked(OP, weight, prod(x.shape[:-1]), tiles)
+    if choice.backend == "reference" or not (weight_is_masked or choice.implementation == "premask"):
+        return False
+    from .launch import library_serves
+
+    return library_serves(weight.dtype, precision)
 
 
 def plan(x: Tensor, weight: Tensor, mask: Tensor | BitMask, bias: Tensor | None = None) -> Choice:

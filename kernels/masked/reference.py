@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from pruneproof.kernels.backend import choose
 from pruneproof.kernels.bits import unpack_words
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # of the same size as a weight
@@ -20,8 +21,16 @@ _remembered = WeakTensorKeyDictionary()  # mask → (its version, columns, lanes
 
 def masked_weight(weight: Tensor, mask: Tensor) -> Tensor:
     """W∘M as a new tensor (…, out, in); `mask` is bool (…, out, in) or the packed words of one."""
+    if mask.dtype == torch.int32 and weight.dim() == mask.dim() == 2 and _by_kernel(weight):
+        from .launch import apply_mask
+
+        return apply_mask(weight, mask)
     kept = lanes(mask, weight.shape[-1], _INTEGERS[weight.element_size()])
     return (weight.view(kept.dtype) & kept).view(weight.dtype)
+
+
+def _by_kernel(weight: Tensor) -> bool:
+    return choose("masked_linear", weight).backend == "triton" and not torch.compiler.is_compiling()
 
 
 def lanes(mask: Tensor, columns: int, integer: torch.dtype) -> Tensor:

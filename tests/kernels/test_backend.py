@@ -1,5 +1,8 @@
 """The choice of a backend: what the environment asks for, what the machine has, and what is refused."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -58,3 +61,27 @@ def test_float64_is_always_the_reference(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_which_names_wrong_arguments(arguments: tuple[int, ...], named: str) -> None:
     with pytest.raises(PruneproofError, match=f"{named} are not the arguments of masked_linear"):
         explain_plan("masked_linear", *arguments)
+
+
+WITHOUT_TRITON = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "triton":
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Missing())
+import torch
+from pruneproof import prune
+from pruneproof.kernels import BitMask, SparseWeight, greedy_select, masked_linear, sparse_linear
+mask = torch.eye(3) > 0
+masked_linear(torch.ones(2, 3), torch.ones(3, 3), BitMask.pack(mask)).sum()
+sparse_linear(torch.ones(2, 3), SparseWeight.from_dense(torch.eye(3), format="csr16"))
+greedy_select((torch.eye(3), torch.ones(3)), 2)
+"""
+
+
+def test_everything_runs_where_there_is_no_triton() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

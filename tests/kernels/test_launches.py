@@ -190,6 +190,18 @@ def test_gradients_of_the_masked_map(driver: FakeDriver, dtype: torch.dtype, tok
     assert "apply_mask_kernel" in kernels(driver)
 
 
+@pytest.mark.parametrize(("promised", "gradient", "expected"), [(False, True, 2), (True, True, 1), (True, False, 0)])
+def test_of_many_tokens_the_weight_is_masked_once(
+    driver: FakeDriver, promised: bool, gradient: bool, expected: int
+) -> None:
+    """One pass for y and dX together, one for dW; none over a weight that is masked already."""
+    x, weight = (torch.ones(n, 64, dtype=torch.bfloat16).requires_grad_() for n in (400, 96))
+    mask = BitMask.pack(torch.ones(96, 64, dtype=torch.bool))
+    y = masked_linear(x, weight, mask, weight_is_masked=promised, mask_grad=gradient)
+    torch.autograd.grad(y, (x, weight), torch.ones_like(y))
+    assert [launch.kernel for launch in driver.launches] == ["apply_mask_kernel"] * expected
+
+
 @pytest.mark.parametrize("precision", ["ieee", "tf32", "tf32x3"])
 @pytest.mark.parametrize("tokens", [3, 70])
 def test_every_precision_of_float32(driver: FakeDriver, precision: str, tokens: int) -> None:

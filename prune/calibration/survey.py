@@ -6,8 +6,8 @@ Blocks that share a weight are one block. Their order is that of their first cal
 
 *Chaining.* If every input of a block is an output of the block before it, or an input that this
 block had too, then the blocks can be called one after the other on stored inputs: about two forward
-passes in all. This is proved on the first batch, by the identity of the tensors and by a replay
-that must give the same bits. Where it fails (a skip connection over blocks, an embedding in between,
+passes in all. This is seen on every batch by the identity of the tensors, and proved on the first by
+a replay that must give the same bits. Where it fails (a skip connection over blocks, an embedding in between,
 a block called several times, a cache with a memory) the model itself is run up to the block.
 """
 
@@ -242,11 +242,15 @@ class _DryRun:
             self.calls[block] = self.calls.get(block, 0) + 1
             if block not in self.result.order:
                 self.result.order.append(block)
-            if self.number or self.inside or self.calls[block] > 1 or len(block.modules) > 1:
+            if self.inside or self.calls[block] > 1 or len(block.modules) > 1:
                 self.inside.append(None)  # what is not called once, on its own, cannot be chained
                 return
             tree = (arguments, named)
             links = None if self.last is None else _links(tree, self.last)
+            if self.number:
+                self._compare(block, links)
+                self.inside.append(_Frame(block, tree, None, links))
+                return
             try:
                 if self.last is None or links is None:
                     stored = copied(tree)
@@ -259,12 +263,22 @@ class _DryRun:
 
         return enter
 
+    def _compare(self, block: Block, links: dict[Path, Source] | None) -> None:
+        """Forget how the block follows the one before it if it does so otherwise on this batch."""
+        order = self.result.order
+        same = self.last is not None and self.last.block is order[order.index(block) - 1]
+        if block in self.result.links and not (same and self.result.links[block] == links):
+            del self.result.links[block]
+
     def _leaving(self, block: Block) -> Any:
         def leave(module: nn.Module, _: tuple[Any, ...], output: Any) -> None:
             if self.replaying:
                 return
             frame, self.last = self.inside.pop(), None
             if frame is None:
+                return
+            if self.number:
+                frame.output, self.last = output, frame
                 return
             self.replaying = True
             try:

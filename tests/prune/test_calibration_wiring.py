@@ -427,3 +427,51 @@ def test_the_bound_for_new_items_fails_no_more_often_than_it_says(salted: Callab
         low += bool(errors[60] > errors[:60].median())
     assert tail(above, runs, 0.05 + 0.05) > 1e-6
     assert tail(low, runs, 0.05 + 0.05) <= 1e-6  # the median is no such bound
+
+
+class Moody(nn.Module):
+    """A wiring that depends on the batch: large batches skip, pass a gate by name, or take another constant."""
+
+    def __init__(self, mood: str) -> None:
+        super().__init__()
+        self.mood, self.layers = mood, nn.ModuleList(Gated() for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        large, first = len(x) > 8, x
+        for layer in self.layers:
+            if large and self.mood == "skip":
+                x = layer(x + first)
+            elif large and self.mood == "name":
+                x = layer(x, gate=first.abs())
+            else:
+                x = layer(x, power=2 if large and self.mood == "constant" else 1)
+        return x
+
+
+class Gated(nn.Module):
+    """A layer with a gate or a power."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor, gate: Tensor | None = None, power: int = 1) -> Tensor:
+        return self.linear(x if gate is None else x * gate).tanh() ** power
+
+
+@pytest.mark.parametrize("mood", ["skip", "name", "constant"])
+def test_a_wiring_that_changes_from_batch_to_batch_is_followed(mood: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model, batches = Moody(mood), [torch.randn(4, 6), torch.randn(20, 6)]
+    other, survey = copy.deepcopy(model), block_by_block.survey
+
+    def without_storing(*arguments: Any, **named: Any) -> Survey:
+        found = survey(*arguments, **named)
+        found.replayable.clear()
+        return found
+
+    first = calibrated(model, batches, density=0.5)
+    monkeypatch.setattr(block_by_block, "survey", without_storing)
+    second = calibrated(other, batches, density=0.5)
+    assert first.masks == second.masks
+    assert first.layers == second.layers

@@ -209,22 +209,24 @@ def render(rows: list[Row]) -> str:
 
 
 def _decisions(rows: list[Row]) -> str:
-    lines = ["| pruning … | network | " + " | ".join(f"density {d:g}" for d in DENSITIES) + " |"]
-    lines.append("|---|---|" + "---|" * len(DENSITIES))
+    """A small table for each situation: the best methods by density and network."""
+    parts: list[str] = []
     for phase, title in PHASES.items():
-        for network in NETWORKS:
-            own = [row for row in rows if row["network"] == network and row["phase"] == phase]
-            dense = fmean(row["accuracy"] for row in rows if row["network"] == network and row["phase"] == "dense")
-            cells = [_best([row for row in own if row["density"] == density], dense / 2) for density in DENSITIES]
-            lines.append(f"| {title} | {network} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines = [f"## Pruning {title}", "", f"| density | {' | '.join(NETWORKS)} |", "|---|" + "---|" * len(NETWORKS)]
+        for density in DENSITIES:
+            cells = [_best(rows, network, phase, density) for network in NETWORKS]
+            lines.append(f"| {density:g} | {' | '.join(cells)} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
-def _best(rows: list[Row], least: float) -> str:
+def _best(rows: list[Row], network: str, phase: str, density: float) -> str:
     """The method with the highest mean, and those whose paired difference from it is not clearly below zero."""
-    accuracy = _by_method(rows)
+    own = [row for row in rows if row["network"] == network]
+    dense = fmean(row["accuracy"] for row in own if row["phase"] == "dense")
+    accuracy = _by_method([row for row in own if row["phase"] == phase and row["density"] == density])
     leader = max(accuracy, key=lambda name: fmean(accuracy[name].values()))
-    if fmean(accuracy[leader].values()) < least:
+    if fmean(accuracy[leader].values()) < dense / 2:
         return "none"
     level = 1 - 0.05 / max(1, len(accuracy) - 1)  # Bonferroni, over the comparisons in this cell
     names = [leader]

@@ -89,6 +89,7 @@ html_css_files = ["site.css"]
 html_extra_path = ["_extra"]  # sends a reader of the top folder to the start page
 html_math_renderer = "mathml"
 html_copy_source = html_show_sourcelink = False
+html_sidebars = {f"docs/{page}": [] for page in ("install", "which_method", "glossary", "faq", "results/README")}
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,

@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from textwrap import wrap
 from types import ModuleType
 
 from sphinx.application import Sphinx
@@ -114,7 +115,8 @@ def command_page(name: str) -> str:
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         main([name, "--help"])
     text = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue())
-    lines = "\n".join(f"   {line}".rstrip() for line in text.splitlines())
+    wrapped = [part for line in text.splitlines() for part in (wrap(line, 96) if line[:1].strip() else [line])]
+    lines = "\n".join(f"   {line}".rstrip() for line in wrapped)
     title = f"pruneproof {name}"
     return f"{title}\n{'=' * len(title)}\n\n.. code-block:: text\n\n{lines}\n"
 

@@ -67,9 +67,9 @@ class AblationStudy:
     Example:
         >>> study = AblationStudy((AblationRow(0, "dense", "none", 1.0, 0.9), AblationRow(0, "snip", "none", 0.1, 0.8)))
         >>> print(study.summary())
-        score  ablation  density   mean  lowest  highest
-        dense  none            1    0.9     0.9      0.9
-        snip   none          0.1    0.8     0.8      0.8
+        score  ablation  density    mean  lowest  highest
+        dense  none            1     0.9     0.9      0.9
+        snip   none          0.1     0.8     0.8      0.8
     """
 
     rows: tuple[AblationRow, ...]
@@ -97,7 +97,7 @@ class AblationStudy:
                 cells.append([score, ablation, *(f"{number:.4g}" for number in numbers)])
         left, right = max(len(row[0]) for row in cells), max(len(row[1]) for row in cells)
         return "\n".join(
-            f"{row[0]:{left}}  {row[1]:{right}}  {row[2]:>7}  {row[3]:>5}  {row[4]:>6}  {row[5]:>7}" for row in cells
+            f"{row[0]:{left}}  {row[1]:{right}}  {row[2]:>7}  {row[3]:>6}  {row[4]:>6}  {row[5]:>7}" for row in cells
         )
 
     def figure(self) -> "Figure":

@@ -4,16 +4,20 @@ A record is one byte of label and 3,072 bytes of image (1,024 red, 1,024 green, 
 `data_batch_1.bin` … `data_batch_5.bin` to train on and `test_batch.bin` to test on (Krizhevsky 2009).
 """
 
+import warnings
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import FileFormatError, MissingFileError
 
 from .digits import Split
-from .root import find_data_root
+from .known import Identity, identify
+from .root import candidate_folders
 
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILE = "test_batch.bin"
@@ -23,51 +27,86 @@ _SHIFT = 4  # pixels, as published
 
 def find_cifar10() -> Path | None:
     """The folder that holds the six files: the data root itself or its `cifar-10-batches-bin`."""
-    root = find_data_root()
-    folders = [] if root is None else [root, root / "cifar-10-batches-bin"]
-    return next((f for f in folders if all((f / name).is_file() for name in (*TRAIN_FILES, TEST_FILE))), None)
+    names = (*TRAIN_FILES, TEST_FILE)
+    return next((f for f in candidate_folders() if all((f / name).is_file() for name in names)), None)
 
 
 def read_cifar10(folder: Path | None = None) -> Split:
-    """Read all six files.
+    """Read all six files; warn if they are not CIFAR-10's.
 
-    **Arguments**
+    Args:
+        folder: Where they lie; by default found under the data root.
 
-    - `folder`: where they lie; by default found under the data root.
+    Returns:
+        Images (n, 3, 32, 32) float32 in [0, 1] and int64 labels.
 
-    Returns images (n, 3, 32, 32) float32 in [0, 1] and int64 labels.
-    Raises `PruneproofError` if there is no such folder, or a file is truncated or holds another format.
+    Raises:
+        MissingFileError: If there is no such folder.
+        FileFormatError: If a file is truncated or holds another format.
     """
-    found = folder or find_cifar10()
-    if found is None:
-        remedy = "pass --data-root with a folder that holds cifar-10-batches-bin"
-        raise PruneproofError("read_cifar10", required=f"{TRAIN_FILES[0]} …", received="none", remedy=remedy)
-    parts = [_records(found / name) for name in TRAIN_FILES]
-    test_x, test_y = _records(found / TEST_FILE)
+    contents = _contents(folder or find_cifar10())
+    identity = _identity(contents)
+    if not identity.known:
+        warnings.warn(f"read_cifar10: these files are not CIFAR-10 but {identity.name}", stacklevel=2)
+    parts = [_records(contents[name]) for name in TRAIN_FILES]
+    test_x, test_y = _records(contents[TEST_FILE])
     return Split(torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts]), test_x, test_y)
 
 
-def _records(file: Path) -> tuple[Tensor, Tensor]:
-    try:
-        content = np.fromfile(file, dtype=np.uint8)
-    except OSError as error:
-        remedy = "unpack the binary version of CIFAR-10 there"
-        raise PruneproofError("read_cifar10", required=file.name, received=str(error), remedy=remedy) from None
-    if content.size == 0 or content.size % _RECORD or content[::_RECORD].max() > 9:
-        remedy = "use the binary version of CIFAR-10, unpacked"
-        required = f"records of {_RECORD} bytes with labels 0 to 9"
-        raise PruneproofError("read_cifar10", required=required, received=f"{file.name}: something else", remedy=remedy)
-    records = torch.from_numpy(content.reshape(-1, _RECORD))
+def identify_cifar10(folder: Path | None = None) -> Identity:
+    """Say whether the six files are CIFAR-10's, or unknown data in its format, with their hash.
+
+    Args:
+        folder: Where they lie; by default found under the data root.
+
+    Raises:
+        MissingFileError: If there is no such folder.
+        FileFormatError: If a file is truncated or holds another format.
+    """
+    return _identity(_contents(folder or find_cifar10()))
+
+
+def _identity(contents: Mapping[str, bytes]) -> Identity:
+    hashes = {name: sha256(content).hexdigest() for name, content in contents.items()}
+    train = sum(len(contents[name]) // _RECORD for name in TRAIN_FILES)
+    return identify("data in CIFAR-10's format", hashes, train=train, test=len(contents[TEST_FILE]) // _RECORD)
+
+
+def _contents(folder: Path | None) -> dict[str, bytes]:
+    if folder is None:
+        raise MissingFileError(
+            f"read_cifar10: no data root holds {TRAIN_FILES[0]} and the five other files. "
+            "Pass --data-root with a folder that holds cifar-10-batches-bin."
+        )
+    contents: dict[str, bytes] = {}
+    for name in (*TRAIN_FILES, TEST_FILE):
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise MissingFileError(
+                f"read_cifar10: {folder / name} cannot be read ({error.strerror or error}). "
+                "Unpack the binary version of CIFAR-10 there."
+            ) from None
+        if not content or len(content) % _RECORD or max(content[::_RECORD]) > 9:
+            raise FileFormatError(
+                f"read_cifar10: {folder / name} does not hold records of {_RECORD} bytes with labels 0 to 9. "
+                "Use the binary version of CIFAR-10, unpacked."
+            )
+        contents[name] = content
+    return contents
+
+
+def _records(content: bytes) -> tuple[Tensor, Tensor]:
+    records = torch.from_numpy(np.frombuffer(content, dtype=np.uint8).copy().reshape(-1, _RECORD))
     return records[:, 1:].reshape(-1, 3, 32, 32).float() / 255, records[:, 0].long()
 
 
 def flipped_and_shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror half of the images and shift each by up to four pixels, filling with zeros.
 
-    **Arguments**
-
-    - `images`: (n, channels, height, width).
-    - `generator`: a CPU generator, the only source of randomness.
+    Args:
+        images: Shape (n, channels, height, width).
+        generator: A CPU generator, the only source of randomness.
     """
     count, _, height, width = images.shape
     padded = torch.nn.functional.pad(images, [_SHIFT] * 4)

@@ -5,6 +5,7 @@ random order of the training images, so a larger set with the same seed contains
 """
 
 from functools import cache
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pruneproof.environment import require
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
+
+from .known import Identity
 
 TRAIN = 1437
 
@@ -30,15 +33,20 @@ class Split(NamedTuple):
 def digits(m: int | None = None, *, seed: int = 0, binary: bool = False, dtype: torch.dtype = torch.float32) -> Split:
     """Draw m training images and give all test images.
 
-    **Arguments**
+    Args:
+        m: Training images, 1 to 1437; None for all, in their fixed order whatever the seed.
+        seed: Which m of them.
+        binary: Labels −1.0 for digits 0 to 4 and +1.0 for 5 to 9 (of `dtype`), instead of the int64
+            classes 0 to 9.
+        dtype: Of the inputs.
 
-    - `m`: training images, 1 to 1437; None for all, in their fixed order whatever the seed.
-    - `seed`: which m of them.
-    - `binary`: labels −1.0 for digits 0 to 4 and +1.0 for 5 to 9 (of `dtype`), instead of the int64 classes 0 to 9.
-    - `dtype`: of the inputs.
+    Returns:
+        Inputs (m, 64) and (360, 64), divided by the length of the longest image, so that ‖x‖ ≤ 1, with
+        labels.
 
-    Returns inputs (m, 64) and (360, 64), divided by the length of the longest image, so that ‖x‖ ≤ 1, with labels.
-    Raises `PruneproofError` for another m, or if scikit-learn is missing.
+    Raises:
+        InvalidValueError: For another m.
+        MissingPackageError: If scikit-learn is not installed.
 
     Example:
         >>> split = digits(100, seed=1, binary=True)
@@ -48,14 +56,28 @@ def digits(m: int | None = None, *, seed: int = 0, binary: bool = False, dtype: 
         True
     """
     if m is not None and (isinstance(m, bool) or not isinstance(m, int) or not 1 <= m <= TRAIN):
-        required = f"1 to {TRAIN} training images"
-        raise PruneproofError("digits", required=required, received=m, remedy="choose a smaller set")
+        raise InvalidValueError(f"digits: there are 1 to {TRAIN} training images, got m={m!r}. Choose a smaller set.")
     images, classes = _images()
     drawn = np.arange(TRAIN) if m is None else np.random.default_rng([1, seed]).permutation(TRAIN)[:m]
     x = torch.from_numpy(images).to(dtype)
     y = torch.from_numpy(classes)
     labels = torch.where(y < 5, -1.0, 1.0).to(dtype) if binary else y
     return Split(x[drawn], labels[drawn], x[TRAIN:], labels[TRAIN:])
+
+
+def identify_digits() -> Identity:
+    """The name, size and hash of the digits, the hash being that of the images and labels as bytes."""
+    require("digits", "sklearn")
+    from sklearn.datasets import load_digits
+
+    images, classes = (part.astype(np.uint8).tobytes() for part in load_digits(return_X_y=True))
+    joint = sha256(sha256(images).digest() + sha256(classes).digest()).hexdigest()
+    known = joint == DIGITS_SHA256
+    name = "digits of scikit-learn" if known else f"unknown digits (sha256 {joint[:12]})"
+    return Identity(name, joint, TRAIN, len(classes) - TRAIN, known)
+
+
+DIGITS_SHA256 = "18383f350e8ce5bf9c69c38437743c1c15044785eacb58c6291e129e4035e90a"
 
 
 @cache

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict, fresh_seeds
 from pruneproof.claims.data.digits import TRAIN, digits
-from pruneproof.claims.data.mnist import find_mnist, read_mnist
+from pruneproof.claims.data.mnist import find_mnist, identify_mnist, read_mnist
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.claims.estimates import Comparison, Estimate, decide, mean, slope
+from pruneproof.errors import FileFormatError, InvalidValueError
 from pruneproof.kernels import Gram, greedy_select
 
 from .setting import checkpoints
@@ -57,8 +58,7 @@ SEEDS = {Scale.QUICK: 3, Scale.STANDARD: 6, Scale.FULL: 20}
 ITERATIONS = {Scale.QUICK: 3000, Scale.STANDARD: 6000, Scale.FULL: 20_000}
 JUDGED = "binarised"
 TARGETS = {JUDGED: 0.02, "ten classes": 0.10}  # in a pilot every untrained network met 10 % on binarised labels
-MNIST = "MNIST, "  # the same two kinds with the data set of the paper, if the user has it
-MNIST_SIZES = (50, 200, 800, 3200, 12_800)
+BROUGHT_SIZES = (50, 200, 800, 3200, 12_800)  # of the images that the user brings, such as MNIST, the paper's
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class CurvesRow:
     """The error curves of one run, dense and pruned to k neurons.
 
     Args:
-        kind: `"binarised"` or `"ten classes"`, after `"MNIST, "` on MNIST.
+        kind: `"binarised"` or `"ten classes"`, after the name of the images and a comma if the user
+            brought them, such as `"Fashion-MNIST, binarised"`.
         m: Number of training images.
         seed: Of the draw of images, the weights and the batches.
         width: Number of hidden neurons.
@@ -87,16 +88,28 @@ class CurvesRow:
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
-    """One cell per kind of labels, number of images and seed; MNIST beyond `quick`, where its files are found."""
-    kinds = [(m, kind) for m in sorted(SIZES[scale], reverse=True) for kind in TARGETS]
+    """One cell per kind of labels, number of images and seed; beyond `quick` also of images that the user brings."""
+    kinds = [{"kind": kind, "m": m} for m in sorted(SIZES[scale], reverse=True) for kind in TARGETS]
     if scale is Scale.QUICK:
-        kinds = [(m, kind) for m, kind in kinds if kind == JUDGED]
+        kinds = [cell for cell in kinds if cell["kind"] == JUDGED]
     elif find_mnist() is not None:
-        kinds += [(m, MNIST + kind) for m in sorted(MNIST_SIZES, reverse=True) for kind in TARGETS]
+        brought = identify_mnist()
+        sizes = sorted((m for m in BROUGHT_SIZES if m <= brought.train), reverse=True)
+        kinds += [
+            {"kind": f"{brought.name}, {kind}", "m": m, "data": brought.sha256} for m in sizes for kind in TARGETS
+        ]
     own = {"iterations": ITERATIONS[scale], "width": WIDTH[scale], "ratio": RATIO[scale]}
-    return [
-        {"kind": kind, "m": m, "seed": seed} | own for m, kind in kinds for seed in fresh_seeds(seeds or SEEDS[scale])
-    ]
+    return [cell | {"seed": seed} | own for cell in kinds for seed in fresh_seeds(seeds or SEEDS[scale])]
+
+
+def _labels(kind: str) -> str:
+    """The kind of labels, without the name of the images."""
+    return kind.rpartition(", ")[2]
+
+
+def _data(kind: str) -> str:
+    """The name of the images."""
+    return kind.rpartition(", ")[0] or "digits"
 
 
 @stable_id("pretraining/digits-curves")
@@ -127,9 +140,15 @@ def measure(cell: Cell) -> list[CurvesRow]:
 
 def _images(cell: Cell) -> tuple[Tensor, Tensor]:
     """The cell's training images, flat and no longer than 1, with their classes."""
-    if not cell["kind"].startswith(MNIST):
+    if "data" not in cell:
         return digits(cell["m"], seed=cell["seed"])[:2]
+    if (here := identify_mnist()).sha256 != cell["data"]:
+        raise FileFormatError(
+            f"PT5: the images here are {here.name}, not those of the cell. Pass the same --data-root."
+        )
     images, classes, _, _ = read_mnist()
+    if cell["m"] > len(images):
+        raise InvalidValueError(f"PT5: {cell['m']} images are needed, but there are {len(images)}. Lower m.")
     drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(cell["seed"]))[: cell["m"]]
     flat = images.flatten(1)
     return flat[drawn] / flat.norm(dim=1).max(), classes[drawn]
@@ -165,7 +184,7 @@ def threshold(row: CurvesRow, subject: str = "pruned") -> int | None:
         subject: `"pruned"` or `"dense"`.
     """
     errors = row.pruned_error if subject == "pruned" else row.dense_error
-    target = TARGETS[row.kind.removeprefix(MNIST)]
+    target = TARGETS[_labels(row.kind)]
     last_failure = max((i for i, error in enumerate(errors) if error > target), default=-1)
     return row.t[last_failure + 1] if last_failure + 1 < len(row.t) else None
 
@@ -195,9 +214,9 @@ def judge(rows: Sequence[Row]) -> Outcome:
     kinds = sorted({row.kind for row in tried})
     slopes = {(kind, k): mean_slope(_of(tried, kind, k)) for kind in kinds for k in KEPT}
     dense = {kind: mean_slope(_of(tried, kind, KEPT[0]), "dense") for kind in kinds}
-    judged = {(kind, k): value for (kind, k), value in slopes.items() if kind.removeprefix(MNIST) == JUDGED and value}
+    judged = {(kind, k): value for (kind, k), value in slopes.items() if _labels(kind) == JUDGED and value}
     decision = decide([Comparison(f"{kind}, k = {k}", value, above=0.0) for (kind, k), value in judged.items()])
-    largest = all((kind, KEPT[-1]) in judged for kind in kinds if kind.removeprefix(MNIST) == JUDGED)
+    largest = all((kind, KEPT[-1]) in judged for kind in kinds if _labels(kind) == JUDGED)
     verdict, notes = decision.verdict, [decision.sentence] if decision.sentence else []
     if not largest:
         notes.append(f"k = {KEPT[-1]} reached the target too rarely")
@@ -207,7 +226,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
         {f"slope of log t* in log m, {kind}, k = {k}": value or "not reached" for (kind, k), value in slopes.items()}
         | {f"the same, {kind}, dense": value or "not reached" for kind, value in dense.items()},
         tuple(sorted({row.seed for row in tried})),
-        f"digits (and MNIST, the paper's data, where --data-root has it), m = {sorted({row.m for row in tried})}, "
+        f"{', '.join(sorted({_data(row.kind) for row in tried}))}, m = {sorted({row.m for row in tried})}, "
         f"two-layer tanh perceptron of {', '.join(map(str, sorted({row.width for row in tried})))} hidden units, SGD "
         "with batches of 32; iterations are gradient steps" + "".join(f"; {note}" for note in notes),
         [_line(row) for row in sorted(tried, key=lambda row: (row.kind, row.k, row.m, row.seed))],
@@ -234,9 +253,8 @@ def _line(row: CurvesRow) -> Row:
 def figures(rows: Sequence[Row]) -> list[Figure]:
     """Training error of pruned and dense network against iterations, one curve per dataset size."""
     tried = read_rows(CurvesRow, rows)
-    sets = {"digits": False, "MNIST": True}
-    by_set = {name: [row for row in tried if row.kind.startswith(MNIST) is mnist] for name, mnist in sets.items()}
-    return [_figure(name, chosen) for name, chosen in by_set.items() if chosen]
+    names = dict.fromkeys(_data(row.kind) for row in tried)
+    return [_figure(name, [row for row in tried if _data(row.kind) == name]) for name in names]
 
 
 def _figure(name: str, rows: Sequence[CurvesRow]) -> Figure:
@@ -272,7 +290,7 @@ def _draw_errors(axes: "Axes", rows: Sequence[CurvesRow], sizes: Sequence[int], 
         if of_size:
             curves = [row.dense_error if dense else row.pruned_error for row in of_size]
             axes.plot(of_size[0].t, np.mean(curves, axis=0), color=color, label=f"m = {m}")
-    axes.axhline(TARGETS[rows[0].kind.removeprefix(MNIST)], color="grey", linestyle="--", linewidth=0.8)
+    axes.axhline(TARGETS[_labels(rows[0].kind)], color="grey", linestyle="--", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_ylim(0, 0.6 if rows[0].kind.endswith(JUDGED) else 1)
 

@@ -55,17 +55,19 @@ def test_every_grid_names_each_cell_once_and_follows_the_number_of_seeds(claim: 
     assert len({cell["seed"] for cell in claim.grid(Scale.STANDARD, None)}) >= 5
 
 
-def test_mnist_is_measured_where_its_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not any("MNIST" in cell["kind"] for cell in pt5_digits.grid(Scale.STANDARD, 1))
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+def test_images_that_the_user_brings_have_their_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not any("data" in cell for cell in pt5_digits.grid(Scale.STANDARD, 1))
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
     for part in ("train", "t10k"):
-        for name, values in (("images-idx3", pixels), ("labels-idx1", np.arange(20, dtype=np.uint8) % 10)):
+        for name, values in (("images-idx3", pixels), ("labels-idx1", np.arange(60, dtype=np.uint8) % 10)):
             header = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
             (tmp_path / f"{part}-{name}-ubyte").write_bytes(header + values.tobytes())
     monkeypatch.setenv("PRUNEPROOF_DATA_ROOT", str(tmp_path))
-    kinds = {cell["kind"] for cell in pt5_digits.grid(Scale.STANDARD, 1)}
-    assert kinds == {"binarised", "ten classes", "MNIST, binarised", "MNIST, ten classes"}
-    rows = pt5_digits.measure(TINY["PT5"] | {"kind": "MNIST, ten classes", "m": 10})
+    brought = [cell for cell in pt5_digits.grid(Scale.STANDARD, 1) if "data" in cell]
+    assert {cell["m"] for cell in brought} == {50}  # of sixty images
+    name = f"unknown IDX data (sha256 {brought[0]['data'][:12]})"
+    assert {cell["kind"] for cell in brought} == {f"{name}, binarised", f"{name}, ten classes"}
+    rows = pt5_digits.measure(TINY["PT5"] | {"kind": brought[1]["kind"], "m": 10, "data": brought[0]["data"]})
     assert [row.k for row in rows] == [64, 128, 256]
     assert all(len(row.pruned_error) == len(row.t) and 0 <= min(row.dense_error) for row in rows)
 

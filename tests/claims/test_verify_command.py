@@ -163,7 +163,7 @@ def test_rows_of_another_criterion_are_refused_by_resume_and_left_out_by_report(
     [
         (["--claim", "NONE"], "The claims are OK, THEOREM"),
         (["--seeds", "0"], "at least 1"),
-        (["--data-root", "nowhere"], "needs a folder"),
+        (["--data-root", "nowhere"], "is no folder"),
         (["--out", "own_paper.py"], "cannot be written"),
         (["--out", "own_paper.py/deep/er"], "cannot be written"),
     ],

@@ -8,6 +8,8 @@ from typing import Annotated
 import tyro
 
 from pruneproof.claims.claim import Scale, Verdict
+from pruneproof.claims.data.cifar import find_cifar10
+from pruneproof.claims.data.mnist import find_mnist
 from pruneproof.claims.data.root import use_data_root
 from pruneproof.claims.engine.executors import executor_for
 from pruneproof.claims.engine.folder import Record, check_folder, results_folder
@@ -17,7 +19,7 @@ from pruneproof.claims.report.publish import publish
 from pruneproof.claims.report.terminal import print_claims, print_failures, print_verdicts, result_fields
 from pruneproof.claims.verification import Result, run
 from pruneproof.environment import require
-from pruneproof.errors import InvalidValueError
+from pruneproof.errors import InvalidValueError, MissingFileError
 
 from . import INTERRUPTED
 
@@ -56,7 +58,7 @@ def main(
         json: print the results as a JSON list on standard output.
         out: folder for the report, made if absent.
         resume: continue the run in the folder: finished cells are not computed again.
-        data_root: folder with MNIST or CIFAR-10 files, for the claims that can use them.
+        data_root: folder with MNIST, Fashion-MNIST or CIFAR-10, for the claims that can use them; see pruneproof data.
         workers: worker processes; default one per core.
         scheduler: address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
     """
@@ -67,6 +69,11 @@ def main(
         return HOLDS
     if data_root is not None:
         use_data_root(data_root)
+        if find_mnist() is None and find_cifar10() is None:
+            raise MissingFileError(
+                f"--data-root: {data_root} holds neither the four IDX files of MNIST or Fashion-MNIST nor the six of "
+                "CIFAR-10. Name the folder that holds them; `pruneproof data` says what is found."
+            )
     for module in ("matplotlib", "jinja2", "latex2mathml"):
         require("verify", module)
     papers = papers_of(paper, claim)

@@ -23,6 +23,7 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 
+torch.manual_seed(0)  # what modules of tests draw when they are imported is the same in every run
 torch.use_deterministic_algorithms(True)  # also fills `torch.empty` with NaN, so that reading it is seen
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
@@ -54,6 +55,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Start the sum of false-alarm probabilities at zero."""
     config.stash[ALPHAS] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start torch's global generator anew: a test that draws from it meets the same numbers in any order of tests."""
+    torch.manual_seed(0)
 
 
 @pytest.hookimpl(wrapper=True)

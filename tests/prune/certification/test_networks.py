@@ -164,8 +164,8 @@ def test_two_architectures_are_refused(other: nn.Module, message: str) -> None:
         certify(network, other, torch.rand(2, 4))
 
 
-# The bound is of exact arithmetic; what is held against it is computed in float64: two networks of at most three layers,
-# each a sum of at most 20 products that add up to less than 80 in size.
+# The bound is of exact arithmetic; what is held against it is computed in float64: two networks of at most three
+# layers, each a sum of at most 20 products that add up to less than 80 in size.
 ROUNDING = 2 * 3 * 20 * 80 * 2.0**-53
 UNDERSTOOD: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "overwritten but not read again": (Two(lambda net, x: net.b(net.relu(net.a(x)))), (4,)),

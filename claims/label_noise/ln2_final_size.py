@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.plotting import BLUE, GREEN, ORANGE
+from pruneproof.claims.estimates import Comparison, decide, mean, slope
+from pruneproof.plotting import shades
 
-from .measure import PruningPath, effective_size, measure_path, mixture_text, path_of
+from .measure import PruningPath, effective_size, measure_path, mixture_text, path_of, sizes_by_seed
 from .plots import draw_curve, label_axes, ring_trough
 from .setting import ARORA, WIDTHS, mixture_cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-POWER = 0.6
+POWER = 0.3  # the paper's sizes, 200–500, would be a power of 0.2 of these starts
 PUBLISHED_RANGE = (200, 500)  # the paper's effective sizes of its linear task
 
 STATEMENT = "Iterative magnitude pruning converges to networks of comparable size, whatever the size it starts from."
 SOURCE = ARORA
 CRITERION = (
-    f"Linear mixture, three hidden widths: (largest/smallest effective size) ≤ (largest/smallest start)^{POWER}; "
-    f"trained as published (full), also all effective sizes in {PUBLISHED_RANGE[0]}–{PUBLISHED_RANGE[1]}."
+    "Linear mixture, hidden widths 10 … 1000 (200 at quick): log effective size grows with log starting size by a "
+    f"slope, fitted seed by seed, whose mean over seeds has its 95 % interval below {POWER} (the bar is ours). Not "
+    "reproduced if it lies above; else inconclusive. Whether all effective sizes lie in the published "
+    f"{PUBLISHED_RANGE[0]}–{PUBLISHED_RANGE[1]} is printed where training is as published (full)."
 )
 SAYS_NOT = "That the size is a constant of the task: it moves with training length and with the pruning share."
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     """One network per hidden width on the linear mixture."""
-    return [mixture_cell(scale, seeds, "linear", width) for width in WIDTHS]
+    return [mixture_cell(scale, seeds, "linear", width) for width in WIDTHS[scale]]
 
 
 def judge(rows: Sequence[Row]) -> Outcome:
     """Compare how far the effective sizes lie apart with how far the starts do."""
-    paths = [path_of(rows, task="linear", hidden=[width]) for width in WIDTHS]
+    widths = sorted({row["hidden"][0] for row in rows})
+    paths = [path_of(rows, hidden=[width]) for width in widths]
     sizes = [effective_size(path) for path in paths]
     starts = [float(path.sizes[0]) for path in paths]
-    effective = [size.value for size in sizes]
-    exponent = float(np.log(max(effective) / min(effective)) / np.log(max(starts) / min(starts)))
+    by_seed = [sizes_by_seed(path) for path in paths]
+    slopes = [slope([log(s) for s in starts], [log(each[seed]) for each in by_seed]).value for seed in paths[0].seeds]
+    power = Comparison("slope of log effective size in log starting size", mean(slopes), below=POWER)
+    decision = decide([power])
     exact = rows[0]["momentum"] == 0  # trained as published: the published range applies too
-    inside = all(PUBLISHED_RANGE[0] <= size <= PUBLISHED_RANGE[1] for size in effective)
+    inside = all(PUBLISHED_RANGE[0] <= size.value <= PUBLISHED_RANGE[1] for size in sizes)
     table: list[Row] = [
         {
             "start": start,
@@ -54,16 +59,17 @@ def judge(rows: Sequence[Row]) -> Outcome:
         for path, start, size in zip(paths, starts, sizes, strict=True)
     ]
     return Outcome(
-        verdict=Verdict.HOLDS if exponent <= POWER and (inside or not exact) else Verdict.NOT_REPRODUCED,
+        verdict=decision.verdict,
         measured={
-            "log(effective ratio) / log(start ratio)": exponent,
+            power.name: power.estimate,
             **{f"effective size from {start:.0f} weights": size for start, size in zip(starts, sizes, strict=True)},
             f"all in the published {PUBLISHED_RANGE[0]}–{PUBLISHED_RANGE[1]}": (
                 ("yes" if inside else "no") if exact else "not trained as published"
             ),
         },
         seeds=paths[0].seeds,
-        scope=f"{mixture_text(rows)}, two-layer ReLU without biases, hidden widths {', '.join(map(str, WIDTHS))}",
+        scope=f"{mixture_text(rows)}, two-layer ReLU without biases, hidden widths {', '.join(map(str, widths))}"
+        + (f"; {decision.sentence}" if decision.sentence else ""),
         table=table,
     )
 
@@ -78,7 +84,7 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
-        for width, colour in zip(widths, (BLUE, GREEN, ORANGE), strict=False):
+        for width, colour in zip(widths, shades(len(widths)), strict=True):
             path = path_of(rows, hidden=[width])
             draw_curve(axes, path, "test_error", colour, f"from {path.sizes[0]:.0f} weights", against=path.sizes)
             ring_trough(axes, path, colour)

@@ -236,6 +236,12 @@ def effective_size(path: PruningPath) -> Estimate:
     return Estimate(value, *limits(LEVEL), LEVEL, seeds, limits=limits)
 
 
+def sizes_by_seed(path: PruningPath) -> dict[int, float]:
+    """Seed → weights of the network with the lowest validation error after the peak, seed by seed."""
+    errors = path.column("validation_error")
+    return {seed: float(path.sizes[effective_level(errors[[i]])]) for i, seed in enumerate(path.seeds)}
+
+
 def mixture_text(rows: Sequence[Row]) -> str:
     """The data of the mixture claims in words."""
     row = rows[0]

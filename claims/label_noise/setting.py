@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pruneproof.claims.claim import Scale
+from pruneproof.claims.claim import Scale, fresh_seeds
 from pruneproof.claims.data.digits import digits
 from pruneproof.claims.data.label_noise import noisy_labels, noisy_posterior
 from pruneproof.claims.data.synthetic import mixture
@@ -23,24 +23,27 @@ from pruneproof.claims.training.trainer import device_of
 
 ARORA = "Arora et al., UAI 2023"
 HE = "He et al., Sparse double descent, ICML 2022"
-MIXTURE_SEEDS = {Scale.QUICK: 3, Scale.STANDARD: 5, Scale.FULL: 5}
-DIGITS_SEEDS = {Scale.QUICK: 5, Scale.STANDARD: 10, Scale.FULL: 20}  # 360 test images: more seeds, cheap ones
+MIXTURE_SEEDS = {Scale.QUICK: 3, Scale.STANDARD: 6, Scale.FULL: 6}
+DIGITS_SEEDS = {Scale.QUICK: 5, Scale.STANDARD: 20, Scale.FULL: 30}  # 360 test images: more seeds, cheap ones
 MIXTURES = ("linear", "xor")
 NOISE = {"linear": 0.05, "xor": 0.25}
 DIGITS_NOISE = 0.4
 HIDDEN = [100, 50]
 WIDE = {Scale.QUICK: [200, 100], Scale.STANDARD: [400, 200], Scale.FULL: [800, 400]}
-WIDTHS = (200, 100, 50)
+WIDTHS = {Scale.QUICK: (200, 50, 10), Scale.STANDARD: (1000, 200, 50, 10), Scale.FULL: (1000, 200, 50, 10)}
+SEPARATION = 5.0  # ν√D of the published mixtures
+HARDER = (3.0, 2.0)  # closer mixtures, more difficult at the same dimension
 REFERENCE_WIDTH = 100  # where two tasks or two probabilities are compared
 DIGITS_TRAIN = 1000  # the other 437 training images are the validation set
 MIXTURE_TEST = 5000
 
 _SHORT = {"epochs": 100, "momentum": 0.9, "rate": 0.1, "drops": []}
 _PUBLISHED = {"epochs": 1000, "momentum": 0.0, "rate": 0.1, "drops": []}
+_SMALL = _SHORT | {"examples": 2000, "features": 20, "batch": 256}
 _MIXTURE_TRAINING = {
-    Scale.QUICK: _SHORT | {"examples": 2000, "features": 20, "nu": 1.25**0.5, "batch": 256},
-    Scale.STANDARD: _SHORT | {"examples": 10_000, "features": 100, "nu": 0.5, "batch": 1024},
-    Scale.FULL: _PUBLISHED | {"examples": 10_000, "features": 100, "nu": 0.5, "batch": 1024},
+    Scale.QUICK: _SMALL,
+    Scale.STANDARD: _SHORT | {"examples": 10_000, "features": 100, "batch": 1024},
+    Scale.FULL: _PUBLISHED | {"examples": 10_000, "features": 100, "batch": 1024},
 }
 _MIXTURE_PATH = {"bias": False, "share": 0.2, "lowest": 0.008, "kind": "permuted"}
 _DIGITS = {
@@ -60,13 +63,21 @@ def digits_cell(scale: Scale, seeds: int | None, *, noise: float = DIGITS_NOISE,
 
     Example:
         >>> digits_cell(Scale.QUICK, 2)["seeds"]
-        [0, 1]
+        [200, 201]
     """
     own = {"noise": noise, "hidden": hidden, "seeds": _numbered(DIGITS_SEEDS[scale], seeds)}
     return _DIGITS | own | device_of(scale)
 
 
-def mixture_cell(scale: Scale, seeds: int | None, task: str, width: int) -> Cell:
+def mixture_cell(
+    scale: Scale,
+    seeds: int | None,
+    task: str,
+    width: int,
+    *,
+    separation: float = SEPARATION,
+    small: bool = False,
+) -> Cell:
     """One two-layer bias-free network on a mixture with its seeds.
 
     Args:
@@ -74,17 +85,21 @@ def mixture_cell(scale: Scale, seeds: int | None, task: str, width: int) -> Cell
         seeds: Number of seeds, or None.
         task: `"linear"` or `"xor"`.
         width: Of the hidden layer.
+        separation: ν√D, the distance of the mixtures.
+        small: Whether to use the 20 features and 2,000 examples of `quick` at every scale.
 
     Example:
         >>> mixture_cell(Scale.FULL, None, "xor", 100)["epochs"]
         1000
     """
+    training = _SMALL if small else _MIXTURE_TRAINING[scale]
     own = {"task": task, "noise": NOISE[task], "hidden": [width], "seeds": _numbered(MIXTURE_SEEDS[scale], seeds)}
-    return _MIXTURE_TRAINING[scale] | _MIXTURE_PATH | own | device_of(scale)
+    own["nu"] = separation / training["features"] ** 0.5
+    return training | _MIXTURE_PATH | own | device_of(scale)
 
 
 def _numbered(usual: int, asked: int | None) -> list[int]:
-    return list(range(usual if asked is None else asked))
+    return list(fresh_seeds(usual if asked is None else asked))
 
 
 @dataclass(frozen=True)

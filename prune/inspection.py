@@ -36,6 +36,7 @@ from pruneproof.prune.models.parameters import (
     store_computed,
     unwrapped,
 )
+from pruneproof.prune.models.shards import require_whole
 
 from .sparse_layers import MaskedLinear, SparseLinear
 
@@ -157,6 +158,7 @@ def inspect_model(
     swapped = {n: m for n, m in plain.named_modules() if isinstance(m, MaskedLinear | SparseLinear)}
     weights = _weights(plain, masks, swapped)
     require_values("inspect_model", weights)
+    require_whole("inspect_model", weights)
     kept = {
         name: masks[name].to(weight.device) if masks is not None and name in masks else weight.detach() != 0
         for name, weight in weights.items()

@@ -17,6 +17,7 @@ from pruneproof.prune.masks.interop import remove_torch_prune
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.evaluation import copied
 from pruneproof.prune.models.parameters import parameters_named, unwrapped
+from pruneproof.prune.models.shards import require_whole
 
 
 class MaskedLinear(nn.Module):
@@ -156,7 +157,8 @@ def sparsify(model: nn.Module, masks: Masks, *, format: str = "auto", batch: int
         'csr16'
     """
     plain = unwrapped(model)
-    parameters_named(plain, {name: mask.shape for name, mask in masks.items()}, where="sparsify")
+    parameters = parameters_named(plain, {name: mask.shape for name, mask in masks.items()}, where="sparsify")
+    require_whole("sparsify", parameters)
     sparse = masks.apply_(copied(plain))
     release(sparse)
     layers = dict(sparse.named_modules(remove_duplicate=False))

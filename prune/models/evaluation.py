@@ -21,6 +21,8 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 
 from pruneproof.errors import InvalidValueError, PruneproofError, StateError, UnsupportedError
 
+from .shards import require_whole
+
 Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
 Readout = Callable[[Any], Tensor]
 BatchNormMode = Literal["batch", "running"]
@@ -129,6 +131,7 @@ def check_device(where: str, model: nn.Module) -> torch.device:
         InvalidValueError: They lie on several, or there are none.
         UnsupportedError: They have no values, being on the meta device.
     """
+    require_whole(where, dict(model.named_parameters()))
     devices = {tensor.device for tensor in [*model.parameters(), *model.buffers()]}
     if torch.device("meta") in devices:
         raise UnsupportedError(f"{where}: the model is on the meta device and has no values. Load the weights first.")

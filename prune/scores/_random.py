@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from pruneproof.errors import require_type
 from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers
+from pruneproof.prune.models.shards import local_part, placed
 from pruneproof.prune.selection.selection import Scores
 
 
@@ -13,6 +14,7 @@ def random(
 ) -> dict[str, Tensor]:
     """Score each prunable weight by an independent draw from the uniform distribution on [0, 1).
 
+    Of sharded parameters each process keeps its part of the same draw: give all the same seed.
     Drawn in float32 on the generator's device, in the order of `named_parameters()`: one seed gives
     one answer whatever the dtype and device of the model. At 2²⁴ possible values ties occur in
     large layers; `select` breaks them by index.
@@ -39,7 +41,7 @@ def random(
     weights = find_prunable("random", model, include, exclude)
     require_numbers("random", weights)
     drawn = {
-        name: torch.rand(weight.shape, generator=generator, device=generator.device).to(weight.device)
+        name: placed(local_part(torch.rand(weight.shape, generator=generator, device=generator.device), weight), weight)
         for name, weight in weights.items()
     }
-    return Scores(drawn, layouts(model))
+    return Scores({name: score.to(weights[name].device) for name, score in drawn.items()}, layouts(model))

@@ -15,6 +15,7 @@ from pruneproof.errors import InvalidValueError, described
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.evaluation import copied
 from pruneproof.prune.models.parameters import unwrapped
+from pruneproof.prune.models.shards import require_whole
 
 from .selection import Scores, layouts_of, select
 
@@ -53,6 +54,7 @@ def prune_progressively(
         (10, 4, True)
     """
     densities = _falling(densities)
+    require_whole("prune_progressively", dict(unwrapped(model).named_parameters()))
     shrinking, levels = copied(unwrapped(model)), list[Masks]()
     for density in densities:
         scores = score(shrinking)

@@ -16,9 +16,11 @@ from pruneproof.errors import InvalidTypeError, InvalidValueError, described, re
 from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.parameters import OUTPUTS_FIRST, Layout, Patterns, find_prunable, layouts
+from pruneproof.prune.models.shards import is_sharded, whole
 
 from .budget import erk, kept_count, layer_counts, row_count, uniform
 from .pattern import pattern_masks, read_pattern, require_pattern_budget
+from .sharded import sharded_top_k
 
 Count = int | Mapping[str, int]
 
@@ -133,13 +135,20 @@ class Budget:
 
     def masks(self, scores: Mapping[str, Tensor]) -> Masks:
         """Keep the highest scores within the budget."""
+        if self.total is None and self.by_layer is None:
+            scores = {name: whole(score) for name, score in scores.items()}  # a row may lie on several processes
         if self.pattern is not None:
             return Masks(pattern_masks(scores, *self.pattern, where=self.where, layouts=self.layouts))
         if self.total is not None:
-            return Masks(dict(zip(scores, top_k_masks(list(scores.values()), self.total), strict=True)))
+            return Masks(dict(zip(scores, self._top_k(list(scores.values()), self.total), strict=True)))
         if self.by_layer is not None:
-            return Masks({name: top_k_masks([score], self.by_layer[name])[0] for name, score in scores.items()})
+            return Masks({name: self._top_k([score], self.by_layer[name])[0] for name, score in scores.items()})
         return Masks({name: self._by_row(name, score.detach()) for name, score in scores.items()})
+
+    def _top_k(self, scores: list[Tensor], count: int) -> list[Tensor]:
+        if any(is_sharded(score) for score in scores):
+            return sharded_top_k(self.where, scores, count)
+        return top_k_masks(scores, count)
 
     def _by_row(self, name: str, score: Tensor) -> Tensor:
         assert self.by_row is not None
@@ -242,7 +251,7 @@ def _check_scores(scores: Mapping[str, Tensor]) -> None:
             raise InvalidTypeError(
                 f"select: the scores of {name} have no values (meta device). Load the weights first."
             )
-        if score.numel() and bool(score.detach().aminmax().min.isnan()):
+        if score.numel() and not is_sharded(score) and bool(score.detach().aminmax().min.isnan()):
             raise InvalidValueError(f"select: the scores of {name} contain NaN. Look for the layer that overflows.")
 
 

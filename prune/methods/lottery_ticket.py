@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pruneproof.errors import PruneproofError, described, require_type
 from pruneproof.prune.masks.masks import Masks
-from pruneproof.prune.models.parameters import prunable, unwrapped
+from pruneproof.prune.models.parameters import Patterns, find_prunable, unwrapped, weights_by_name
 from pruneproof.prune.scores import magnitude
 from pruneproof.prune.selection.budget import kept_count
 from pruneproof.prune.selection.progressive import among_survivors
@@ -55,6 +55,8 @@ def imp(
     rewind: str = "weights",
     rewind_to: int = 0,
     score: Score = magnitude,
+    include: Patterns = (),
+    exclude: Patterns = (),
 ) -> Iterator[Level]:
     """Find lottery tickets: yield the trained network at full density and then at each of the densities.
 
@@ -69,13 +71,16 @@ def imp(
       that belongs to these iterations, in place; what it returns at the last iteration goes into the level. Level 0 is
       trained in two calls, (0, rewind_to) and (rewind_to, iterations), if rewind_to > 0: a `train` that keeps its
       optimiser between them trains as if undisturbed. Later levels start at rewind_to; use a fresh optimiser.
-    - `densities`: kept fractions of all prunable weights, falling, in (0, 1); e.g. `[0.8**n for n in range(1, 13)]`
+    - `densities`: kept fractions of what is pruned, falling, in (0, 1); e.g. `[0.8**n for n in range(1, 13)]`
       or `schedules.exponential(0.05, 10)`. Each count is rounded from the total, as in `select`.
     - `iterations`: the length of a full training.
     - `rewind`: `"weights"` sets weights and buffers back to their values at iteration rewind_to of level 0;
       `"learning_rate"` keeps the trained values. Both train again from iteration rewind_to.
     - `rewind_to`: an iteration, at least 0 and less than `iterations`.
     - `score`: what decides, higher is kept; magnitudes unless told otherwise. It scores all prunable weights.
+
+    - `include`, `exclude`: shell patterns of the weights to prune and to leave dense, as in `prunable`; the densities
+      refer to what they leave, and the others have no mask.
 
     **Returns:** an iterator over `Level`s, len(densities) + 1 of them.
 
@@ -96,16 +101,29 @@ def imp(
         [(8, 3), (4, 3), (2, 3)]
     """
     require_type("imp", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module itself")
-    total = sum(weight.numel() for weight in prunable(model).values())
+    weights = find_prunable("imp", model, include, exclude)
+    total = sum(weight.numel() for weight in weights.values())
     _check(densities, iterations, rewind, rewind_to)
     counts = [kept_count(density, total, where="imp", argument="densities=[0.5, 0.25]") for density in densities]
-    return _levels(model, train, counts, iterations, rewind == "weights", rewind_to, score)
+    dense = weights_by_name(unwrapped(model)).keys() - weights.keys()
+
+    def scored(network: nn.Module) -> Mapping[str, Tensor]:
+        return {name: values for name, values in score(network).items() if name not in dense}
+
+    masks = Masks({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()})
+    return _levels(model, train, masks, counts, iterations, rewind == "weights", rewind_to, scored)
 
 
 def _levels(
-    model: nn.Module, train: Train, counts: list[int], iterations: int, rewound: bool, rewind_to: int, score: Score
+    model: nn.Module,
+    train: Train,
+    masks: Masks,
+    counts: list[int],
+    iterations: int,
+    rewound: bool,
+    rewind_to: int,
+    score: Score,
 ) -> Iterator[Level]:
-    masks = Masks({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()})
     if rewind_to:
         train(model, 0, rewind_to)
     early = _state(model) if rewound else None

@@ -65,6 +65,18 @@ def test_counts_are_exact_and_masks_nested(model: nn.Sequential) -> None:
     assert set(levels[0].masks) == {"0.weight", "3.weight"}
 
 
+@pytest.mark.parametrize("patterns", [{"exclude": "3"}, {"include": "0.weight"}, {"include": "*", "exclude": ["3.*"]}])
+def test_what_is_excluded_stays_dense_and_outside_the_density(model: nn.Sequential, patterns: dict[str, Any]) -> None:
+    levels = list(imp(model, Trainer(), DENSITIES, iterations=ITERATIONS, **patterns))
+    assert [level.masks.counts for level in levels] == [{"0.weight": count} for count in (45, 27, 13, 5)]
+    assert bool((model.get_parameter("3.weight") != 0).all())
+
+
+def test_patterns_that_match_nothing_are_refused_when_called(model: nn.Sequential) -> None:
+    with pytest.raises(KeyError, match=r"imp: the exclude pattern 'head' matches no"):
+        imp(model, Trainer(), DENSITIES, iterations=ITERATIONS, exclude="head")
+
+
 def test_each_level_prunes_the_smallest_trained_weights(model: nn.Sequential) -> None:
     trainer = Trainer()
     levels = list(imp(model, trainer, DENSITIES, iterations=ITERATIONS))
@@ -152,7 +164,7 @@ def test_a_score_of_other_parameters_is_refused(model: nn.Sequential, names: lis
     def partial(network: nn.Module) -> dict[str, Tensor]:
         return {name: torch.ones_like(network.get_parameter(name)) for name in names}
 
-    with pytest.raises(PruneproofError, match=f"imp: .* other ones: {off}; score all"):
+    with pytest.raises(PruneproofError, match=f"imp: the scores must be of the 2 parameters .* differ in {off}"):
         list(imp(model, Trainer(), [0.5], iterations=1, score=partial))
 
 
@@ -165,13 +177,13 @@ def test_a_score_of_other_parameters_is_refused(model: nn.Sequential, names: lis
         ({"densities": [0.5, 0.6]}, "below 1 and falling"),
         ({"densities": [0.5, 0.0]}, r"in \(0, 1\]"),
         ({"densities": [0.5, math.nan]}, r"in \(0, 1\]"),
-        ({"densities": [0.5, 1e-9]}, "at least one of 72 weights"),
+        ({"densities": [0.5, 1e-9]}, "keeps none of 72 weights"),
         ({"rewind": "biases"}, "rewind to be one of"),
         ({"iterations": 0}, "at least one iteration; received iterations=0; raise iterations"),
         ({"densities": 0.5}, "falling; received 0.5; pass e.g. densities="),
         ({"densities": ["a"]}, r"received \['a'\] \(list\)"),
-        ({"densities": [0.5, math.nan]}, "pass e.g. densities="),
-        ({"model": 3}, "a model .*; received 3"),
+        ({"densities": [0.5, math.nan]}, "such as densities="),
+        ({"model": 3}, "needs a model .*, got 3"),
         ({"iterations": 2.0}, "whole number iterations"),
         ({"rewind_to": ITERATIONS}, "rewind_to < iterations"),
         ({"rewind_to": -1}, "rewind_to < iterations"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
 
-Measured = dict[str, Any]  # name → number, text, or [estimate, low, high]
+Measured = dict[str, Any]  # name → number, text, or `estimates.Estimate`
 
 
 class Scale(StrEnum):
@@ -128,14 +128,14 @@ class Outcome:
 
     Args:
         verdict: what the criterion says about the rows.
-        measured: name → number, text, or `[estimate, low, high]`; effect sizes with their intervals.
+        measured: name → number, text, or `estimates.Estimate`; effect sizes with their intervals.
         seeds: the seeds that the figures come from.
         scope: on which networks, data, densities the verdict was reached; the power that was missing if inconclusive.
         table: rows of a small table printed in the report, all with the same keys.
 
     Example:
-        >>> Outcome(Verdict.HOLDS, {"slope": [1.9, 1.7, 2.1]}, seeds=(0, 1, 2), scope="on digits").measured["slope"]
-        [1.9, 1.7, 2.1]
+        >>> Outcome(Verdict.HOLDS, {"slope": 1.9}, seeds=(0, 1, 2), scope="on digits").measured["slope"]
+        1.9
     """
 
     verdict: Verdict

@@ -501,24 +501,15 @@ def as_json(value: Any) -> Any:
     return [as_json(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def is_interval(value: object) -> bool:
-    """Whether a value is an `Estimate` or `[estimate, low, high]`."""
-    triple = isinstance(value, list | tuple) and len(value) == 3 and all(_is_number(part) for part in value)
-    return triple or isinstance(value, Estimate)
-
-
 def shown(value: Any) -> str:
     """A value as text.
 
     Example:
-        >>> shown(mean([0.1, 0.2, 0.3])), shown(0.123456), shown([1.0, 0.5, 1.5]), shown(True), shown(1437), shown(None)
-        ('0.2 [-0.04841, 0.4484]', '0.1235', '1 [0.5, 1.5]', 'yes', '1437', '–')
+        >>> shown(mean([0.1, 0.2, 0.3])), shown(0.123456), shown(True), shown(1437), shown(None)
+        ('0.2 [-0.04841, 0.4484]', '0.1235', 'yes', '1437', '–')
     """
     if isinstance(value, Estimate):
         return str(value)
-    if is_interval(value):
-        estimate, low, high = (shown(part) for part in value)
-        return f"{estimate} [{low}, {high}]"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -528,7 +519,3 @@ def shown(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(shown(part) for part in value)
     return "–" if value is None else str(value)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

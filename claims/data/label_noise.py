@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 Noise = Literal["permuted", "uniform", "flipped"]
 
@@ -22,7 +22,7 @@ Noise = Literal["permuted", "uniform", "flipped"]
 def noisy_labels(labels: Tensor, share: float, kind: Noise, classes: int, generator: torch.Generator) -> Tensor:
     """Labels with one kind of symmetric noise.
 
-    Arguments:
+    Args:
         labels: (n,) int64 in 0 … classes − 1; left unchanged.
         share: q in [0, 1], the share of examples that is chosen.
         kind: "permuted", "uniform" or "flipped"; see the module.
@@ -30,7 +30,7 @@ def noisy_labels(labels: Tensor, share: float, kind: Noise, classes: int, genera
         generator: chooses examples and labels.
 
     Raises:
-        PruneproofError: for a share outside [0, 1], an unknown kind, fewer than two classes or labels out of range.
+        InvalidValueError: for a share outside [0, 1], an unknown kind, fewer than two classes or labels out of range.
 
     Example:
         >>> clean = torch.arange(1000) % 10
@@ -40,11 +40,11 @@ def noisy_labels(labels: Tensor, share: float, kind: Noise, classes: int, genera
     """
     _check(share, kind, classes)
     if labels.dim() != 1 or (len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes):
-        required = f"labels (n,) in 0 … {classes - 1}"
-        received = f"labels of shape {tuple(labels.shape)}"
-        if labels.numel():
-            received += f" in {int(labels.min())} … {int(labels.max())}"
-        raise PruneproofError("noisy_labels", required=required, received=received, remedy="number the classes from 0")
+        ends = f" in {int(labels.min())} … {int(labels.max())}" if labels.numel() else ""
+        raise InvalidValueError(
+            f"noisy_labels: labels must have shape (n,) and lie in 0 … {classes - 1}, "
+            f"got shape {tuple(labels.shape)}{ends}. Number the classes from 0."
+        )
     chosen = torch.randperm(len(labels), generator=generator)[: round(share * len(labels))]
     old = labels[chosen]
     if kind == "permuted":
@@ -61,12 +61,12 @@ def noisy_labels(labels: Tensor, share: float, kind: Noise, classes: int, genera
 def noisy_posterior(posterior: Tensor, share: float, kind: Noise) -> Tensor:
     """The posterior (n, C) of the noisy label, from that of the clean one; class frequencies are its column means.
 
-    Arguments:
+    Args:
         posterior: (n, C) true conditional probabilities.
         share, kind: as for `noisy_labels`.
 
     Raises:
-        PruneproofError: for a share outside [0, 1] or an unknown kind.
+        InvalidValueError: for a share outside [0, 1] or an unknown kind.
 
     Example:
         >>> noisy_posterior(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 0.4, "flipped")
@@ -86,6 +86,7 @@ def noisy_posterior(posterior: Tensor, share: float, kind: Noise) -> Tensor:
 
 def _check(share: float, kind: Noise, classes: int) -> None:
     if not 0 <= share <= 1 or kind not in get_args(Noise) or classes < 2:
-        required = f"a share in [0, 1], a kind of {get_args(Noise)}, two classes or more"
-        received = (share, kind, classes)
-        raise PruneproofError("noisy_labels", required=required, received=received, remedy="name the noise explicitly")
+        raise InvalidValueError(
+            f"noisy_labels: a share in [0, 1], a kind of {get_args(Noise)} and two classes or more are needed, got "
+            f"{share}, {kind!r} and {classes}. Name the noise explicitly."
+        )

@@ -1,11 +1,12 @@
-"""Binary Gaussian mixtures whose posterior is known: the linear and the XOR task of Arora et al. (UAI 2023).
+"""Tasks made by a generator: Gaussian mixtures with a known posterior, and classes of a random tanh network.
 
-Linear: label a ∈ {0, 1} with probability ½, x ~ N(aν·1, I_D); P(1 | x) = σ(ν 1ᵀx − ν²D/2), Bayes error Φ(−ν√D/2).
-XOR: the two halves of x are two independent linear mixtures with labels a and b, the label is a ⊕ b; with their
-posteriors α and β, P(1 | x) = α(1 − β) + β(1 − α), and with e the Bayes error of one half, that of the task is
-2e(1 − e), since deciding each half by itself is optimal.
+The mixtures are the linear and the XOR task of Arora et al. (UAI 2023).
+Linear: label a ∈ {0, 1} with probability ½, x ~ N(aν·1, I_D); P(1 | x) = σ(ν 1ᵀx − ν²D/2), Bayes error
+Φ(−ν√D/2). XOR: the two halves of x are two independent linear mixtures with labels a and b, the label
+is a ⊕ b; with their posteriors α and β, P(1 | x) = α(1 − β) + β(1 − α), and with e the Bayes error of
+one half, that of the task is 2e(1 − e), since deciding each half by itself is optimal.
 
-Classification tasks made by a random tanh network: x ~ N(0, I), label the largest of its centred outputs.
+The network's tasks: x ~ N(0, I), the label is the largest of its centred outputs.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 Mixture = Literal["linear", "xor"]
 
@@ -34,7 +35,7 @@ def mixture(
 ) -> Sample:
     """Draw examples with their exact posterior.
 
-    Arguments:
+    Args:
         task: "linear" or "xor".
         examples: n ≥ 1.
         generator: the source of randomness.
@@ -42,7 +43,7 @@ def mixture(
         nu: distance ν of the means per coordinate.
 
     Raises:
-        PruneproofError: for an unknown task, an odd D with "xor", or sizes that are not positive.
+        InvalidValueError: for an unknown task, an odd D with "xor", or sizes that are not positive.
 
     Example:
         >>> sample = mixture("linear", 1000, torch.Generator().manual_seed(0), features=4, nu=1.0)
@@ -82,15 +83,16 @@ def _one(parts: Tensor, nu: float) -> Tensor:
 
 def _check(task: str, examples: int, features: int) -> None:
     if task not in ("linear", "xor") or examples < 1 or features < 1 or (task == "xor" and features % 2):
-        required = "'linear' or 'xor', at least one example and feature, an even number of features for 'xor'"
-        received = (task, examples, features)
-        raise PruneproofError("mixture", required=required, received=received, remedy="change the task or the sizes")
+        raise InvalidValueError(
+            "mixture: the task must be 'linear' or 'xor', with at least one example and feature, an even number of "
+            f"features for 'xor', got {task!r}, {examples} examples and {features} features. Change one of them."
+        )
 
 
 def teacher(widths: Sequence[int], examples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw a teacher, then examples that it labels; outputs are centred over the examples so that no class dominates.
 
-    Arguments:
+    Args:
         widths: layer widths, input first, classes last, e.g. `(16, 32, 10)`; weights are N(0, 4/fan-in).
         examples: n ≥ 2.
         generator: draws the teacher first, so one seed gives one teacher whatever n is.
@@ -99,7 +101,7 @@ def teacher(widths: Sequence[int], examples: int, generator: torch.Generator) ->
         Inputs (n, widths[0]) float32 and labels (n,) int64.
 
     Raises:
-        PruneproofError: for fewer than two layers of units, two examples or two classes.
+        InvalidValueError: for fewer than two layers of units, two examples or two classes.
 
     Example:
         >>> inputs, labels = teacher((16, 32, 10), 4000, torch.Generator().manual_seed(0))
@@ -107,9 +109,9 @@ def teacher(widths: Sequence[int], examples: int, generator: torch.Generator) ->
         ((4000, 16), 10)
     """
     if len(widths) < 2 or min(widths) < 1 or widths[-1] < 2 or examples < 2:
-        required = "positive widths from the input to at least two classes, and two examples"
-        raise PruneproofError(
-            "teacher", required=required, received=(widths, examples), remedy="e.g. (16, 32, 10), 4000"
+        raise InvalidValueError(
+            "teacher: positive widths from the input to at least two classes and two examples are needed, got "
+            f"{tuple(widths)} and {examples}. Pass for example (16, 32, 10) and 4000."
         )
     layers = [
         2 * fan_in**-0.5 * torch.randn(fan_in, fan_out, generator=generator, dtype=torch.float64)

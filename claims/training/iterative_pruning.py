@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 from .replicates import Replicates, initial_replicates
 from .trainer import Recipe, Trainer
@@ -28,7 +28,7 @@ Retraining = Literal["rewind", "learning-rate-rewind", "fine-tune", "from-scratc
 class Level:
     """The trained networks of one density.
 
-    Arguments:
+    Args:
         density: kept share of the prunable weights, the same for all replicates up to rounding to whole weights.
         kept: (R,) int64 surviving weights, exact.
         mask: (R, P) bool; biases are always kept.
@@ -56,7 +56,7 @@ def prune_iteratively(
 ) -> Iterator[Level]:
     """Train densely, then once per density on a decreasing path, yielding every level as it is done.
 
-    Arguments:
+    Args:
         nets: R initial networks; left unchanged.
         data: inputs (n, features) or (R, n, features), and labels (n,) or (R, n).
         recipe: the training schedule of every level.
@@ -67,7 +67,7 @@ def prune_iteratively(
         rewind_to: iteration of the dense run whose parameters are restored, or whose learning rate is.
 
     Raises:
-        PruneproofError: before any training, for densities that do not decrease in (0, 1], an unknown rule or a
+        InvalidValueError: before any training, for densities that do not decrease in (0, 1], an unknown rule or a
             rewinding point outside the schedule.
 
     Example:
@@ -80,8 +80,9 @@ def prune_iteratively(
     _check(densities, score, retraining)
     trainer = Trainer(nets.over(nets.parameters.clone()), *data, recipe)
     if not 0 <= rewind_to < trainer.iterations:
-        required = f"a rewinding point in 0 … {trainer.iterations - 1}"
-        raise PruneproofError("prune_iteratively", required=required, received=rewind_to, remedy="count iterations")
+        raise InvalidValueError(
+            f"prune_iteratively: rewind_to must lie in 0 … {trainer.iterations - 1}, got {rewind_to}. Count iterations."
+        )
     return _levels(trainer, nets, data, densities, score, retraining, rewind_to)
 
 
@@ -115,16 +116,17 @@ def geometric_densities(share: float, lowest: float) -> list[float]:
     """1, 1 − share, (1 − share)², … down to the last value not below `lowest`.
 
     Raises:
-        PruneproofError: for a share outside (0, 1) or a lowest density outside (0, 1].
+        InvalidValueError: for a share outside (0, 1) or a lowest density outside (0, 1].
 
     Example:
         >>> geometric_densities(0.5, 0.2)
         [1.0, 0.5, 0.25]
     """
     if not (0 < share < 1 and 0 < lowest <= 1):
-        required = "a share in (0, 1) and a lowest density in (0, 1]"
-        remedy = "name the share that every level drops and the density to end at"
-        raise PruneproofError("geometric_densities", required=required, received=(share, lowest), remedy=remedy)
+        raise InvalidValueError(
+            f"geometric_densities: the share must lie in (0, 1) and the lowest density in (0, 1], got {share} and "
+            f"{lowest}. Name the share that every level drops and the density to end at."
+        )
     path = [1.0]
     while path[-1] * (1 - share) >= lowest:
         path.append(path[-1] * (1 - share))
@@ -202,9 +204,12 @@ def _retrain(
 def _check(densities: Sequence[float], score: Score, retraining: Retraining) -> None:
     falling = all(a > b for a, b in pairwise(densities))
     if not densities or not falling or not 0 < densities[-1] <= densities[0] <= 1:
-        required = "strictly decreasing densities in (0, 1]"
-        remedy = "use geometric_densities(share, lowest)"
-        raise PruneproofError("prune_iteratively", required=required, received=list(densities), remedy=remedy)
+        raise InvalidValueError(
+            f"prune_iteratively: densities must decrease strictly in (0, 1], got {list(densities)}. "
+            "Use geometric_densities(share, lowest)."
+        )
     if score not in get_args(Score) or retraining not in get_args(Retraining):
-        required = f"a score of {get_args(Score)} and a retraining rule of {get_args(Retraining)}"
-        raise PruneproofError("prune_iteratively", required=required, received=(score, retraining), remedy="pick one")
+        raise InvalidValueError(
+            f"prune_iteratively: score must be one of {get_args(Score)} and retraining one of {get_args(Retraining)}, "
+            f"got {score!r} and {retraining!r}."
+        )

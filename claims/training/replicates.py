@@ -1,15 +1,16 @@
-"""Many perceptrons of one shape held as one tensor: R replicates (seeds × widths × noise levels), P parameters each.
+"""Many perceptrons held as one tensor, R replicates of P parameters each, and their gradients.
 
-Layer l of replicate r computes W_l a + b_l, ReLU between layers, with activations stored features-first, (R, units,
-batch), so that every product is one batched matmul without a transposed copy. Narrower replicates are padded with zero
-units: ReLU(0) = 0 blocks their gradients, so the padding stays exactly zero under any training without a mask.
+Replicates are seeds × widths × noise levels. Layer l of replicate r computes W_l a + b_l, ReLU between
+layers, with activations stored features-first, (R, units, batch), so that every product is one batched
+matmul without a transposed copy. Narrower replicates are padded with zero units: ReLU(0) = 0 blocks
+their gradients, so the padding stays exactly zero under any training without a mask.
 
-Gradients of the mean cross-entropy of R stacked perceptrons, derived by hand and written into one (R, P) buffer.
-
-With a_0 the inputs, a_l = ReLU(W_l a_{l−1} + b_l) and p = softmax of the last layer, the error of the output layer is
-(p − onehot)/B; every other error is W_{l+1}ᵀ error, zero where a_l is zero; ∂W_l = error_l a_{l−1}ᵀ, ∂b_l its row sum.
-Replicates are taken in blocks of about 8192 examples, which keeps a block's activations in cache; nothing is allocated
-after construction, and no Python loop runs over single replicates unless the batch itself fills a block.
+The gradients of the mean cross-entropy are derived by hand and written into one (R, P) buffer. With a_0
+the inputs, a_l = ReLU(W_l a_{l−1} + b_l) and p = softmax of the last layer, the error of the output layer
+is (p − onehot)/B; every other error is W_{l+1}ᵀ error, zero where a_l is zero; ∂W_l = error_l a_{l−1}ᵀ,
+∂b_l its row sum. Replicates are taken in blocks of about 8192 examples, which keeps a block's
+activations in cache; nothing is allocated after construction, and no Python loop runs over single
+replicates unless the batch itself fills a block.
 """
 
 from collections.abc import Sequence
@@ -20,14 +21,14 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 
 @dataclass(frozen=True)
 class Replicates:
     """Parameters of R perceptrons, one row each, with matrix views into the rows.
 
-    Arguments:
+    Args:
         parameters: (R, P) float32 or float64; every view below shares this storage.
         weights: per layer (R, out, in).
         biases: per layer (R, out, 1); empty for bias-free networks.
@@ -84,7 +85,7 @@ def initial_replicates(
 ) -> Replicates:
     """Draw R networks, weights and biases uniform on ±1/√fan-in, each from its own generator.
 
-    Arguments:
+    Args:
         sizes: per replicate the layer widths, input and classes included, e.g. `(64, 100, 10)`; the number of layers,
             the input and the output must agree, the hidden widths may differ.
         seeds: per replicate a seed; a replicate's values depend on its own seed and sizes only.
@@ -93,7 +94,7 @@ def initial_replicates(
         dtype: float32 or float64.
 
     Raises:
-        PruneproofError: if the shapes disagree or a width is not positive.
+        InvalidValueError: if the shapes disagree or a width is not positive.
 
     Example:
         >>> initial_replicates([(2, 3, 2)], seeds=[7], bias=False).parameters.shape
@@ -118,18 +119,14 @@ def initial_replicates(
 def _check(shapes: tuple[tuple[int, ...], ...], seeds: Sequence[int]) -> None:
     ends = {(len(widths), widths[0], widths[-1]) for widths in shapes if len(widths) > 1}
     if len(ends) != 1 or min(map(min, shapes)) < 1 or min(map(len, shapes)) < 2:
-        raise PruneproofError(
-            "initial_replicates",
-            required="positive widths with equal depth, input and output for all replicates",
-            received=shapes,
-            remedy="train different depths as separate groups",
+        raise InvalidValueError(
+            "initial_replicates: all replicates need positive widths and the same depth, input and output, got "
+            f"{shapes}. Train different depths as separate groups."
         )
     if len(shapes) != len(seeds):
-        raise PruneproofError(
-            "initial_replicates",
-            required=f"one seed per replicate ({len(shapes)})",
-            received=f"{len(seeds)} seeds",
-            remedy="repeat a seed to share an initialisation",
+        raise InvalidValueError(
+            f"initial_replicates: {len(shapes)} replicates need a seed each, got {len(seeds)} seeds. "
+            "Repeat a seed to share an initialisation."
         )
 
 
@@ -161,7 +158,7 @@ EXAMPLES_PER_BLOCK = 8192
 class ReplicateGradients:
     """Preallocated forward and backward pass for one batch size.
 
-    Arguments:
+    Args:
         nets: the networks; their parameters are read at every call.
         gradient: the same networks over a second (R, P) buffer, which every call overwrites.
         inputs: (R or 1, n, features).

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 from pruneproof.prune import Masks
 
 from .trainer import Recipe
@@ -48,7 +48,7 @@ def train(
 ) -> nn.Module:
     """Train a classifier in place from one step of its recipe to another.
 
-    Arguments:
+    Args:
         model: maps inputs to logits; its parameters and buffers are changed.
         inputs: (n, …) float tensor on the model's device.
         labels: (n,) int64 classes.
@@ -59,7 +59,7 @@ def train(
         stop: the step to stop before, by default the end.
         augment: changes a batch, drawing from the generator it is given.
 
-    Returns the model, in training mode. Raises `PruneproofError` for inputs and labels of different lengths.
+    Returns the model, in training mode. Raises `InvalidValueError` for inputs and labels of different lengths.
 
     Example:
         >>> net = nn.Linear(2, 2)
@@ -69,8 +69,9 @@ def train(
         1.0
     """
     if len(inputs) != len(labels):
-        received = f"{len(inputs)} inputs and {len(labels)} labels"
-        raise PruneproofError("train", required="one label per input", received=received, remedy="check the data")
+        raise InvalidValueError(
+            f"train: every input needs a label, got {len(inputs)} inputs and {len(labels)} labels. Check the data."
+        )
     model.train()
     per_epoch = steps_per_epoch(len(inputs), recipe)
     optimizer = torch.optim.SGD(

@@ -1,13 +1,11 @@
-"""Where a cell of stacked networks runs.
+"""Stochastic gradient descent with momentum on R stacked networks as one program.
 
-Training steps recorded as CUDA graphs and replayed: launching a step of small networks outlasts the step itself.
-
-Stochastic gradient descent with momentum on R stacked networks as one program.
-
-The update is torch.optim.SGD's, u ← μu + g + λw, w ← w − ηu, with u masked, so a pruned weight stays exactly zero.
-Every replicate sees its own data order, a function of its seed and the epoch alone: training may stop at any iteration
-and go on, and the trajectory of a replicate does not depend on which others share the program (up to the rounding of
-differently blocked products; the same call is bit-identical).
+The update is that of torch.optim.SGD, u ← μu + g + λw, w ← w − ηu, with u masked, so a pruned weight
+stays exactly zero. Every replicate sees its own data order, a function of its seed and the epoch alone:
+training may stop at any iteration and go on, and the trajectory of a replicate does not depend on which
+others share the program (up to the rounding of differently blocked products; the same call is
+bit-identical). On a GPU, steps are recorded as CUDA graphs and replayed: launching a step of small
+networks outlasts the step itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +17,7 @@ from torch import Tensor
 
 from pruneproof.claims.claim import Scale
 from pruneproof.claims.engine.cell import Cell
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 from .replicates import ReplicateGradients, Replicates
 
@@ -40,7 +38,7 @@ Step = Callable[[Tensor, float], None]
 class RecordedSteps:
     """A step that is recorded once per batch size and learning rate, then replayed.
 
-    Arguments:
+    Args:
         step: (index, rate) → None; works on the same buffers at every call and reads nothing back to the host.
         state: the tensors that a step changes.
     """
@@ -81,7 +79,7 @@ _EPOCHS = 1_000_003  # a prime above any epoch count, so that (seed, epoch) pair
 class Recipe:
     """How to train: epochs, batch size and SGD constants.
 
-    Arguments:
+    Args:
         epochs: passes over the training set.
         batch: examples per step; the last step of an epoch takes what is left.
         rate: learning rate η at the start.
@@ -113,14 +111,14 @@ class Recipe:
 class Trainer:
     """Train replicates in place, from any iteration to any other.
 
-    Arguments:
+    Args:
         nets: the networks; their parameters are changed by `run`.
         inputs: (n, features), or (R, n, features) if replicates have their own.
         labels: (n,) or (R, n) int64 classes.
         recipe: the schedule.
 
     Raises:
-        PruneproofError: for inputs, labels or classes that do not fit the networks, or non-finite inputs.
+        InvalidValueError: for inputs, labels or classes that do not fit the networks, or non-finite inputs.
 
     Example:
         >>> from pruneproof.claims.training.replicates import initial_replicates
@@ -206,15 +204,20 @@ def _check(nets: Replicates, inputs: Tensor, labels: Tensor, recipe: Recipe) -> 
     examples, features = labels.shape[-1], nets.weights[0].shape[2]
     fits = tuple(inputs.shape) in {(examples, features), (replicates, examples, features)}
     if not fits or tuple(labels.shape) not in {(examples,), (replicates, examples)}:
-        received = f"inputs {tuple(inputs.shape)}, labels {tuple(labels.shape)}"
-        required = f"inputs (n, {features}) and labels (n,), or either with {replicates} leading"
-        raise PruneproofError("Trainer", required=required, received=received, remedy="flatten images into rows")
+        raise InvalidValueError(
+            f"Trainer: inputs must have shape (n, {features}) and labels (n,), or either with {replicates} leading, "
+            f"got inputs {tuple(inputs.shape)}, labels {tuple(labels.shape)}. Flatten images into rows."
+        )
     if not bool(torch.isfinite(inputs).all()):
-        raise PruneproofError("Trainer", required="finite inputs", received="NaN or infinity", remedy="clean the data")
+        raise InvalidValueError("Trainer: the inputs must be finite, got NaN or infinity. Clean the data.")
     if examples == 0 or not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        required = f"at least one example, labels in 0 … {classes - 1}"
-        received = f"labels in {int(labels.min())} … {int(labels.max())}" if examples else "no examples"
-        raise PruneproofError("Trainer", required=required, received=received, remedy="renumber the classes")
+        given = f"labels in {int(labels.min())} … {int(labels.max())}" if examples else "no examples"
+        raise InvalidValueError(
+            f"Trainer: at least one example with labels in 0 … {classes - 1} is needed, got {given}. "
+            "Renumber the classes."
+        )
     if min(recipe.epochs, recipe.batch) < 1 or recipe.rate <= 0 or not 0 <= recipe.momentum < 1:
-        required = "at least one epoch and example per batch, a positive rate, momentum in [0, 1)"
-        raise PruneproofError("Trainer", required=required, received=recipe, remedy="change the recipe")
+        raise InvalidValueError(
+            "Trainer: a recipe needs at least one epoch and one example per batch, a positive rate and a momentum in "
+            f"[0, 1), got {recipe}. Change the recipe."
+        )

@@ -57,7 +57,7 @@ def test_no_noise_changes_nothing(clean: torch.Tensor, generator: torch.Generato
 def test_misuse_is_refused(clean: torch.Tensor, generator: torch.Generator) -> None:
     with pytest.raises(PruneproofError, match="share"):
         noisy_labels(clean, 1.2, "flipped", CLASSES, generator)
-    with pytest.raises(PruneproofError, match=r"received labels of shape \(20000,\) in 0 … 3; number"):
+    with pytest.raises(PruneproofError, match=r"got shape \(20000,\) in 0 … 3\. Number"):
         noisy_labels(clean, 0.1, "flipped", 2, generator)
-    with pytest.raises(PruneproofError, match=r"received labels of shape \(0, 2\); number"):
+    with pytest.raises(PruneproofError, match=r"got shape \(0, 2\)\. Number"):
         noisy_labels(torch.zeros(0, 2, dtype=torch.int64), 0.1, "flipped", 2, generator)

@@ -123,7 +123,7 @@ def test_misuse_is_refused_before_training(data: tuple[Tensor, Tensor], fault: s
 
 
 def test_networks_of_different_depth_are_refused() -> None:
-    with pytest.raises(PruneproofError, match="equal depth"):
+    with pytest.raises(PruneproofError, match="same depth"):
         initial_replicates([(8, 4, 3), (8, 4, 4, 3)], seeds=[0, 1])
 
 

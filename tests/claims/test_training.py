@@ -88,5 +88,5 @@ def test_accuracy_counts_in_evaluation_mode() -> None:
     measured = accuracy(model, x, y)
     assert measured == int((model.eval()(x).argmax(1) == y).sum()) / 50
     assert measured > 0.8 and all(torch.equal(state[name], value) for name, value in model.state_dict().items())
-    with pytest.raises(PruneproofError, match="one label per input"):
+    with pytest.raises(PruneproofError, match="every input needs a label"):
         train(model, x, y[:-1], RECIPE, seed=0)

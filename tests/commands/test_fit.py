@@ -70,7 +70,7 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_fit(
     monkeypatch.setattr("pruneproof.commands.fit.fit_report", lambda *_: pytest.fail("fitted"))
     assert main(["fit", str(results), "--plot", str(results.parent / plot)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("--plot: needs ") and error.count("\n") == 1
+    assert error.startswith("--plot: ") and error.count("\n") == 1
     assert [path.name for path in results.parent.iterdir()] == ["results.csv"]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 
 from pruneproof.environment import require
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import FileAccessError, InvalidValueError
 from pruneproof.theory.scaling.report import FitReport, as_json, as_text, fit_report
 
 ENDINGS = (".svg", ".png", ".pdf")
@@ -44,7 +44,7 @@ def main(
         seed: of the folds and of the bootstrap.
     """
     if seed < 0:
-        raise PruneproofError("--seed", required="a whole number from 0", received=seed, remedy="pass e.g. 0")
+        raise InvalidValueError(f"--seed: must be a whole number from 0, got {seed}. Pass for example 0.")
     if plot is not None:
         require("fit", "matplotlib")
         _check_plot(plot)
@@ -60,8 +60,7 @@ def main(
 def _check_plot(path: Path) -> None:
     """Refuse before the fit what could not be written after it."""
     if path.suffix.lower() not in ENDINGS:
-        required = f"a file ending in {', '.join(ENDINGS)}"
-        raise PruneproofError("--plot", required=required, received=str(path), remedy="choose one of these endings")
+        raise InvalidValueError(f"--plot: {path} must end in one of {', '.join(ENDINGS)}. Choose another name.")
     with _writing(path), TemporaryFile(dir=path.parent):
         pass
 
@@ -71,9 +70,9 @@ def _writing(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        received = f"{path}: {error.strerror or error}"
-        remedy = "choose a file in an existing folder"
-        raise PruneproofError("--plot", required="a writable file", received=received, remedy=remedy) from None
+        raise FileAccessError(
+            f"--plot: {path} cannot be written: {error.strerror or error}. Choose a file in an existing folder."
+        ) from None
 
 
 @contextmanager

@@ -39,8 +39,8 @@ MIXTURE_TEST = 5000
 
 _SHORT = {"epochs": 100, "momentum": 0.9, "rate": 0.1, "drops": []}
 _PUBLISHED = {"epochs": 1000, "momentum": 0.0, "rate": 0.1, "drops": []}
-_SMALL = _SHORT | {"examples": 2000, "features": 20, "batch": 256}
-_MIXTURE_TRAINING = {
+_SMALL: Cell = _SHORT | {"examples": 2000, "features": 20, "batch": 256}
+_MIXTURE_TRAINING: dict[Scale, Cell] = {
     Scale.QUICK: _SMALL,
     Scale.STANDARD: _SHORT | {"examples": 10_000, "features": 100, "batch": 1024},
     Scale.FULL: _PUBLISHED | {"examples": 10_000, "features": 100, "batch": 1024},

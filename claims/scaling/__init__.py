@@ -1,7 +1,7 @@
-"""On the predictability of pruning across scales (Rosenfeld, Frankle, Carbin, Shavit, ICML 2021): five claims.
+"""On the predictability of pruning across scales (Rosenfeld, Frankle, Carbin, Shavit, ICML 2021): six claims.
 
 Each claim is one module, found by its id (`sl2_fit` holds SL2). `setting` has the tasks and the networks, `measure` the
-pruning paths that all claims but SL1 share.
+pruning paths that all claims but SL1 share, `smallest` what SL4 and SL6 compare.
 """
 
 from pruneproof.claims.claim import Paper
@@ -11,6 +11,7 @@ from .sl2_fit import SL2
 from .sl3_extrapolation import SL3
 from .sl4_smallest_network import SL4
 from .sl5_competing_curves import SL5
+from .sl6_named_network import SL6
 
 PAPER = Paper(
     key="scaling",
@@ -20,6 +21,6 @@ PAPER = Paper(
     arxiv="2006.10621",
 )
 
-CLAIMS = (SL1, SL2, SL3, SL4, SL5)
+CLAIMS = (SL1, SL2, SL3, SL4, SL5, SL6)
 
 __all__ = ["CLAIMS", "PAPER"]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pruneproof.claims.claim import Scale
+from pruneproof.claims.claim import Scale, fresh_seeds
 from pruneproof.claims.data.digits import digits
 from pruneproof.claims.data.synthetic import teacher
 from pruneproof.claims.engine.cell import Cell
@@ -21,7 +21,7 @@ TASKS = ("teacher", "digits")
 TEACHER = (16, 32, 10)
 TEACHER_TEST = 8000
 DIGITS_TRAIN = 1000
-SEEDS = 3
+SEEDS = {Scale.QUICK: 3, Scale.STANDARD: 5, Scale.FULL: 5}
 WIDTHS = {Scale.QUICK: (64, 32, 16), Scale.STANDARD: (128, 64, 32, 16), Scale.FULL: (256, 128, 64, 32, 16, 8)}
 DEPTHS = {Scale.QUICK: (2, 1), Scale.STANDARD: (3, 2, 1), Scale.FULL: (4, 3, 2, 1)}
 LARGEST_FITTED = 32  # the extrapolation is fitted to widths up to this one
@@ -47,7 +47,7 @@ def network_cells(scale: Scale, seeds: int | None, task: str) -> list[Cell]:
         12
     """
     training = _TRAINING[scale]
-    own = {"task": task, "seeds": list(range(SEEDS if seeds is None else seeds))}
+    own = {"task": task, "seeds": list(fresh_seeds(SEEDS[scale] if seeds is None else seeds))}
     shapes = sorted(((w, d) for w in WIDTHS[scale] for d in DEPTHS[scale]), key=lambda s: -s[0] * s[0] * s[1])
     return [_RECIPE | training | own | {"width": w, "depth": d} | device_of(scale) for w, d in shapes]
 

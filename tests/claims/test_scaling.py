@@ -9,10 +9,11 @@ import pytest
 
 from pruneproof.claims.claim import Claim, Scale, Verdict
 from pruneproof.claims.engine.cell import Row, read_rows
+from pruneproof.claims.estimates import Estimate
 from pruneproof.claims.scaling import CLAIMS, PAPER
 from pruneproof.claims.scaling.measure import PathRow, measure_path, points_of
 from pruneproof.claims.scaling.sl1_algebra import measure as measure_algebra
-from pruneproof.claims.scaling.sl4_smallest_network import measured_density, targets
+from pruneproof.claims.scaling.smallest import measured_density, targets
 from pruneproof.theory.scaling.models import CLIPPED, LAW, Model
 from pruneproof.theory.scaling.points import points_from_rows
 
@@ -41,12 +42,12 @@ def _rows(cell: dict[str, Any], model: Model = LAW, noise: float = 0.0, **change
 def _judged(claim: Claim, model: Model = LAW, noise: float = 0.02, **changes: float) -> Verdict:
     rows = [row for cell in claim.grid(Scale.QUICK, None) for row in _rows(cell, model, noise, **changes)]
     outcome = claim.judge(rows)
-    assert all(isinstance(value, float | int | str | list) for value in outcome.measured.values())
+    assert all(isinstance(value, float | int | str | list | Estimate) for value in outcome.measured.values())
     return outcome.verdict
 
 
 def test_every_claim_belongs_to_the_paper_and_only_the_algebra_is_a_theorem() -> None:
-    assert list(BY_ID) == ["SL1", "SL2", "SL3", "SL4", "SL5"]
+    assert list(BY_ID) == ["SL1", "SL2", "SL3", "SL4", "SL5", "SL6"]
     assert all(claim.paper == PAPER.key and claim.criterion for claim in CLAIMS)
     assert [claim.id for claim in CLAIMS if claim.theorem] == ["SL1"]
 
@@ -87,10 +88,20 @@ def test_the_smallest_network_is_found_when_the_law_holds() -> None:
 
 
 def test_the_smallest_network_is_wrong_when_one_network_is_far_better_than_the_law_says() -> None:
-    claim = BY_ID["SL4"]
-    cells = claim.grid(Scale.QUICK, None)
+    cells = BY_ID["SL4"].grid(Scale.QUICK, None)
     rows = [row for cell in cells for row in _rows(cell, LAW, 0.0, p=0.1 if cell["width"] == 32 else 0.9)]
-    assert claim.judge(rows).verdict is Verdict.NOT_REPRODUCED
+    assert BY_ID["SL4"].judge(rows).verdict is Verdict.NOT_REPRODUCED
+    assert BY_ID["SL6"].judge(rows).verdict is Verdict.NOT_REPRODUCED
+
+
+def test_the_best_network_is_named_when_the_errors_follow_the_law_exactly() -> None:
+    assert _judged(BY_ID["SL6"], noise=0.0) is Verdict.HOLDS
+
+
+def test_one_seed_decides_nothing_about_the_smallest_network() -> None:
+    for name in ("SL4", "SL6"):
+        rows = [row for cell in BY_ID[name].grid(Scale.QUICK, 1) for row in _rows(cell, noise=0.02)]
+        assert BY_ID[name].judge(rows).verdict is Verdict.INCONCLUSIVE
 
 
 def test_the_curve_that_made_the_errors_decides_the_comparison() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from pruneproof.errors import FileAccessError, InvalidValueError
+from pruneproof.errors import InvalidValueError
 from pruneproof.theory.theorems.catalogue import obligations, theorem_of
 
 if TYPE_CHECKING:
@@ -66,10 +66,7 @@ def _prove(
     box = notation.box(on)
     proof = prove(notation.inequality(text), box, given=[notation.inequality(one) for one in given], seconds=seconds)
     if out is not None and proof.verdict != "undecided":
-        try:
-            save(proof, out)
-        except OSError as error:
-            raise FileAccessError(f"prove: the certificate {out} cannot be written ({error.strerror}).") from None
+        save(proof, out)
     if as_json:
         print(json_text.dumps(_as_data(proof), ensure_ascii=False, indent=1))
     else:

@@ -35,6 +35,7 @@ _CONTRACTION = Assumption("the residual contracts", sympy.Lt(q, 1))
 _DESCENT = Assumption("‖r_t‖ ≤ q^t‖r_0‖, e.g. by P1")
 _DESCENT_AT_STEP = Assumption("‖r_t‖ ≤ (1-ηλ₀/16)^t‖r_0‖, e.g. by P1")
 _DESCENT_AT_CONDITION = Assumption("‖r_t‖ ≤ (1-1/(16κ))^t‖r_0‖, e.g. by P1 at the step size η = 1/(κλ₀)")
+_PROMISED = Assumption("the step size of P1, up to which it promises that contraction", STEP.condition, domain=True)
 _REPLACEMENT = Assumption("greedy selection is with replacement, from the empty set, by exact minimisation")
 _STEPS = whole(k, "greedy selection of at least one neuron, counted in whole numbers")
 _TIME = whole(t, least=0)
@@ -94,7 +95,7 @@ T1_CONDITION = Bound(
     source=f"{SOURCE}, T1",
     status="derived",
     symbols=meanings(k, L_0, spread, eta, lambda_0, B, X),
-    assumptions=(_DESCENT_AT_STEP, STEP, BELOW, _REPLACEMENT, _STEPS),
+    assumptions=(_DESCENT_AT_STEP, _PROMISED, BELOW, _REPLACEMENT, _STEPS),
     expr=sympy.Max(0, sympy.ceiling(8 / (eta * lambda_0) * sympy.log(2 * k * L_0 / spread))),
     sense="<=",
     obligations=("T1.threshold", "T1.rate"),

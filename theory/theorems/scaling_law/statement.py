@@ -38,11 +38,13 @@ _network = {
 
 _density = {density: "kept share of the weights (1)"}
 _in_range = Assumption("the density lies in (0, 1]", density <= 1, domain=True)
-_ordered = Assumption("pruning everything is worse than pruning nothing", upper_error > dense_error)
+_ordered = Assumption("pruning everything is worse than pruning nothing", upper_error > dense_error, domain=True)
 
 
 _reached = Assumption(
-    "the target lies between the dense error and ε↑", sympy.And(target > dense_error, target < upper_error)
+    "the target lies between the dense error and ε↑",
+    sympy.And(target > dense_error, target < upper_error),
+    domain=True,
 )
 
 

@@ -1,6 +1,7 @@
 """One safetensors file as it lies on the disk: its header byte for byte, and where each tensor's data are."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pruneproof.errors import FileAccessError, MissingFileError
+from pruneproof.errors import FileAccessError, FileFormatError, MissingFileError
 from pruneproof.prune.models.checkpoint import not_safetensors
 
 KINDS = {  # the header's name of a dtype → the dtype
@@ -58,7 +59,7 @@ class StoredTensor:
     @property
     def numel(self) -> int:
         """The number of entries."""
-        return torch.Size(self.shape).numel()
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -117,5 +118,8 @@ def read_header(path: Path, *, where: str) -> SafetensorsFile:
         for name, entry in entries.items()
         if name != "__metadata__"
     ]
+    for tensor in tensors:
+        if math.prod(max(size, 1) for size in tensor.shape) >= 2**63:  # torch multiplies out strides, of empty ones too
+            raise FileFormatError(f"{where}: {path} gives {tensor.name} the shape {tensor.shape}, which no tensor has.")
     tensors.sort(key=lambda tensor: (tensor.start, tensor.nbytes))
     return SafetensorsFile(path, header, metadata, tuple(tensors), path.stat().st_size)

@@ -113,19 +113,19 @@ def load_tensors(path: Path, *, where: str = "certify") -> dict[str, Tensor]:
         raise MissingFileError(f"{where}: there is no file {path}. Pass a safetensors file.")
     try:
         return load_file(path)
-    except SafetensorError as error:
-        raise not_safetensors(path, error, where=where) from None
     except OSError as error:
         raise FileAccessError(f"{where}: {path} cannot be read ({error}). Check its permissions.") from None
+    except (SafetensorError, TypeError, ValueError, RuntimeError) as error:  # the last ones for shapes beyond torch
+        raise not_safetensors(path, error, where=where) from None
 
 
-def not_safetensors(path: Path, error: SafetensorError, *, where: str) -> FileFormatError:
+def not_safetensors(path: Path, error: Exception, *, where: str) -> FileFormatError:
     """The refusal of a file that safetensors cannot read, which says what it is if that can be told."""
     with path.open("rb") as file:
         beginning = file.read(32)
     kind = next((kind for magic, kind in _FOREIGN.items() if beginning.startswith(magic)), None)
     if kind is None:
-        reason = f"not a complete safetensors file ({error}). It may be truncated: download or save it again."
+        reason = f"not a complete safetensors file ({brief(error)}). It may be truncated: download or save it again."
     else:
         reason = f"{kind}, not a safetensors file. Save the state dict by safetensors.torch.save_file."
     return FileFormatError(f"{where}: {path} is {reason}")

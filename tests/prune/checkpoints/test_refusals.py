@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pruneproof.cli import main
 from pruneproof.errors import PruneproofError
 from pruneproof.prune.checkpoints import open_checkpoint, prune_checkpoint
 
@@ -221,3 +222,54 @@ def test_a_stop_in_the_middle_leaves_nothing(folder: Path, tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         prune_checkpoint(folder, tmp_path / "pruned", density=0.5, progress=interrupt)
     assert [entry.name for entry in tmp_path.iterdir()] == ["dense"]
+
+
+def hostile(shape: list[int], kind: str = "F32", size: int = 0) -> bytes:
+    header = json.dumps({"0.weight": {"dtype": kind, "shape": shape, "data_offsets": [0, size]}}).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(size)
+
+
+HOSTILE = {
+    "a dimension beyond 64 bits": hostile([2**63, 0]),
+    "dimensions beyond 64 bits": hostile([2**40, 2**40, 0]),
+    "a negative dimension": hostile([0, -1]),
+    "70 dimensions": hostile([0] * 70),
+    "a dtype without a name": hostile([4, 4], "X", 64),
+    "data of another length": hostile([4, 4], "F32", 32),
+    "no header": (2**62).to_bytes(8, "little") + b"{}",
+    "nested brackets": (100_000).to_bytes(8, "little") + b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("options", [[], ["--factory", "torch.nn:Identity", "--allow-extra"]], ids=["weights", "model"])
+def test_a_hostile_header_is_refused_in_one_line(
+    content: bytes, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    for command in (["inspect"], ["prune", "--density", "0.5", "--out", str(tmp_path / "out.safetensors")]):
+        assert main([command[0], str(tmp_path / "model.safetensors"), *command[1:], *options]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_flipped_bytes_are_read_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a byte of the file becomes, nothing but a sentence is raised, and a copy is complete or not there."""
+    monkeypatch.chdir(tmp_path)
+    save_file({"0.weight": torch.randn(4, 4), "0.bias": torch.ones(4)}, "dense.safetensors", metadata={"format": "pt"})
+    content = Path("dense.safetensors").read_bytes()
+    generator = torch.Generator().manual_seed(0)
+    outcomes = set[bool]()
+    for position in range(len(content)):
+        changed = bytearray(content)
+        changed[position] ^= int(torch.randint(1, 256, (), generator=generator))
+        Path("flipped.safetensors").write_bytes(changed)
+        try:
+            prune_checkpoint(Path("flipped.safetensors"), Path("pruned.safetensors"), density=0.5, force=True)
+        except PruneproofError:
+            outcomes.add(False)
+        else:
+            outcomes.add(True)
+            assert Path("pruned.safetensors").stat().st_size == len(content)
+    assert outcomes == {False, True}
+    assert not Path("pruned.safetensors.partial").exists()

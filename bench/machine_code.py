@@ -62,15 +62,15 @@ class MachineCode:
         return any(code.startswith(prefix) for code in self.opcodes)
 
 
-def compile_body(
+def _compiled(
     body: Any,
     signature: Mapping[str, str],
     constants: Mapping[str, Any],
     aligned: Sequence[str],
     target: str,
     **options: int,
-) -> MachineCode:
-    """Compile `body` for `target` and inspect it.
+) -> Any:
+    """Triton's result for `body` on `target`.
 
     Arguments:
         body: a function made by `triton.jit`.
@@ -97,7 +97,15 @@ def compile_body(
     types = {name: "constexpr" if name in constants else signature[name] for name in names}
     fixed = {(names.index(name),): value for name, value in constants.items()}
     hints = {(names.index(name),): [["tt.divisibility", 16]] for name in aligned}
-    compiled = triton.compile(ASTSource(body, types, fixed, hints), target=GPUTarget(*TARGETS[target]), options=options)
+    return triton.compile(ASTSource(body, types, fixed, hints), target=GPUTarget(*TARGETS[target]), options=options)
+
+
+def compile_body(
+    body: Any, signature: Mapping[str, str], constants: Mapping[str, Any], aligned: Sequence[str], target: str,
+    **options: int,
+) -> MachineCode:  # fmt: skip
+    """Compile a body, with the arguments of `_compiled`, and inspect it."""
+    compiled = _compiled(body, signature, constants, aligned, target, **options)
     if "cubin" in compiled.asm:
         return _nvidia(target, compiled.asm["cubin"], compiled.metadata.shared)
     return _amd(target, compiled.asm["amdgcn"], compiled.metadata.shared)
@@ -182,9 +190,15 @@ class Body:
 
     def compile(self, target: str) -> MachineCode:
         """The machine code for a target of `machine_code.TARGETS`."""
+        return compile_body(*self._arguments(), target, num_warps=self.warps, num_stages=self.stages)
+
+    def intermediate_code(self, target: str) -> str:
+        """Triton's own code for the target, in which layouts are named."""
+        return _compiled(*self._arguments(), target, num_warps=self.warps, num_stages=self.stages).asm["ttgir"]
+
+    def _arguments(self) -> tuple[Any, Mapping[str, str], Mapping[str, Any], list[str]]:
         aligned = [name for name in self.signature if name not in self.unaligned and name not in self.constants]
-        options = {"num_warps": self.warps, "num_stages": self.stages}
-        return compile_body(self.kernel, self.signature, self.constants, aligned, target, **options)
+        return self.kernel, self.signature, self.constants, aligned
 
     def inner(self, code: MachineCode) -> Mapping[str, int]:
         """The instructions that are counted: the loop with the products, else the longest, else the whole body."""

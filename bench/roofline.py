@@ -1,17 +1,14 @@
 """A floor on the time of every kernel: bytes over bandwidth, flops over GEMM rate, instructions over issue rate.
 
 `python -m bench.roofline` prints the floors of the shapes that are benchmarked, for the GPUs in `GPUS`. Instruction
-counts come from `bench/machine_code.json`, so they are those of the code that is compiled today. Bandwidth and GEMM
-rate are what such a GPU is known to reach, to be replaced by what `measured_roof` finds on the GPU at hand. A floor is
-a prediction of the least time, never a measurement.
+counts come from `bench/machine_code.json`, so they are those of the code that is compiled today. Bandwidth and product
+rate are what such a GPU is known to reach; `bench/gpu_session.py` puts the rates that it measured in their place. A
+floor is a prediction of the least time, never a measurement.
 """
 
 from dataclasses import dataclass
 
-import torch
-
 from bench.machine_code import budgets
-from bench.timing import interleaved
 
 VERSION = "3.7.1"  # of the Triton whose instruction counts are predicted with: the one that torch 2.13 brings
 
@@ -95,18 +92,6 @@ def sensitivity_work(out: int, columns: int, points: int, target: str) -> Work:
     """Work of the (max, ×) product; the sums z are counted as a float64 product of the library's, elsewhere."""
     instructions = budgets(VERSION)["sensitivities"][target] * out * columns * points
     return Work(8.0 * out * columns + 4.0 * points * (columns + 2 * out), 0, instructions)
-
-
-def measured_roof() -> Gpu:
-    """The rates that the GPU at hand reaches now: copying a gigabyte, multiplying 8192³ in bf16."""
-    source = torch.empty(1 << 28, dtype=torch.float32, device="cuda").normal_()
-    aim = torch.empty_like(source)
-    left, right = (torch.randn(8192, 8192, dtype=torch.bfloat16, device="cuda") for _ in range(2))
-    times = interleaved({"copy": lambda i: aim.copy_(source), "product": lambda i: left @ right}, rounds=10)
-    assumed = GPUS.get(torch.cuda.get_device_name(), GPUS["NVIDIA H200"])
-    return Gpu(
-        2 * source.nbytes / times["copy"].median, 2 * 8192.0**3 / times["product"].median, assumed.issue, assumed.target
-    )
 
 
 def main() -> None:

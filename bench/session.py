@@ -77,7 +77,8 @@ def replace_json(path: Path, content: object) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        if beside.is_file():
+            beside.unlink()
         raise SessionError(f"{path}: {error.strerror or error}; the file is as it was") from error
 
 

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 
-from bench.roofline import floor, measured_roof, sensitivity_work
-from bench.timing import NOT_MEASURED, Timing, interleaved, record
+from bench.timing import Timing, interleaved, record
 from pruneproof.kernels import sensitivities
 
 Measured = tuple[dict[str, Timing], float, Callable[[], Tensor]]
@@ -32,38 +30,20 @@ def _largest_shares(half: Tensor, inputs: Tensor) -> Tensor:
     return shares.div_(shares.sum(1, keepdim=True)).amax(0)
 
 
-def measure(out: int, columns: int, batch: int, device: str, rounds: int) -> Measured:
+def measure(out: int, columns: int, batch: int, rounds: int) -> Measured:
     generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(out, columns, generator=generator).to(device)
-    inputs = torch.rand(batch, columns, generator=generator).to(device)
+    weight = torch.randn(out, columns, generator=generator)
+    inputs = torch.rand(batch, columns, generator=generator)
     # two evaluations of the same formula, each within (in + 8)u/(1 − (in + 8)u) of the exact value
     torch.testing.assert_close(sensitivities(weight, inputs), per_filter(weight, inputs), rtol=4e-7 * columns, atol=0)
     ours, theirs = partial(sensitivities, weight, inputs), partial(per_filter, weight, inputs)
-    times = interleaved({"sensitivities": lambda i: ours(), "per filter": lambda i: theirs()}, rounds=rounds)
+    times = interleaved({"sensitivities": ours, "per filter": theirs}, rounds=rounds)
     return times, times["per filter"].median / times["sensitivities"].median, ours
 
 
 def test_sensitivities_on_the_cpu(benchmark: Any) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("a GPU is measured instead")
-    times, ratio, call = measure(1024, 1024, 256, "cpu", rounds=9)
+    times, ratio, call = measure(1024, 1024, 256, rounds=9)
     record("sensitivities", {"out": 1024, "in": 1024, "batch": 256}, times, ratio=round(ratio, 2))
     benchmark.extra_info["ratio"] = ratio
     benchmark.pedantic(call, rounds=3)
     assert ratio >= 3
-
-
-@pytest.mark.gpu
-def test_sensitivities_on_a_gpu(benchmark: Any) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip(NOT_MEASURED)
-    times, ratio, call = measure(4096, 4096, 256, "cuda", rounds=5)
-    roof = measured_roof()
-    least = floor(sensitivity_work(4096, 4096, 256, roof.target), roof)
-    share = least.seconds / times["sensitivities"].median
-    case = {"out": 4096, "in": 4096, "batch": 256}
-    record(
-        "sensitivities", case, times, ratio=ratio, floor=least.seconds, roof=least.roof, share_of_floor=share, goal=50
-    )
-    benchmark.extra_info["ratio"] = ratio
-    benchmark.pedantic(call, rounds=3)

@@ -13,6 +13,7 @@ Statistical tests and their false alarms. A test that draws random numbers to ho
 import hashlib
 import os
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 import torch
@@ -50,6 +51,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Where PRUNEPROOF_SALT is a range, repeat what draws random numbers once per salt."""
     if len(SALTS) > 1 and "salted" in metafunc.fixturenames:
         metafunc.parametrize("salted", SALTS, indirect=True, ids="salt{}".format)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Under `-m gpu` collect files with GPU tests only: others may import packages that a host with a GPU lacks."""
+    if config.getoption("markexpr") != "gpu" or not collection_path.is_file():
+        return None
+    return None if "mark.gpu" in collection_path.read_text("utf-8") else True
 
 
 def pytest_configure(config: pytest.Config) -> None:

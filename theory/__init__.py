@@ -6,8 +6,7 @@ measurements), `statistics` (exact tests, calibration, double descent).
 """
 
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "theory":  # the checkout root is on sys.path
     raise ImportError(
@@ -16,17 +15,19 @@ if __name__ == "theory":  # the checkout root is on sys.path
 
 if TYPE_CHECKING:
     from . import arithmetic, prover, scaling, statistics, theorems
-
-from .theorems.bound import Assumption, Bound
-from .theorems.catalogue import bounds
+    from .theorems.bound import Assumption, Bound
+    from .theorems.catalogue import bounds
 
 _PACKAGES = ("arithmetic", "prover", "scaling", "statistics", "theorems")
+_HOMES = {"Assumption": "theorems.bound", "Bound": "theorems.bound", "bounds": "theorems.catalogue"}
 __all__ = ["Assumption", "Bound", "arithmetic", "bounds", "prover", "scaling", "statistics", "theorems"]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
         return import_module(f"{__name__}.{name}")
+    if name in _HOMES:  # loaded when first named: fast primitives import `statistics` and need no sympy, no flint
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

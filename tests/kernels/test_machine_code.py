@@ -6,6 +6,7 @@ performance regression fails here without a GPU.
 """
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -77,6 +78,14 @@ def test_a_wasteful_body_exceeds_its_budget_and_a_spilling_one_is_seen() -> None
     large = rows["sensitivities"]
     spilling = replace(large, constants={**large.constants, "BN": 128, "BK": 128}, warps=4)
     assert spilling.compile("sm_90").spilled > 0
+
+
+@pytest.mark.parametrize("target", ["sm_80", "sm_90", "sm_100"])
+def test_a_thread_of_the_persistent_kernel_meets_its_own_scores_only(target: str) -> None:
+    """Scores are stored in one loop and loaded in the next, without a barrier between: in one layout throughout."""
+    body = next(body for body in bodies() if body.name == "greedy_gram")
+    moves = re.findall(r"tt\.(?:load|store) .*tensor<512x!tt\.ptr<f64>, (#\w+)>", body.intermediate_code(target))
+    assert len(moves) >= 7 and len(set(moves)) == 1
 
 
 def test_refuses_an_unknown_target() -> None:

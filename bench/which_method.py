@@ -163,16 +163,22 @@ def _after(dense: nn.Module, task: Task, density: float) -> Iterator[Row]:
         model = copy.deepcopy(dense)
         try:
             masks, seconds = _timed(method, model, task, density)
-        except PruneproofError:  # Wanda refuses to empty a row
+        except PruneproofError:  # a density that would empty rows
             continue
         masks.apply_(model)
         yield _row("once", name, density, 1.0, seconds, task.accuracy(model))
         with masks.enforce(model):
             yield _row("retrain", name, density, 1.5, seconds, task.accuracy(task.train(model, EPOCHS // 2)))
+    yield from _reweighted(dense, task, density)
+
+
+def _reweighted(dense: nn.Module, task: Task, density: float) -> Iterator[Row]:
     started = time.process_time()
-    pruned = prune.sipp(dense, task.batch[0], density=density, variant="det")
-    seconds = time.process_time() - started
-    yield _row("once", "SiPP, det", density, 1.0, seconds, task.accuracy(pruned.model))
+    try:
+        pruned = prune.sipp(dense, task.batch[0], density=density, generator=_generator(task))
+    except PruneproofError:  # a density that leaves some half-rows no draw
+        return
+    yield _row("once", "SiPP", density, 1.0, time.process_time() - started, task.accuracy(pruned.model))
 
 
 def _iterative(initial: nn.Module, task: Task, rewind: str) -> Iterator[Row]:

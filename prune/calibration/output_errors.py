@@ -80,13 +80,15 @@ class OutputErrors:
 
 def _by_item(values: Tensor, module: nn.Module, masks: Sequence[Tensor], items: int) -> Tensor:
     """Sums of squares: one for each item where the first dimension counts items, else one; padding aside."""
-    squares = values.detach().to(torch.promote_types(values.dtype, torch.float32)).square()
-    if squares.ndim < 2 or len(squares) != items:
-        return squares.sum(dtype=torch.float64).reshape(1).cpu()
+    wide = torch.promote_types(values.dtype, torch.float32)
+    values = values.detach()
+    if values.ndim < 2 or len(values) != items:
+        return torch.linalg.vector_norm(values, dtype=wide).double().square().reshape(1).cpu()
     keep = kept_rows(values, masks) if is_linear(module) else None
-    if keep is not None:
-        return (squares.sum(-1) * keep.reshape(keep.shape + (1,) * (squares.ndim - 3))).flatten(1).sum(1).double().cpu()
-    return squares.flatten(1).sum(1).double().cpu()
+    if keep is None:
+        return torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=wide).double().square().cpu()
+    squares = torch.linalg.vector_norm(values, dim=-1, dtype=wide).double().square()
+    return (squares * keep.reshape(keep.shape + (1,) * (squares.ndim - 2))).flatten(1).sum(1).cpu()
 
 
 def _ratio(error: float, output: float) -> float:

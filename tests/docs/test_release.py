@@ -16,6 +16,14 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert project["version"] == __version__ == cited[1]
 
 
+def test_every_workflow_runs_targets_that_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    workflows = [path.read_text("utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    targets = {target for text in workflows for target in re.findall(r"run: make ([\w-]+)", text)}
+    assert {"lint", "test", "docs"} <= targets
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, flags=re.MULTILINE)] == []
+
+
 def test_the_oldest_python_is_among_those_that_are_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8")

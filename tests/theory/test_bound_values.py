@@ -13,6 +13,7 @@ from pruneproof.theory import bounds
 from pruneproof.theory.arithmetic.inversion import closed_form
 from pruneproof.theory.theorems.bound import Bound
 from pruneproof.theory.theorems.greedy.statement import G1, G1_HARMONIC, G2, G3, MARGIN, MARGIN_TARGET
+from pruneproof.theory.theorems.growth import growth
 from pruneproof.theory.theorems.pretraining.gradient_descent import P1_MOVEMENT, P1_RATE, P1_STEP_SIZE, P1_WIDTH
 from pruneproof.theory.theorems.pretraining.logarithms import origin_table, origins
 from pruneproof.theory.theorems.pretraining.thresholds import (
@@ -24,6 +25,7 @@ from pruneproof.theory.theorems.pretraining.thresholds import (
     T2,
     T2_THRESHOLD,
     T3_DATASET,
+    T3_PUBLISHED_FORM,
     T3_SIZE,
     T3_SIZE_INTERIOR,
     T3_THRESHOLD,
@@ -78,6 +80,10 @@ FORMULAS = {
         {"m": 300, "D_y": 2.0, "gamma_s": 0.25},
     ),
     T3_DATASET: (lambda m, kappa, L_0: 1 + 8 * kappa * log(8 * m * L_0), {"m": 300, "kappa": 40.0, "L_0": 0.7}),
+    T3_PUBLISHED_FORM: (
+        lambda m, rho, eta, lambda_0: ceil(log(2 * rho * sqrt(m)) / -log(1 - eta * lambda_0 / 16)),
+        {"m": 300, "rho": 1.3, "eta": 0.9, "lambda_0": 0.4},
+    ),
     PUBLISHED_SHAPE: (
         lambda k, c, d, m: -log(k) / log(1 - c * d / m**2),
         {"k": 50, "c": 2.0, "d": 10, "m": 100},
@@ -231,3 +237,33 @@ def test_a_closed_form_is_used_where_there_is_one() -> None:
     """Far outside the range that bisection searches (2**±256), only the closed form can answer."""
     solution = T1_INVERSE.solve("V", value=sympy.Integer(10) ** 100, L_t=sympy.Integer(10) ** 50)
     assert abs(float(solution) / 2e150 - 1) < 1e-12
+
+
+def test_the_published_form_is_t3_with_the_contraction_of_p1() -> None:
+    """At ‖r_0‖ = ρ√m and q = 1 - ηλ₀/16 both thresholds agree; P1's width is among its hypotheses."""
+    shared = {"m": 50, "k": 10**6, "V": 0.5, "D_y": 1, "gamma_s": 1}
+    known = {"N": 10**9, "M": 0.77, "B": 1, "X": 1, "eta": 1, "lambda_0": 0.5, "rho": 2}
+    form = T3_PUBLISHED_FORM.bound(**shared, **known)
+    assert form == T3_THRESHOLD.bound(q=1 - 0.5 / 16, L_0=2, **shared)
+    with pytest.raises(PruneproofError, match="width condition"):
+        T3_PUBLISHED_FORM.bound(**shared, **{**known, "N": 1000})
+
+
+def test_the_page_compares_the_growth_that_the_formulas_have() -> None:
+    words = {
+        (bound, name): growth(bound.expr, next(s for s in bound.symbols if s.name == name)).word
+        for bound, names in {
+            T1_THRESHOLD: ("k", "L_0"),
+            T1_CONDITION: ("k", "L_0", "eta"),
+            T3_THRESHOLD: ("m", "L_0"),
+            T3_DATASET: ("m", "L_0", "kappa"),
+            T3_PUBLISHED_FORM: ("m", "rho"),
+            PUBLISHED_SHAPE: ("m",),
+        }.items()
+        for name in names
+    }
+    logarithmic = {key for key, word in words.items() if word == "logarithmic"}
+    assert words[T1_CONDITION, "eta"] == "inverse"
+    assert words[T3_DATASET, "kappa"] == "linear"
+    assert words[PUBLISHED_SHAPE, "m"] == "quadratic"
+    assert logarithmic == {key for key in words if key[1] not in ("eta", "kappa") and key[0] is not PUBLISHED_SHAPE}

@@ -149,6 +149,13 @@ def rank_s5() -> bool:
     return broken("S5-rank", "finite rank", {"beta": 0.1, "held_out": 5}) > 5
 
 
+def published_form(text: str, **changed: float) -> bool:
+    """T3's and P1's controls in the form ‖r_0‖ = ρ√m: too few neurons, or a network that P1 says nothing about."""
+    values = {"m": 1, "rho": 1, "eta": 1, "lambda_0": 0.5, "N": 10**9, "M": 0.77, "B": 1, "X": 1}
+    values |= {"k": 100, "V": 1, "D_y": 4, "gamma_s": 2, **changed}
+    return broken("T3-published-form", text, values) < inf
+
+
 DECIDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("T1-threshold", "contracts"): contraction_t1,
     ("T2-threshold", "contracts"): contraction_t2,
@@ -162,6 +169,9 @@ DECIDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("P1", "step size"): step_p1,
     ("P1-movement", "width condition"): width_movement,
     ("P1-movement", "step size"): step_movement,
+    ("T3-published-form", "k > 4mV"): lambda: published_form("k > 4mV", k=1, V=8) and greedy([-1, -1, 5], 1, 1) < 0,
+    ("T3-published-form", "width condition"): lambda: published_form("width condition", N=1) and width_p1(),
+    ("T3-published-form", "step size"): lambda: published_form("step size", eta=1.5) and step_p1(),
     ("N1", "no sign turns"): epsilon_n1,
     ("S5-rank", "finite rank"): rank_s5,
 }

@@ -73,6 +73,9 @@ def test_the_published_size_keeps_every_weight_of_lenet() -> None:
         sizes.append(N.CORENET_SIZE.bound(**values))
         assert N.keeps_every_weight(N.CORENET_SIZE, width, **values)
     assert [math.floor(math.log10(size)) for size in sizes] == [18, 14, 9]
+    own = N.N1.bound(epsilon=0.5, layers=4, amplification=1)  # the table of the page: the same best case, ours
+    assert N.N3.bound(n=10**40, C=1, Sigma=1, epsilon=own, neurons=neurons, delta=0.1) == 1111
+    assert S.SAMPLE.bound(C=3, neurons=neurons, widest=widest, delta=1e-16) == 152
 
 
 def test_ours_is_not_vacuous_where_there_are_enough_weights() -> None:

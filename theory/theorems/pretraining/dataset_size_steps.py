@@ -9,7 +9,7 @@ from sympy import Eq, Ge, Gt, Le, Lt, Rational, exp, log, sqrt
 from pruneproof.theory.prover.obligation import Identity, NegativeControl, Obligation
 
 f, y, a, root, k, m, V, W, bound = sympy.symbols("f y a root k m V W bound")
-count, L_0, rate = sympy.symbols("count L_0 rate", positive=True)
+count, L_0, rate, rho = sympy.symbols("count L_0 rate rho", positive=True)
 v = sympy.Symbol("v", positive=True)
 c, d = sympy.symbols("c d", positive=True)
 _pruned = (Ge(a, 0), Le(a, Rational(1, 2)), Ge(root, 0), Gt(k, 0), Gt(m, 0), Ge(V, 0), Eq(root**2 * k, m * V))
@@ -39,6 +39,12 @@ T3 = (
         "at t = (log m + log 8L₀)/(2log(1/q)): q^t·√(2mL₀) = 1/2",
         Identity(exp(-rate * _enough) * sqrt(2 * count * L_0), Rational(1, 2)),
         NegativeControl("without log m", Identity(exp(-log(8 * L_0) / 2) * sqrt(2 * count * L_0), Rational(1, 2))),
+    ),
+    Obligation(
+        "T3.residual",
+        "‖r_0‖ = ρ√m, so L₀ = ρ²/2 and log m + log 8L₀ = 2·log(2ρ√m) = 2·log(2‖r_0‖)",
+        Identity(log(count) + log(8 * (rho**2 / 2)), 2 * log(2 * rho * sqrt(count))),
+        NegativeControl("ρ√m for 2ρ√m", Identity(log(count) + log(8 * (rho**2 / 2)), 2 * log(rho * sqrt(count)))),
     ),
     Obligation(
         "T3.interior",

@@ -24,6 +24,7 @@ q = sympy.Symbol("q", positive=True)
 L_0 = sympy.Symbol("L_0", positive=True)
 L_t = sympy.Symbol("L_t", positive=True)
 kappa = sympy.Symbol("kappa", positive=True)
+rho = sympy.Symbol("rho", positive=True)
 c = sympy.Symbol("c", positive=True)
 spread = sympy.Symbol("V", positive=True)  # V where it is divided by
 
@@ -48,6 +49,7 @@ MEANING = {
     D_y: "max‖Φ_i-y‖ after t steps",
     gamma_s: "γ_s, the depth of the dense output in the hull of the neurons, after t steps",
     kappa: "κ = 1/(ηλ₀): at the largest step size of P1 the condition number B²‖X‖²/λ₀",
+    rho: "ρ = ‖r_0‖/√m, the root mean square residual of one example at the start",
     c: "the unspecified constant of the published shape",
 }
 

@@ -5,18 +5,24 @@ The question and the published shape of the answer are those of Wolfe, Liao, Wan
 L_t = ‖r_t‖²/(2m) is the mean-scaled loss of the dense network; ‖r_t‖ ≤ q^t‖r_0‖.
 """
 
+from dataclasses import replace
+from typing import cast
+
 import sympy
+from sympy.logic.boolalg import Boolean
 
 from pruneproof.theory.theorems.bound import Assumption, Bound, whole
 from pruneproof.theory.theorems.greedy.statement import D_y, V, gamma_s, k
 
 from .gradient_descent import (
     BELOW,
+    DESCENT_OF_P1,
     L_0,
     SOURCE,
     STEP,
     B,
     L_t,
+    M,
     N,
     X,
     c,
@@ -27,6 +33,8 @@ from .gradient_descent import (
     m,
     meanings,
     q,
+    r_0,
+    rho,
     spread,
     t,
 )
@@ -220,6 +228,34 @@ T3_DATASET = Bound(
     expr=8 * kappa * (sympy.log(m) + sympy.log(8 * L_0)) + 1,
     sense="<=",
     obligations=("T3.threshold", "T3.condition", "T1.rate"),
+    quantity="t",
+    suffices="enough pre-training",
+    whole=True,
+)
+
+
+def _in_residual(assumption: Assumption) -> Assumption:
+    """A hypothesis on ‖r_0‖ and L₀ = ‖r_0‖²/(2m) with ‖r_0‖ = ρ√m."""
+    if assumption.condition is None:
+        return assumption
+    condition = cast(Boolean, assumption.condition.xreplace({r_0: rho * sympy.sqrt(m), L_0: rho**2 / 2}))
+    return replace(assumption, condition=condition)
+
+
+T3_PUBLISHED_FORM = Bound(
+    name="T3-published-form",
+    statement="every training example is classified correctly from iteration ⌈(log m + 2 log 2ρ)/(2 log(1/q))⌉ on, "
+    "where q = 1-ηλ₀/16 and ‖r_0‖ = ρ√m",
+    source=f"{SOURCE}, corollary of P1 and T3 in the form of arXiv 2108.00259 (TMLR 2024), whose wording was not read",
+    status="derived",
+    symbols=meanings(m, rho, eta, lambda_0, N, M, B, X, k, V, D_y, gamma_s),
+    assumptions=(_LABELS, *map(_in_residual, (*DESCENT_OF_P1, _SIZE)), _REPLACEMENT, _EXAMPLES, _STEPS, _LATER),
+    expr=sympy.Max(
+        0,
+        sympy.ceiling((sympy.log(m) + 2 * sympy.log(2 * rho)) / (2 * sympy.log(1 / (1 - eta * lambda_0 / 16)))),
+    ),
+    sense="<=",
+    obligations=("T3.residual", "T3.sum", "T3.halves", "T3.threshold", "P1.rate", "P1.radius", "P1.total"),
     quantity="t",
     suffices="enough pre-training",
     whole=True,

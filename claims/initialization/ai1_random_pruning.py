@@ -7,7 +7,7 @@ from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
 from pruneproof.claims.estimates import Comparison, Estimate, decide
 
-from .comparison import accuracy_table, difference, early, early_rows, named, outcome, places_of
+from .comparison import accuracy_table, conditions_of, difference, early, early_rows, named, outcome
 from .measure import CONTROLS, METHODS, early_cells, pruned
 from .plots import COLOURS, LABELS, STYLES, accuracy_curves
 from .setting import DENSITY, PUBLICATION
@@ -35,13 +35,13 @@ def judge(rows: Sequence[Row]) -> Outcome:
     """Each method minus each random control, paired over seeds."""
     tried = early_rows(rows)
     comparisons, printed = list[Comparison](), dict[str, Estimate]()
-    for place in places_of(tried):
+    for condition in conditions_of(tried):
         for method in METHODS:
             for control in CONTROLS:
-                delta = difference(early(tried, place, method), early(tried, place, control))
+                delta = difference(early(tried, condition, method), early(tried, condition, control))
                 if delta is None:
                     continue
-                name = named(place, f"{method} − {control}")
+                name = named(condition, f"{method} − {control}")
                 printed[name] = delta
                 if control != "random ERK":
                     comparisons.append(Comparison(name, delta, above=0.0))

@@ -6,7 +6,7 @@ from pruneproof.claims.claim import Claim, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
 from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
 
-from .comparison import difference, early, early_rows, late, late_rows, named, outcome, places_of
+from .comparison import conditions_of, difference, early, early_rows, late, late_rows, named, outcome
 from .measure import METHODS, early_cells, late_cells, pruned
 from .setting import PUBLICATION
 
@@ -31,22 +31,22 @@ def judge(rows: Sequence[Row]) -> Outcome:
     """Magnitude after training minus each method, paired over seeds."""
     tried, after = early_rows(rows), late_rows(rows)
     comparisons, printed, table = list[Comparison](), dict[str, Estimate](), list[Row]()
-    for place in places_of(after):
-        levels = {method: early(tried, place, method) for method in METHODS}
-        levels |= {variant: late(after, place, variant) for variant in ("after", "ticket", "dense")}
+    for condition in conditions_of(after):
+        levels = {method: early(tried, condition, method) for method in METHODS}
+        levels |= {variant: late(after, condition, variant) for variant in ("after", "ticket", "dense")}
         for variant in ("after", "ticket"):
             for method in METHODS:
                 delta = difference(levels[variant], levels[method])
                 if delta is None:
                     continue
-                name = named(place, f"{variant} − {method}")
+                name = named(condition, f"{variant} − {method}")
                 printed[name] = delta
                 if variant == "after":
                     comparisons.append(Comparison(name, delta, above=0.0))
         table += [
             {
-                "network": place[0],
-                "density": f"{place[1]:.0%}",
+                "network": condition[0],
+                "density": f"{condition[1]:.0%}",
                 "variant": name,
                 "accuracy, %": mean([*values.values()]),
             }

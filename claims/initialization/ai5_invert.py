@@ -6,7 +6,7 @@ from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
 from pruneproof.claims.estimates import Comparison, Estimate, decide
 
-from .comparison import accuracy_table, difference, early, early_rows, named, outcome, places_of
+from .comparison import accuracy_table, conditions_of, difference, early, early_rows, named, outcome
 from .measure import ABLATED, ablation_cells, pruned
 from .plots import accuracy_curves
 from .setting import PUBLICATION
@@ -31,12 +31,12 @@ def judge(rows: Sequence[Row]) -> Outcome:
     """Inverted scores against random pruning, paired over seeds."""
     tried = early_rows(rows)
     comparisons, printed = list[Comparison](), dict[str, Estimate]()
-    for place in places_of(tried):
+    for condition in conditions_of(tried):
         for method in (*ABLATED, "grasp"):
-            delta = difference(early(tried, place, method, "invert"), early(tried, place, "random"))
+            delta = difference(early(tried, condition, method, "invert"), early(tried, condition, "random"))
             if delta is None:
                 continue
-            name = named(place, f"{method} inverted − random")
+            name = named(condition, f"{method} inverted − random")
             printed[name] = delta
             if method != "grasp":
                 comparisons.append(Comparison(name, delta, below=0.0))

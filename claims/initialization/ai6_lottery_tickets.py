@@ -6,7 +6,7 @@ from pruneproof.claims.claim import Claim, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
 from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
 
-from .comparison import difference, late, late_rows, named, outcome, places_of
+from .comparison import conditions_of, difference, late, late_rows, named, outcome
 from .measure import late_cells, pruned
 from .setting import DENSITY, PUBLICATION
 
@@ -31,20 +31,20 @@ def judge(rows: Sequence[Row]) -> Outcome:
     """Ablated minus original tickets, paired over seeds."""
     tried = late_rows(rows)
     comparisons, printed, table = list[Comparison](), dict[str, Estimate](), list[Row]()
-    for place in places_of(tried):
-        levels = {variant: late(tried, place, variant) for variant in VARIANTS}
+    for condition in conditions_of(tried):
+        levels = {variant: late(tried, condition, variant) for variant in VARIANTS}
         for variant in VARIANTS[1:]:
             delta = difference(levels[variant], levels["ticket"])
             if delta is None:
                 continue
-            name = named(place, f"{variant} − original")
+            name = named(condition, f"{variant} − original")
             printed[name] = delta
-            if place[1] == DENSITY:
+            if condition[1] == DENSITY:
                 comparisons.append(Comparison(name, delta, below=0.0))
         table += [
             {
-                "network": place[0],
-                "density": f"{place[1]:.0%}",
+                "network": condition[0],
+                "density": f"{condition[1]:.0%}",
                 "variant": name,
                 "accuracy, %": mean([*values.values()]),
             }

@@ -31,7 +31,7 @@ SAYS_NOT = (
 METHODS = ("magnitude", "snip", "synflow")
 LAST = 100  # of the 200 steps of the recipe
 STEPS = {Scale.QUICK: (LAST,), Scale.STANDARD: (10, 25, 50, LAST), Scale.FULL: (10, 25, 50, 75, LAST, 150)}
-PLACE = ("cnn", DENSITY)
+CONDITION = ("cnn", DENSITY)
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
@@ -50,7 +50,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
             delta = difference(_level(tried, method, at), _level(tried, method, 0))
             if delta is None:
                 continue
-            name = named(PLACE, f"{method}: step {at} − step 0")
+            name = named(CONDITION, f"{method}: step {at} − step 0")
             printed[name] = delta
             if (method, at) == ("magnitude", LAST):
                 comparisons.append(Comparison(name, delta, above=0.0))
@@ -68,7 +68,7 @@ def _steps(rows: Sequence[EarlyRow]) -> list[int]:
 
 
 def _level(rows: Sequence[EarlyRow], method: str, at: int) -> dict[int, float]:
-    return early(rows, PLACE, method, at=at, restart=True if at else None)
+    return early(rows, CONDITION, method, at=at, restart=True if at else None)
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:

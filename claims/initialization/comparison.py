@@ -25,17 +25,17 @@ def late_rows(rows: Sequence[Row]) -> list[LateRow]:
     return read_rows(LateRow, [row for row in rows if row["kind"] == "late"])
 
 
-def places_of(rows: Sequence[EarlyRow] | Sequence[LateRow]) -> list[tuple[str, float]]:
+def conditions_of(rows: Sequence[EarlyRow] | Sequence[LateRow]) -> list[tuple[str, float]]:
     """(network, density) of the rows: the digits CNN first, and 5 % first."""
     return sorted(
         {(row.network, row.density) for row in rows},
-        key=lambda place: (place[0] != "cnn", place[0], place[1] != DENSITY, place[1]),
+        key=lambda condition: (condition[0] != "cnn", condition[0], condition[1] != DENSITY, condition[1]),
     )
 
 
 def early(
     rows: Sequence[EarlyRow],
-    place: tuple[str, float],
+    condition: tuple[str, float],
     method: str,
     ablation: str = "none",
     *,
@@ -46,7 +46,7 @@ def early(
 
     Args:
         rows: Of any networks, densities and methods.
-        place: (network, density).
+        condition: (network, density).
         method: Name of the method or control.
         ablation: `"none"` or the name of an ablation.
         at: Step at which the network was pruned.
@@ -55,7 +55,7 @@ def early(
     Returns:
         Seed → accuracy in per cent.
     """
-    wanted = (*place, method, ablation, at, restart)
+    wanted = (*condition, method, ablation, at, restart)
     return {
         row.seed: 100 * row.accuracy
         for row in rows
@@ -63,10 +63,10 @@ def early(
     }
 
 
-def late(rows: Sequence[LateRow], place: tuple[str, float], variant: str) -> dict[int, float]:
+def late(rows: Sequence[LateRow], condition: tuple[str, float], variant: str) -> dict[int, float]:
     """Accuracies of pruning after training: seed → accuracy in per cent."""
     return {
-        row.seed: 100 * row.accuracy for row in rows if (row.network, row.density, row.variant) == (*place, variant)
+        row.seed: 100 * row.accuracy for row in rows if (row.network, row.density, row.variant) == (*condition, variant)
     }
 
 
@@ -75,9 +75,9 @@ def difference(first: BY_SEED, second: BY_SEED) -> Estimate | None:
     return paired_difference(first, second) if first.keys() & second.keys() else None
 
 
-def named(place: tuple[str, float], text: str) -> str:
+def named(condition: tuple[str, float], text: str) -> str:
     """A comparison with where it was made, such as "5 %: snip − random"."""
-    network, density = place
+    network, density = condition
     return f"{'' if network == 'cnn' else f'{network}, '}{100 * density:g} %: {text}"
 
 
@@ -97,9 +97,9 @@ def outcome(
         table: Printed below.
         note: Appended to the scope.
     """
-    places = places_of(rows)
-    networks = [NETWORKS[name] for name in dict.fromkeys(network for network, _ in places)]
-    densities = sorted({density for _, density in places}, reverse=True)
+    conditions = conditions_of(rows)
+    networks = [NETWORKS[name] for name in dict.fromkeys(network for network, _ in conditions)]
+    densities = sorted({density for _, density in conditions}, reverse=True)
     scope = f"On {' and '.join(networks)} at {', '.join(f'{100 * d:g} %' for d in densities)} density"
     scope += "".join(f"; {text}" for text in (decision.sentence, note) if text)
     return Outcome(decision.verdict, dict(measured), tuple(sorted({row.seed for row in rows})), f"{scope}.", table)
@@ -114,21 +114,21 @@ def judge_preserved(rows: Sequence[Row], ablation: str) -> Outcome:
     """
     tried = early_rows(rows)
     comparisons, printed = list[Comparison](), dict[str, Estimate]()
-    for place in places_of(tried):
+    for condition in conditions_of(tried):
         for method in (*ABLATED, "grasp"):
-            delta = difference(early(tried, place, method, ablation), early(tried, place, method))
+            delta = difference(early(tried, condition, method, ablation), early(tried, condition, method))
             if delta is None:
                 continue
-            name = named(place, f"{method}: {ablation} − original")
+            name = named(condition, f"{method}: {ablation} − original")
             printed[name] = delta
             if method != "grasp":
                 comparisons.append(Comparison(name, delta, above=-MARGIN))
     controls = [
-        Comparison(named(place, f"{method} − random (control)"), delta, above=CONTROL)
-        for place in places_of(tried)
-        if place[1] == DENSITY
+        Comparison(named(condition, f"{method} − random (control)"), delta, above=CONTROL)
+        for condition in conditions_of(tried)
+        if condition[1] == DENSITY
         for method in ABLATED
-        if (delta := difference(early(tried, place, method), early(tried, place, "random"))) is not None
+        if (delta := difference(early(tried, condition, method), early(tried, condition, "random"))) is not None
     ]
     decision, control = decide(comparisons), decide(controls)
     note = ""
@@ -140,18 +140,18 @@ def judge_preserved(rows: Sequence[Row], ablation: str) -> Outcome:
 
 
 def accuracy_table(rows: Sequence[EarlyRow], ablations: Sequence[str]) -> list[Row]:
-    """One line per network, density and method that the rows hold, in `places_of`'s order.
+    """One line per network, density and method that the rows hold, in `conditions_of`'s order.
 
     Args:
         rows: Of networks pruned at initialisation.
         ablations: One column each, mean accuracy in per cent.
     """
     table = list[Row]()
-    for place in places_of(rows):
+    for condition in conditions_of(rows):
         for method in ORDER:
-            columns = {name: early(rows, place, method, name) for name in ablations}
+            columns = {name: early(rows, condition, method, name) for name in ablations}
             if any(columns.values()):
-                line: Row = {"network": place[0], "density": f"{place[1]:.0%}", "method": method}
+                line: Row = {"network": condition[0], "density": f"{condition[1]:.0%}", "method": method}
                 means = {
                     name: round(mean(list(column.values())).value, 2) for name, column in columns.items() if column
                 }

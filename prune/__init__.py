@@ -22,7 +22,7 @@ from .masks.interop import from_torch_prune, to_torch_prune
 from .masks.masks import Masks
 from .methods.ablations import invert, reinitialize, shuffle
 from .methods.at_initialization import grasp, grasp_abs, magnitude, random, snip, synflow, wanda
-from .methods.lottery_ticket import Level, imp
+from .methods.lottery_ticket import Round, imp
 from .methods.study import AblationRow, AblationStudy, ablation_study
 from .methods.subnetwork import Subnetwork, greedy_subnetwork
 from .models.parameters import prunable
@@ -42,12 +42,12 @@ __all__ = [
     "Enforcement",
     "Inspection",
     "LayerReport",
-    "Level",
     "MaskedLinear",
     "Masks",
     "PfpResult",
     "PopulationCertificate",
     "RegionCertificate",
+    "Round",
     "SippResult",
     "SparseLinear",
     "Subnetwork",

@@ -79,7 +79,9 @@ _ADAPTIVE_MAXIMA: Mapping[str, Callable[..., Tensor]] = {
 }
 
 
-def _trailing(input: Tensor, shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, *_: Any) -> Tensor:
+def _trailing(
+    input: Tensor, shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, *_: Any, **__: Any
+) -> Tensor:
     """The scale and shift of a layer norm or RMS norm."""
     input = input if weight is None else input * weight
     return input if bias is None else input + bias

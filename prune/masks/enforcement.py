@@ -152,7 +152,6 @@ class _Anchor:
             self._parameter = now
             self._arm()
             return
-        self._arm()  # zeros, to see what the weight makes of them
         if now is None and _still_means_zero(module, self._name, self._parameter, self._pruned):
             self._elsewhere = True
         else:
@@ -187,8 +186,11 @@ def _still_means_zero(module: nn.Module, name: str, parameter: nn.Parameter, pru
     if not any(each is parameter for each in module.parameters()):
         return False
     if parametrize.is_parametrized(module, name):
-        steps = cast(nn.Module, module.parametrizations[name])  # pyright: ignore[reportIndexIssue]
-        weight = cast(Tensor, copied(steps).eval()())  # of a copy: a parametrization may change its buffers
+        steps = copied(cast(nn.Module, module.parametrizations[name])).eval()  # pyright: ignore[reportIndexIssue]
+        for original in steps.parameters(recurse=False):  # whatever values the optimiser will give it
+            some = torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
+            original.copy_(some.masked_fill_(pruned.cpu(), 0) if original.shape == pruned.shape else some)
+        weight = cast(Tensor, steps())
         return not bool(weight[pruned.to(weight.device)].any())
     return True  # `weight_orig` of `torch.nn.utils.prune` or of the older spectral norm
 

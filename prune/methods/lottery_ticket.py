@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError, described, require_type
+from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.parameters import Patterns, find_prunable, unwrapped, weights_by_name
 from pruneproof.prune.scores import magnitude
@@ -26,14 +26,14 @@ _REWINDS = ("weights", "learning_rate")
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
-    """One level of `imp`: the masks, and what training under them returned.
+class Round:
+    """One round of `imp`: the masks, and what training under them returned.
 
-    **Arguments**
-
-    - `index`: 0 for the dense network, then 1, 2, …
-    - `masks`: what is kept, each level contained in the one before.
-    - `trained`: the value `train` returned when it reached the last iteration: an accuracy, a history, anything.
+    Args:
+        index: 0 for the dense network, then 1, 2, …
+        masks: What is kept, contained in what the round before kept.
+        trained: The value `train` returned when it reached the last iteration: an accuracy, a
+            history, anything.
 
     Example:
         >>> level = next(imp(nn.Linear(4, 2), lambda model, start, stop: stop, [0.5], iterations=9))
@@ -57,35 +57,40 @@ def imp(
     score: Score = magnitude,
     include: Patterns = (),
     exclude: Patterns = (),
-) -> Iterator[Level]:
+) -> Iterator[Round]:
     """Find lottery tickets: yield the trained network at full density and then at each of the densities.
 
     Between two levels the weights with the lowest scores among those left are pruned, over all layers at once, and the
     rest is rewound. When a level is yielded, `model` holds that level's trained weights and its masks are enforced;
     evaluate or copy it then. Closing the generator early ends the enforcement.
 
-    **Arguments:**
+    Args:
+        model: Trained in place.
+        train: `train(model, start, stop)` trains the model from iteration `start` up to `stop`, with
+            the learning rate that belongs to these iterations, in place; what it returns at the
+            last iteration goes into the round. Round 0 is trained in two calls, (0, rewind_to) and
+            (rewind_to, iterations), if rewind_to > 0: a `train` that keeps its optimiser between
+            them trains as if undisturbed. Later rounds start at rewind_to; use a fresh optimiser.
+        densities: Kept fractions of the weights that are pruned, falling, in (0, 1); e.g.
+            `[0.8**n for n in range(1, 13)]` or `schedules.exponential(0.05, 10)`. Each count is
+            rounded from the total, as in `select`.
+        iterations: The length of a full training.
+        rewind: `"weights"` sets weights and buffers back to their values at iteration rewind_to of
+            round 0; `"learning_rate"` keeps the trained values. Both train again from iteration
+            rewind_to.
+        rewind_to: An iteration, at least 0 and less than `iterations`.
+        score: What decides, higher is kept; magnitudes unless told otherwise. It scores at least the
+            weights that are pruned.
+        include: Shell patterns of what may be pruned, as in `prunable`.
+        exclude: Patterns of what stays dense; the densities do not count it.
 
-    - `model`: trained in place.
-    - `train`: `train(model, start, stop)` trains the model from iteration `start` up to `stop`, with the learning rate
-      that belongs to these iterations, in place; what it returns at the last iteration goes into the level. Level 0 is
-      trained in two calls, (0, rewind_to) and (rewind_to, iterations), if rewind_to > 0: a `train` that keeps its
-      optimiser between them trains as if undisturbed. Later levels start at rewind_to; use a fresh optimiser.
-    - `densities`: kept fractions of what is pruned, falling, in (0, 1); e.g. `[0.8**n for n in range(1, 13)]`
-      or `schedules.exponential(0.05, 10)`. Each count is rounded from the total, as in `select`.
-    - `iterations`: the length of a full training.
-    - `rewind`: `"weights"` sets weights and buffers back to their values at iteration rewind_to of level 0;
-      `"learning_rate"` keeps the trained values. Both train again from iteration rewind_to.
-    - `rewind_to`: an iteration, at least 0 and less than `iterations`.
-    - `score`: what decides, higher is kept; magnitudes unless told otherwise. It scores all prunable weights.
+    Returns:
+        An iterator over `Round`s, len(densities) + 1 of them.
 
-    - `include`, `exclude`: shell patterns of the weights to prune and to leave dense, as in `prunable`; the densities
-      refer to what they leave, and the others have no mask.
-
-    **Returns:** an iterator over `Level`s, len(densities) + 1 of them.
-
-    **Raises:** `PruneproofError` for arguments out of range or a model without prunable weights, when called, with
-    the model untouched; later for a score of other parameters.
+    Raises:
+        InvalidValueError: For arguments out of range, when called, with the model untouched; later
+            for a score of other parameters.
+        PruneproofError: As `prunable` raises.
 
     Source: Frankle & Carbin 2019; Frankle et al. 2020 (rewinding); Renda et al. 2020 (learning-rate rewinding).
 
@@ -100,21 +105,15 @@ def imp(
         >>> [(level.masks.count, level.trained) for level in imp(nn.Linear(4, 2), train, [0.5, 0.25], iterations=3)]
         [(8, 3), (4, 3), (2, 3)]
     """
-    require_type("imp", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module itself")
     weights = find_prunable("imp", model, include, exclude)
     total = sum(weight.numel() for weight in weights.values())
     _check(densities, iterations, rewind, rewind_to)
     counts = [kept_count(density, total, where="imp", argument="densities=[0.5, 0.25]") for density in densities]
-    dense = weights_by_name(unwrapped(model)).keys() - weights.keys()
-
-    def scored(network: nn.Module) -> Mapping[str, Tensor]:
-        return {name: values for name, values in score(network).items() if name not in dense}
-
     masks = Masks({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()})
-    return _levels(model, train, masks, counts, iterations, rewind == "weights", rewind_to, scored)
+    return _rounds(model, train, masks, counts, iterations, rewind == "weights", rewind_to, score)
 
 
-def _levels(
+def _rounds(
     model: nn.Module,
     train: Train,
     masks: Masks,
@@ -123,18 +122,20 @@ def _levels(
     rewound: bool,
     rewind_to: int,
     score: Score,
-) -> Iterator[Level]:
+) -> Iterator[Round]:
+    left_out = weights_by_name(unwrapped(model)).keys() - masks.keys()
     if rewind_to:
         train(model, 0, rewind_to)
     early = _state(model) if rewound else None
     for index, count in enumerate([None, *counts]):
         if count is not None:
-            masks = select(among_survivors(score(model), masks, where="imp"), count=count)
+            scored = {name: values for name, values in score(model).items() if name not in left_out}
+            masks = select(among_survivors(scored, masks, where="imp"), count=count)
             if early is not None:
                 _restore(model, early)
         with masks.enforce(model):
             trained = train(model, rewind_to, iterations)
-            yield Level(index, masks, trained)
+            yield Round(index, masks, trained)
 
 
 def _state(model: nn.Module) -> list[Tensor]:
@@ -152,18 +153,19 @@ def _restore(model: nn.Module, state: list[Tensor]) -> None:
 def _check(densities: Sequence[float], iterations: int, rewind: str, rewind_to: int) -> None:
     wrong = not isinstance(densities, Sequence) or any(not isinstance(d, int | float) for d in densities)
     if wrong or not densities or any(later >= earlier for earlier, later in pairwise([1.0, *densities])):
-        required, remedy = "at least one density, below 1 and falling", "pass e.g. densities=[0.5, 0.25]"
-        raise PruneproofError("imp", required=required, received=described(densities), remedy=remedy)
+        raise InvalidValueError(
+            f"imp: densities must be numbers below 1, at least one, and falling, got {described(densities)}. "
+            "Pass, for example, densities=[0.5, 0.25]."
+        )
     if rewind not in _REWINDS:
-        raise PruneproofError("imp", required=f"rewind to be one of {_REWINDS}", received=rewind, remedy="choose one")
+        raise InvalidValueError(f"imp: rewind must be one of {', '.join(_REWINDS)}, got {rewind!r}. Choose one.")
     for name, value in (("iterations", iterations), ("rewind_to", rewind_to)):
         if isinstance(value, bool) or not isinstance(value, int):
-            raise PruneproofError(
-                "imp", required=f"a whole number {name}", received=described(value), remedy="count iterations"
-            )
+            raise InvalidTypeError(f"imp: {name} must be a whole number, got {described(value)}. Count iterations.")
     if iterations < 1:
-        required, remedy = "at least one iteration", "raise iterations"
-        raise PruneproofError("imp", required=required, received=f"iterations={iterations}", remedy=remedy)
+        raise InvalidValueError(f"imp: iterations must be at least 1, got {iterations}. Raise iterations.")
     if not 0 <= rewind_to < iterations:
-        required = f"0 <= rewind_to < iterations = {iterations}"
-        raise PruneproofError("imp", required=required, received=rewind_to, remedy="rewind to an earlier iteration")
+        raise InvalidValueError(
+            f"imp: rewind_to must be at least 0 and less than iterations = {iterations}, got {rewind_to}. "
+            "Rewind to an earlier iteration."
+        )

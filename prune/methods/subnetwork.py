@@ -16,7 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError, described, require_type
+from pruneproof.errors import InvalidValueError, UnsupportedError, described, require_type
 from pruneproof.kernels.greedy.op import greedy_select
 from pruneproof.kernels.greedy.problem import Gram
 from pruneproof.prune.masks.enforcement import release
@@ -35,13 +35,13 @@ _ELEMENTWISE = (
 class Subnetwork:
     """What `greedy_subnetwork` returns.
 
-    **Arguments**
-
-    - `model`: the smaller dense network, an `nn.Sequential` with the layers of the original.
-    - `units`: for each hidden layer the indices of the units kept, (kept,) int64, ascending.
-    - `weights`: for each hidden layer the weight of every original unit in the combination, (units,) float64; for the
-      rule `average` a multiple of 1/steps, and their sum is one.
-    - `losses`: for each hidden layer ½·mean over examples of ‖imitation − dense‖² after each choice, (steps,) float64.
+    Args:
+        model: The smaller dense network, an `nn.Sequential` with the layers of the original.
+        units: For each hidden layer the indices of the units kept, (kept,) int64, ascending.
+        weights: For each hidden layer the weight of every original unit in the combination,
+            (units,) float64; for the rule `average` a multiple of 1/steps, and their sum is one.
+        losses: For each hidden layer ½·mean over examples of ‖imitation − dense‖² after each choice,
+            (steps,) float64.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(3, 50), nn.Tanh(), nn.Linear(50, 2))
@@ -58,27 +58,37 @@ class Subnetwork:
 
 @torch.no_grad()
 def greedy_subnetwork(
-    model: nn.Sequential, inputs: Tensor, steps: int | Sequence[int], *, rule: str = "average"
+    model: nn.Sequential,
+    inputs: Tensor,
+    steps: int | Sequence[int],
+    *,
+    rule: str = "average",
+    replacement: bool = True,
 ) -> Subnetwork:
     """Prune the hidden units of a multilayer perceptron to a smaller dense one that imitates it on the inputs.
 
     Every hidden layer imitates its own dense output on the dense network's activations, independently of the others.
 
-    **Arguments:**
+    Args:
+        model: `nn.Sequential` of `nn.Linear` and element-wise activations, with at least one hidden
+            layer; anything without a linear layer may stand before the first (`nn.Flatten`) and
+            after the last. Not changed; evaluated in evaluation mode.
+        inputs: (examples, …) what the model takes; finite.
+        steps: How many choices per hidden layer, at least 1: one number, or one per hidden layer. At
+            most so many units are kept, fewer if some are chosen repeatedly.
+        rule: As in `kernels.greedy_select`.
+        replacement: Whether a unit may be chosen again, as the theorems assume. The authors'
+            released code chooses each unit at most once: `False`, with at most as many steps as a
+            layer has units. The bounds G1 and G2 then say nothing.
 
-    - `model`: `nn.Sequential` of `nn.Linear` and element-wise activations, with at least one hidden layer; anything
-      without a linear layer may stand before the first (`nn.Flatten`) and after the last. Not changed; evaluated in
-      evaluation mode.
-    - `inputs`: (examples, …) what the model takes; finite.
-    - `steps`: how many choices per hidden layer, at least 1: one number, or one per hidden layer. At most so many units
-      are kept, fewer if some are chosen repeatedly.
-    - `rule`: as in `kernels.greedy_select`.
+    Returns:
+        A `Subnetwork`; in exact arithmetic its `model` computes Wh with the weights of the selection
+        in place of every dense layer output.
 
-    **Returns:** a `Subnetwork`; in exact arithmetic its `model` computes Wh with the weights of the selection in place
-    of every dense layer output.
-
-    **Raises:** `PruneproofError` for other models, weights that are shared or computed (by `torch.nn.utils.prune`),
-    empty or non-finite data, steps below 1.
+    Raises:
+        UnsupportedError: For other models, and for weights that are shared or computed.
+        InvalidValueError: For empty or non-finite data, steps below 1, or more steps without
+            replacement than units.
 
     Source: Ye et al. 2020 (arXiv 2003.01794); G1, G2 in theory/theorems/greedy/proof.md.
 
@@ -93,23 +103,24 @@ def greedy_subnetwork(
     counts = _steps_per_layer(steps, len(positions) - 1)
     require_type(_WHERE, inputs, Tensor, required="inputs as a tensor", remedy="convert them")
     if inputs.ndim == 0 or len(inputs) == 0:
-        raise PruneproofError(
-            _WHERE, required="at least one example", received=tuple(inputs.shape), remedy="pass inputs"
-        )
+        raise InvalidValueError(f"{_WHERE}: there is no example in inputs of shape {tuple(inputs.shape)}. Pass some.")
+    if not replacement:
+        _require_units(model, positions, counts)
     smaller = copied(model).eval()
     release(smaller)  # masks of the original do not fit the smaller weights
     dense = copied(smaller)
     with explained(_WHERE, "the model", "Pass inputs of the shape and dtype that it takes."):
         activations = dense[: positions[1]](inputs)
     if activations.ndim != 2:
-        received = tuple(activations.shape)
-        raise PruneproofError(_WHERE, required="hidden units (examples, units)", received=received, remedy="flatten")
+        raise InvalidValueError(
+            f"{_WHERE}: hidden units must be (examples, units), got {tuple(activations.shape)}. Flatten the inputs."
+        )
     units: list[Tensor] = []
     weights: list[Tensor] = []
     losses: list[Tensor] = []
     for layer, (before, position) in enumerate(pairwise(positions)):
         outgoing = _linear(dense, position).weight
-        selection = greedy_select(_problem(activations, outgoing), counts[layer], rule=rule)
+        selection = greedy_select(_problem(activations, outgoing), counts[layer], rule=rule, replacement=replacement)
         units.append(selection.weights.nonzero()[:, 0])
         weights.append(selection.weights)
         losses.append(selection.losses)
@@ -147,19 +158,15 @@ def _linear_positions(model: nn.Sequential) -> list[int]:
     modules = list(model) if isinstance(model, nn.Sequential) else []
     positions = [position for position, module in enumerate(modules) if type(module) is nn.Linear]
     if len(positions) < 2:
-        raise PruneproofError(
-            _WHERE,
-            required="nn.Sequential with at least two nn.Linear layers",
-            received=f"{type(model).__name__} with {len(positions)}",
-            remedy="pass the multilayer perceptron inside your model",
+        raise UnsupportedError(
+            f"{_WHERE}: the model must be an nn.Sequential with at least two nn.Linear layers, got "
+            f"{type(model).__name__} with {len(positions)}. Pass the multilayer perceptron inside your model."
         )
     for module in modules[positions[0] : positions[-1]]:
         if type(module) is not nn.Linear and not isinstance(module, _ELEMENTWISE):
-            raise PruneproofError(
-                _WHERE,
-                required="element-wise activations between linear layers",
-                received=type(module).__name__,
-                remedy="fold normalisation into the linear layers first",
+            raise UnsupportedError(
+                f"{_WHERE}: only element-wise activations may stand between linear layers, got "
+                f"{type(module).__name__}. Fold normalisation into the linear layers first."
             )
     _require_own_weights([cast(nn.Linear, modules[position]) for position in positions])
     return positions
@@ -169,19 +176,34 @@ def _require_own_weights(layers: list[nn.Linear]) -> None:
     """Refuse weights that cannot be shrunk alone: computed ones, and those of two layers."""
     for layer in layers:
         if "weight" not in dict(layer.named_parameters(recurse=False)):
-            required, remedy = "weights that are parameters", "make them permanent first, e.g. by make_permanent"
-            raise PruneproofError(_WHERE, required=required, received="a computed one", remedy=remedy)
+            raise UnsupportedError(
+                f"{_WHERE}: a weight is computed from other tensors, so it cannot be shrunk. "
+                "Make it permanent first, for example by make_permanent."
+            )
     if len({id(layer.weight) for layer in layers}) < len(layers):
-        required, remedy = "a weight of its own for each linear layer", "copy the layer that is used twice"
-        raise PruneproofError(_WHERE, required=required, received="a shared one", remedy=remedy)
+        raise UnsupportedError(f"{_WHERE}: two linear layers share a weight. Copy the layer that is used twice.")
+
+
+def _require_units(model: nn.Sequential, positions: list[int], counts: list[int]) -> None:
+    """Refuse more choices than units where no unit may be chosen again."""
+    for position, count in zip(positions, counts, strict=False):
+        units = _linear(model, position).out_features
+        if count > units:
+            raise InvalidValueError(
+                f"{_WHERE}: without replacement, {count} choices need as many units, but layer {position} has {units}. "
+                "Lower the steps."
+            )
 
 
 def _steps_per_layer(steps: int | Sequence[int], layers: int) -> list[int]:
     counts = list(steps) if isinstance(steps, Sequence) else [steps] * layers
     if len(counts) != layers:
-        required, received = f"one number of steps, or {layers}: one per hidden layer", f"{len(counts)} numbers"
-        raise PruneproofError(_WHERE, required=required, received=received, remedy="match the hidden layers")
+        raise InvalidValueError(
+            f"{_WHERE}: steps must be one number, or {layers}: one per hidden layer, got {len(counts)} numbers. "
+            "Match the hidden layers."
+        )
     if any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in counts):
-        required, remedy = "a whole number of steps >= 1 for each hidden layer", "raise the steps"
-        raise PruneproofError(_WHERE, required=required, received=described(steps), remedy=remedy)
+        raise InvalidValueError(
+            f"{_WHERE}: steps must be whole numbers of at least 1, got {described(steps)}. Raise the steps."
+        )
     return counts

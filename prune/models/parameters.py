@@ -343,7 +343,7 @@ def _store(model: nn.Module, weight: ComputedWeight) -> None:
     owner, _, name = weight.name.rpartition(".")
     module = model.get_submodule(owner)
     if parametrize.is_parametrized(module, name):
-        parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        _store_parametrized(module)
         return
     for key, hook in list(module._forward_pre_hooks.items()):  # pyright: ignore[reportPrivateUsage]
         if getattr(hook, "name", getattr(hook, "_tensor_name", None)) == name:
@@ -354,6 +354,18 @@ def _store(model: nn.Module, weight: ComputedWeight) -> None:
     for parameter in weight.parameters:
         delattr(module, parameter.rpartition(".")[2])
     module.register_parameter(name, nn.Parameter(value.clone()))
+
+
+def _store_parametrized(module: nn.Module) -> None:
+    """Store all parametrized tensors of a module with their present values.
+
+    `remove_parametrizations` would take them from the class, which copies of the module share.
+    """
+    values = {name: cast(Tensor, getattr(module, name)).detach().clone() for name in module.parametrizations}
+    del module.parametrizations
+    module.__class__ = type(module).__bases__[0]
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value))
 
 
 def _refuse_computed(where: str, weight: ComputedWeight) -> None:

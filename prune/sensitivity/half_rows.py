@@ -45,6 +45,8 @@ class Block:
     def worst_share(self, part: Tensor) -> Tensor:
         """max over S of Σ_j part_j g_j(x), (rows,) float64 in [0, 1], rounded up; part (rows, inputs) in [0, 1]."""
         best = torch.zeros(len(self.weight), dtype=torch.float64)
+        if not len(self.points):  # the layer reads zeros alone
+            return best
         taken = self.weight.double() * part
         for points, sums in self.sums():
             shares = torch.where(sums > 0, (taken @ points.T) / sums, 0.0)

@@ -1,6 +1,8 @@
 """Re-initialising draws every layer by its own rule; replacing it by the identity turns this file red."""
 
 import copy
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -117,7 +119,58 @@ def test_a_seed_is_no_generator_and_a_number_no_model() -> None:
         with pytest.raises(PruneproofError, match=r"a torch\.Generator, got 3"):
             call()
     for call in (lambda: shuffle(wrong, torch.Generator()), lambda: reinitialize(wrong, torch.Generator())):
-        with pytest.raises(PruneproofError, match="received 3"):
+        with pytest.raises(PruneproofError, match="got 3"):
             call()
-    with pytest.raises(PruneproofError, match="scores by parameter name; received 3"):
+    with pytest.raises(PruneproofError, match="scores by parameter name, got 3"):
         invert(wrong)
+
+
+def slowly(module: nn.Module) -> None:
+    """Another initialisation, slow as that of a large layer."""
+    if isinstance(module, nn.Linear):
+        time.sleep(0.02)
+        nn.init.normal_(module.weight)
+
+
+PAIR = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
+
+
+def drawn(seed: int) -> torch.Tensor:
+    return reinitialize(PAIR, torch.Generator().manual_seed(seed), initialize=slowly).get_parameter("1.weight")
+
+
+def test_networks_drawn_in_threads_are_those_drawn_one_by_one() -> None:
+    """Also beside a thread that draws from the global generator, which goes on as if nothing had happened."""
+    alone = [drawn(seed) for seed in range(4)]
+    torch.manual_seed(0)
+    expected = torch.stack([torch.rand(1) for _ in range(50)])
+    torch.manual_seed(0)
+    with ThreadPoolExecutor(5) as threads:
+        beside = threads.submit(lambda: torch.stack([(time.sleep(0.001), torch.rand(1))[1] for _ in range(50)]))
+        found = list(threads.map(drawn, range(4)))
+    assert all(map(torch.equal, alone, found))
+    assert torch.equal(beside.result(), expected)
+
+
+@pytest.mark.parametrize(
+    "initialize",
+    [
+        nn.init.orthogonal_,
+        nn.init.xavier_uniform_,
+        nn.init.trunc_normal_,
+        lambda w: nn.init.sparse_(w, 0.5),
+        lambda w: w.data.copy_(torch.randn(w.shape) + torch.rand_like(w) + torch.randint(3, w.shape)),
+        lambda w: w.data.copy_(torch.bernoulli(torch.full(w.shape, 0.5)) + torch.normal(0.0, 1.0, w.shape)),
+        lambda w: w.data.copy_(torch.randperm(w.numel()).view_as(w)),
+    ],
+)
+def test_every_way_to_draw_takes_from_the_generator_alone(initialize: Any) -> None:
+    net, state = nn.Linear(6, 6), torch.get_rng_state()
+
+    def draw(seed: int) -> torch.Tensor:
+        rule = lambda module: initialize(module.weight)  # noqa: E731
+        return reinitialize(net, torch.Generator().manual_seed(seed), initialize=rule).weight
+
+    first, again, other = draw(0), draw(0), draw(1)
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(state, torch.get_rng_state())

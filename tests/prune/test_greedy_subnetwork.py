@@ -144,7 +144,7 @@ def test_refuses_layers_that_share_a_weight(kind: str) -> None:
     first, second = nn.Linear(6, 6), nn.Linear(6, 6)
     second.weight = first.weight
     model = nn.Sequential(first, nn.ReLU(), first if kind == "the same layer" else second, nn.ReLU(), nn.Linear(6, 2))
-    with pytest.raises(PruneproofError, match="a weight of its own for each linear layer"):
+    with pytest.raises(PruneproofError, match="linear layers share a weight"):
         greedy_subnetwork(model, INPUTS.float(), 2)
 
 
@@ -179,9 +179,9 @@ def test_float32_images_and_a_model_in_a_larger_frame() -> None:
     [
         (nn.Linear(6, 2), "Linear with 0"),
         (nn.Sequential(nn.Linear(6, 2)), "Sequential with 1"),
-        (nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)), "received BatchNorm1d"),
-        (nn.Sequential(nn.Linear(6, 4), nn.Softmax(1), nn.Linear(4, 2)), "received Softmax"),
-        (nn.Sequential(nn.Linear(6, 4), nn.Sequential(nn.ReLU()), nn.Linear(4, 2)), "received Sequential"),
+        (nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)), "got BatchNorm1d"),
+        (nn.Sequential(nn.Linear(6, 4), nn.Softmax(1), nn.Linear(4, 2)), "got Softmax"),
+        (nn.Sequential(nn.Linear(6, 4), nn.Sequential(nn.ReLU()), nn.Linear(4, 2)), "got Sequential"),
     ],
 )
 def test_refuses_other_models(model: nn.Module, message: str) -> None:
@@ -191,21 +191,36 @@ def test_refuses_other_models(model: nn.Module, message: str) -> None:
 
 @pytest.mark.parametrize("steps", [0, -1, True, 2.0, [2, 0]])
 def test_refuses_fewer_steps_than_one(deep: nn.Sequential, steps: int) -> None:
-    with pytest.raises(PruneproofError, match="whole number of steps >= 1 for each"):
+    with pytest.raises(PruneproofError, match="whole numbers of at least 1"):
         greedy_subnetwork(deep, INPUTS, steps)
 
 
 @pytest.mark.parametrize("steps", [[2], [2, 2, 2], []])
 def test_refuses_steps_for_other_layers(deep: nn.Sequential, steps: list[int]) -> None:
-    with pytest.raises(PruneproofError, match=f"or 2: one per hidden layer; received {len(steps)} numbers"):
+    with pytest.raises(PruneproofError, match=f"or 2: one per hidden layer, got {len(steps)} numbers"):
         greedy_subnetwork(deep, INPUTS, steps)
 
 
 def test_refuses_data_that_does_not_fit(deep: nn.Sequential) -> None:
     for data in (INPUTS[:0], torch.tensor(1.0).double()):
-        with pytest.raises(PruneproofError, match="at least one example"):
+        with pytest.raises(PruneproofError, match="there is no example"):
             greedy_subnetwork(deep, data, 2)
     with pytest.raises(PruneproofError, match="examples, units"):
         greedy_subnetwork(deep, INPUTS.view(5, 6, 6), 2)
     with pytest.raises(PruneproofError):
         greedy_subnetwork(deep, INPUTS / 0, 2)
+
+
+def test_without_replacement_each_unit_is_chosen_once_as_in_the_released_code() -> None:
+    """As many units as steps, with equal weights; all of them give the dense network back."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    inputs = torch.randn(40, 6, dtype=torch.float64)
+    small = greedy_subnetwork(net, inputs, steps=[5, 4], replacement=False)
+    assert [len(units) for units in small.units] == [5, 4]
+    for weights, count in zip(small.weights, (5, 4), strict=True):
+        assert torch.allclose(weights[weights > 0], torch.tensor(1 / count, dtype=torch.float64))
+    whole = greedy_subnetwork(net, inputs, steps=[12, 8], replacement=False)
+    assert torch.allclose(whole.model(inputs), net(inputs))
+    with pytest.raises(ValueError, match="without replacement, 9 choices need as many units, but layer 2 has 8"):
+        greedy_subnetwork(net, inputs, steps=[9, 9], replacement=False)

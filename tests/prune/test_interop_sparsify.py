@@ -184,5 +184,5 @@ def test_a_layer_with_hooks_is_not_replaced() -> None:
     handle.remove()
     sparse = sparsify(net, kept, format="csr16")
     sparse[0].register_full_backward_hook(lambda module, inputs, outputs: None)  # pyright: ignore[reportIndexIssue]
-    with pytest.raises(PruneproofError, match=r"make_permanent: .* hooks on 0"):
+    with pytest.raises(PruneproofError, match=r"make_permanent: 0 has hooks"):
         make_permanent(sparse)

@@ -9,7 +9,16 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import prune as torch_prune
 
 from pruneproof.errors import PruneproofError
-from pruneproof.prune import Masks, from_torch_prune, make_permanent, prunable, scores, select, to_torch_prune
+from pruneproof.prune import (
+    Masks,
+    from_torch_prune,
+    magnitude,
+    make_permanent,
+    prunable,
+    scores,
+    select,
+    to_torch_prune,
+)
 
 
 def network(seed: int) -> nn.Module:
@@ -87,8 +96,40 @@ def test_refusals_leave_the_model_alone() -> None:
             to_torch_prune(net, masks)
     tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     tied[1].weight = tied[0].weight
-    with pytest.raises(PruneproofError, match="untied weights"):
+    with pytest.raises(PruneproofError, match=r"0\.weight is the weight of several layers"):
         to_torch_prune(tied, Masks({"0.weight": torch.eye(3) > 0}))
-    with pytest.raises(PruneproofError, match="weight_mask buffers"):
+    with pytest.raises(PruneproofError, match="has left no mask"):
         from_torch_prune(net)
     assert list(net.state_dict()) == names and not torch_prune.is_pruned(net)
+
+
+class Attentive(nn.Module):
+    """Attention reads its output projection without calling that layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.attention(x, x, x)[0])
+
+
+def test_an_attention_layer_is_refused_for_its_output_projection_alone() -> None:
+    """The hook of torch's module would not run there; the other projections can be handed over and trained."""
+    torch.manual_seed(0)
+    model = Attentive()
+    masks = magnitude(model, density=0.5)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(NotImplementedError, match=r"attention\.out_proj\.weight"):
+        to_torch_prune(model, masks)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    rest = Masks({name: mask for name, mask in masks.items() if "out_proj" not in name})
+    to_torch_prune(model, rest)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(torch.randn(2, 5, 8)).square().sum().backward()
+        optimizer.step()
+    model(torch.randn(2, 5, 8))
+    assert not model.attention.in_proj_weight[~masks["attention.in_proj_weight"]].any()

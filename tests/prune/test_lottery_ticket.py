@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof import PruneproofError
-from pruneproof.prune import Level, Masks, imp, scores
+from pruneproof.prune import Masks, Round, imp, scores
 
 GENERATOR = torch.Generator().manual_seed(1)
 INPUTS, TARGETS = torch.randn(32, 5, generator=GENERATOR), torch.randint(0, 3, (32,), generator=GENERATOR)
@@ -118,7 +118,7 @@ def test_learning_rate_rewinding_keeps_the_trained_weights(model: nn.Sequential,
 def test_each_level_is_yielded_trained_and_enforced(model: nn.Sequential) -> None:
     trainer = Trainer()
     for level in imp(model, trainer, DENSITIES, iterations=ITERATIONS):
-        assert isinstance(level, Level) and isinstance(level.trained, float)
+        assert isinstance(level, Round) and isinstance(level.trained, float)
         assert same(model.state_dict(), trainer.ends[-1])
         Trainer()(model, 0, 3)
         for name, mask in level.masks.items():
@@ -164,30 +164,30 @@ def test_a_score_of_other_parameters_is_refused(model: nn.Sequential, names: lis
     def partial(network: nn.Module) -> dict[str, Tensor]:
         return {name: torch.ones_like(network.get_parameter(name)) for name in names}
 
-    with pytest.raises(PruneproofError, match=f"imp: the scores must be of the 2 parameters .* differ in {off}"):
+    with pytest.raises(PruneproofError, match=f"imp: .* differ in {off}. Score all"):
         list(imp(model, Trainer(), [0.5], iterations=1, score=partial))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"densities": []}, "below 1 and falling"),
-        ({"densities": [1.0, 0.5]}, "below 1 and falling"),
-        ({"densities": [0.5, 0.5]}, "below 1 and falling"),
-        ({"densities": [0.5, 0.6]}, "below 1 and falling"),
+        ({"densities": []}, "numbers below 1"),
+        ({"densities": [1.0, 0.5]}, "numbers below 1"),
+        ({"densities": [0.5, 0.5]}, "numbers below 1"),
+        ({"densities": [0.5, 0.6]}, "numbers below 1"),
         ({"densities": [0.5, 0.0]}, r"in \(0, 1\]"),
         ({"densities": [0.5, math.nan]}, r"in \(0, 1\]"),
         ({"densities": [0.5, 1e-9]}, "keeps none of 72 weights"),
-        ({"rewind": "biases"}, "rewind to be one of"),
-        ({"iterations": 0}, "at least one iteration; received iterations=0; raise iterations"),
-        ({"densities": 0.5}, "falling; received 0.5; pass e.g. densities="),
-        ({"densities": ["a"]}, r"received \['a'\] \(list\)"),
+        ({"rewind": "biases"}, "rewind must be one of"),
+        ({"iterations": 0}, "iterations must be at least 1, got 0"),
+        ({"densities": 0.5}, "falling, got 0.5.*densities="),
+        ({"densities": ["a"]}, r"got \['a'\] \(list\)"),
         ({"densities": [0.5, math.nan]}, "such as densities="),
-        ({"model": 3}, "needs a model .*, got 3"),
-        ({"iterations": 2.0}, "whole number iterations"),
-        ({"rewind_to": ITERATIONS}, "rewind_to < iterations"),
-        ({"rewind_to": -1}, "rewind_to < iterations"),
-        ({"rewind_to": True}, "whole number rewind_to"),
+        ({"model": 3}, "model must be a torch.nn.Module, got 3"),
+        ({"iterations": 2.0}, "iterations must be a whole number"),
+        ({"rewind_to": ITERATIONS}, "rewind_to must be at least 0"),
+        ({"rewind_to": -1}, "rewind_to must be at least 0"),
+        ({"rewind_to": True}, "rewind_to must be a whole number"),
         ({"model": nn.Identity()}, "no weight of a linear, convolutional"),
     ],
 )
@@ -206,3 +206,14 @@ def test_refuses_misuse_when_called(model: nn.Sequential, arguments: dict[str, o
     with pytest.raises(PruneproofError, match=message):
         imp(**options)
     assert same(model.state_dict(), before)
+
+
+def test_excluded_weights_stay_dense_in_every_round() -> None:
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    rounds = imp(net, lambda model, start, stop: stop, [0.5, 0.25], iterations=2, exclude="2")
+    assert [(list(each.masks), each.masks.count) for each in rounds] == [
+        (["0.weight"], 32),
+        (["0.weight"], 16),
+        (["0.weight"], 8),
+    ]
+    assert net[2].weight.all()

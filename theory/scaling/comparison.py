@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 from .fitting import FittedLaw, fit
 from .models import MODELS, Model, carries
@@ -19,10 +19,10 @@ FOLDS = 5
 class Comparison:
     """One model's fit.
 
-    Arguments:
-        name: the model.
-        fitted: fit to all points.
-        held_out: root mean square relative deviation on points left out of the fit, five folds.
+    Args:
+        name: The model.
+        fitted: Fit to all points.
+        held_out: Root mean square relative deviation on points left out of the fit, five folds.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Comparison:
 def compare(points: Points, generator: np.random.Generator, models: Sequence[Model] = MODELS) -> list[Comparison]:
     """Fit every model that the points can carry, best AICc first.
 
-    Arguments:
-        points: measured errors; seeds of one network and density stay in one fold.
-        generator: shuffles the folds, the same for all models.
-        models: the candidates.
+    Args:
+        points: Measured errors; seeds of one network and density stay in one fold.
+        generator: Shuffles the folds, the same for all models.
+        models: The candidates.
 
     Raises:
         PruneproofError: if no model can be fitted.
@@ -52,7 +52,7 @@ def compare(points: Points, generator: np.random.Generator, models: Sequence[Mod
     """
     possible = [model for model in models if carries(points, model)]
     if not possible:
-        raise PruneproofError("compare", required="at least 3 points", received=points.places, remedy="measure more")
+        raise InvalidValueError(f"compare: it needs at least 3 points, got {points.places!r}. Measure more.")
     folds = _folds(points, generator)
     found = [Comparison(model.name, fit(points, model), held_out(points, model, folds)) for model in possible]
     return sorted(found, key=lambda each: each.fitted.criterion)
@@ -61,7 +61,7 @@ def compare(points: Points, generator: np.random.Generator, models: Sequence[Mod
 def held_out(points: Points, model: Model, folds: np.ndarray) -> float:
     """Root mean square relative deviation of points predicted by fits to the other folds.
 
-    Arguments:
+    Args:
         folds: (n,) the fold of each point. NaN if the rest is too small to fit.
     """
     deviations: list[Floats] = []
@@ -80,7 +80,8 @@ def leave_large_out(
     """Fit to networks of at most a width (or depth), predict the larger ones: the fit and their relative deviations.
 
     Raises:
-        PruneproofError: if the width does not split the points, or the smaller networks do not carry the model.
+        PruneproofError: if the width does not split the points, or the smaller networks do not
+            carry the model.
 
     Example:
         >>> from pruneproof.theory.scaling.models import CONSTANT
@@ -95,9 +96,10 @@ def leave_large_out(
     column = points.width if by == "width" else points.depth
     small = column <= largest
     if small.all() or not small.any():
-        required = f"a {by} with smaller and larger networks on either side"
-        remedy = f"points have {by}s {column.min():g} … {column.max():g}"
-        raise PruneproofError("leave_large_out", required=required, received=largest, remedy=remedy)
+        raise InvalidValueError(
+            f"leave_large_out: it needs a {by} with smaller and larger networks on either side, got "
+            f"{largest!r}. Points have {by}s {column.min():g} … {column.max():g}."
+        )
     fitted = fit(points.where(small), model)
     rest = points.where(~small)
     return fitted, fitted.predict(rest, extrapolate=True) / rest.error - 1
@@ -121,7 +123,7 @@ def simplest(points: Points, models: Sequence[Model] = MODELS) -> Model:
     for model in models:
         if carries(points, model):
             return model
-    raise PruneproofError("simplest", required="at least 3 points", received=points.places, remedy="measure more")
+    raise InvalidValueError(f"simplest: it needs at least 3 points, got {points.places!r}. Measure more.")
 
 
 def _folds(points: Points, generator: np.random.Generator) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import qmc
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 from .models import LAW, Model, at_limits, bounds, carries, from_search, joint, to_search
 from .points import Floats, Points
@@ -25,13 +25,13 @@ WIDER = 5.0  # in search coordinates: a factor of 150, or 5 in an exponent
 class FittedLaw:
     """A fitted curve.
 
-    Arguments:
-        model: the family of curves, with the exponents that were fitted.
-        parameters: name → value.
-        reference: depth and width that the invariant is relative to.
-        points: the points it was fitted to.
+    Args:
+        model: The family of curves, with the exponents that were fitted.
+        parameters: Name → value.
+        reference: Depth and width that the invariant is relative to.
+        points: The points it was fitted to.
         deviation: (n,) relative deviation ε̂/ε − 1 at the points.
-        at_bound: parameters that ended at a limit of the search.
+        at_bound: Parameters that ended at a limit of the search.
     """
 
     model: Model
@@ -64,15 +64,15 @@ class FittedLaw:
         """Errors (n,) of other networks with known dense errors.
 
         Raises:
-            PruneproofError: if a density, width or depth leaves the range of the fit and `extrapolate` is not set.
+            PruneproofError: if a density, width or depth leaves the range of the fit and
+                `extrapolate` is not set.
         """
         outside = self.outside(points)
         if outside.any() and not extrapolate:
-            raise PruneproofError(
-                "predict",
-                required=f"points within the fitted {self._range()}",
-                received=f"{int(outside.sum())} of {len(points)} points outside",
-                remedy="pass extrapolate=True and check the held-out deviation first",
+            raise InvalidValueError(
+                f"predict: it needs points within the fitted {self._range()}, got {int(outside.sum())}"
+                f" of {len(points)} points outside. Pass extrapolate=True and check the held-out "
+                "deviation first."
             )
         return np.exp(self.model.log_error(dict(self.parameters), relative_to(points, self.reference)))
 
@@ -121,8 +121,8 @@ def fit(points: Points, model: Model = LAW) -> FittedLaw:
     """Fit a model; exponents of depth and width are added when they vary over the points.
 
     Raises:
-        PruneproofError: if there are fewer than two places (network, density) more than parameters, or fewer different
-            densities than the curve has constants of its own.
+        PruneproofError: if there are fewer than two places (network, density) more than parameters,
+            or fewer different densities than the curve has constants of its own.
 
     Example:
         >>> from pruneproof.theory.scaling.points import points_from_rows
@@ -133,10 +133,11 @@ def fit(points: Points, model: Model = LAW) -> FittedLaw:
     full = joint(model, points)
     if not carries(points, model):
         needed, own = len(full.parameters) + 2, len(model.parameters)
-        required = f"at least {needed} points for {full.name} with {len(full.parameters)} parameters, {own} densities"
-        received = f"{points.places} with {points.densities}"
-        remedy = "measure more densities, or use simplest(points)"
-        raise PruneproofError("fit", required=required, received=received, remedy=remedy)
+        raise InvalidValueError(
+            f"fit: it needs at least {needed} points for {full.name} with {len(full.parameters)} "
+            f"parameters, {own} densities, got {points.places} with {points.densities}. Measure more "
+            "densities, or use simplest(points)."
+        )
     reference = float(np.exp(np.log(points.depth).mean())), float(np.exp(np.log(points.width).mean()))
     scaled = relative_to(points, reference)
     best = min((descend(full, scaled, start) for start in _starts(full, scaled)), key=lambda found: found[1])

@@ -27,9 +27,9 @@ _HALVINGS = 8
 class ConfidenceInterval:
     """A profile interval of one parameter; an open side is infinite (zero below, for positive parameters).
 
-    Arguments:
-        low, high: the ends.
-        identified: whether both ends lie inside the search limits.
+    Args:
+        low, high: The ends.
+        identified: Whether both ends lie inside the search limits.
 
     Example:
         >>> str(ConfidenceInterval(0.5, float("inf"), identified=False))
@@ -51,9 +51,9 @@ class ConfidenceInterval:
 def profile_intervals(fitted: FittedLaw, level: float = 0.95) -> dict[str, ConfidenceInterval]:
     """The interval of every parameter at a confidence level.
 
-    Arguments:
-        fitted: a fit; its points give the likelihood.
-        level: confidence, e.g. 0.95.
+    Args:
+        fitted: A fit; its points give the likelihood.
+        level: Confidence, e.g. 0.95.
 
     Example:
         >>> from pruneproof.theory.scaling.fitting import fit
@@ -121,8 +121,8 @@ _MOVED = 0.05  # in search coordinates: an end that a wider search moves by 5 % 
 class Resample:
     """One refit to resampled errors.
 
-    Arguments:
-        parameters: name → value.
+    Args:
+        parameters: Name → value.
         dense_error: (n,) ε_np of every point, redrawn where it was measured at density 1.
     """
 
@@ -136,10 +136,10 @@ def bootstrap(fitted: FittedLaw, repeats: int, generator: np.random.Generator) -
     Residuals are ln(ε̂/ε), centred and scaled by √(n/(n − k)), since k fitted constants have shrunk them. Where a dense
     error is the mean of its rows at density 1, it is measured as badly as every other point and drawn with them.
 
-    Arguments:
-        fitted: a fit.
-        repeats: number of resamples.
-        generator: the source of randomness.
+    Args:
+        fitted: A fit.
+        repeats: Number of resamples.
+        generator: The source of randomness.
     """
     logged = np.log1p(fitted.deviation)
     count = len(logged)

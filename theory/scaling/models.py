@@ -19,9 +19,9 @@ Curve = Callable[[dict[str, Floats], Floats, Floats], Floats]
 class Model:
     """One family of curves.
 
-    Arguments:
-        name: shown in tables.
-        parameters: names of the fitted parameters; `depth` and `width` exponents are phi and psi.
+    Args:
+        name: Shown in tables.
+        parameters: Names of the fitted parameters; `depth` and `width` exponents are phi and psi.
         curve: (parameters, m, ε_np) → ln ε, all of shape (n,) or broadcast to it.
     """
 

@@ -22,10 +22,10 @@ RISE = r"$\ln(\varepsilon/\varepsilon_{np})\;/\;\ln(\varepsilon_\uparrow/\vareps
 def draw_networks(axes: Axes, fitted: FittedLaw, points: Points | None = None) -> None:
     """Measured errors as points, the fit as lines, a shade per network size.
 
-    Arguments:
-        axes: where to draw.
-        fitted: the law.
-        points: what to show, by default the points of the fit; others are predictions.
+    Args:
+        axes: Where to draw.
+        fitted: The law.
+        points: What to show, by default the points of the fit; others are predictions.
     """
     shown = fitted.points if points is None else points
     names = shown.networks()

@@ -168,12 +168,13 @@ def _given(name: str, rows: NDArray[np.int64], given: Floats, seed: NDArray[np.i
 class Points:
     """One row per trained network, pruned or not.
 
-    Arguments:
+    Args:
         network: (n,) names; all rows of a name share width, depth and samples.
         width, depth: (n,) positive, in any unit.
         density: (n,) in (0, 1].
         error: (n,) in (0, 1).
-        dense_error: (n,) error ε_np of the dense network, equal within a network (the mean over its seeds).
+        dense_error: (n,) error ε_np of the dense network, equal within a network (the mean over its
+            seeds).
         seed: (n,) int; rows that differ in nothing else are repeats.
 
     Example:
@@ -225,8 +226,9 @@ def read_points(path: Path) -> Points:
     Columns may be separated by commas, semicolons or tabs, and be written with capitals.
 
     Raises:
-        PruneproofError: for a missing file or column, rows that are too long or too short, a dense error that differs
-            from the error at density 1 by a factor of two, and for everything that `points_from_rows` refuses.
+        PruneproofError: for a missing file or column, rows that are too long or too short, a dense
+            error that differs from the error at density 1 by a factor of two, and for everything
+            that `points_from_rows` refuses.
 
     Example:
         >>> _ = Path("results.csv").write_text("network,width,depth,density,error\\na,16,1,1,0.1\\na,16,1,0.1,0.2\\n")
@@ -259,9 +261,10 @@ def points_from_rows(rows: Sequence[Mapping[str, object]]) -> Points:
     may be empty), of its rows at density 1. Densities that agree to twelve digits are one density.
 
     Raises:
-        PruneproofError: naming the row, for missing columns, densities outside (0, 1], errors outside (0, 1), widths or
-            depths that are not positive or not the same within a network, seeds that are not whole, repeated or
-            contradictory rows, networks without a name, and networks whose dense error is unknown or contradicted.
+        PruneproofError: naming the row, for missing columns, densities outside (0, 1], errors
+            outside (0, 1), widths or depths that are not positive or not the same within a network,
+            seeds that are not whole, repeated or contradictory rows, networks without a name, and
+            networks whose dense error is unknown or contradicted.
 
     Example:
         >>> points_from_rows([{"network": "a", "width": 8, "depth": 1, "density": 1.5, "error": 0.1}])

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import spearmanr
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 from .comparison import Comparison, compare, leave_large_out, simplest
 from .fitting import FittedLaw, fit
@@ -27,14 +27,15 @@ POOR_EXTRAPOLATION = 0.10  # above this deviation on the larger networks, predic
 class FitReport:
     """The answer to one table.
 
-    Arguments:
-        fitted: the law, or the simplest curve the points carry.
+    Args:
+        fitted: The law, or the simplest curve the points carry.
         intervals: 95 % profile intervals.
-        comparison: all curves, best AICc first.
-        extrapolation: "width", "depth" → root mean square relative deviation on the widest (deepest) networks,
-            predicted from the others; None where the others say too little.
-        candidates: networks at the density that meets the target, as `recommend` orders them; empty without a target.
-        target: the allowed error, or None.
+        comparison: All curves, best AICc first.
+        extrapolation: "width", "depth" → root mean square relative deviation on the widest
+            (deepest) networks, predicted from the others; None where the others say too little.
+        candidates: Networks at the density that meets the target, as `recommend` orders them; empty
+            without a target.
+        target: The allowed error, or None.
     """
 
     fitted: FittedLaw
@@ -48,25 +49,25 @@ class FitReport:
 def fit_report(path: Path, target: float | None, generator: np.random.Generator) -> FitReport:
     """Read, fit, compare and recommend.
 
-    Arguments:
+    Args:
         path: CSV of results.
-        target: allowed error in (0, 1), or None.
-        generator: of the folds and the bootstrap.
+        target: Allowed error in (0, 1), or None.
+        generator: Of the folds and the bootstrap.
 
     Raises:
-        PruneproofError: for a table that cannot be fitted, a target outside (0, 1), or a target when the points do not
-            carry the law.
+        PruneproofError: for a table that cannot be fitted, a target outside (0, 1), or a target
+            when the points do not carry the law.
     """
     if target is not None and not 0 < target < 1:
-        remedy = "give the share of wrong examples, e.g. 0.05"
-        raise PruneproofError("fit", required="a target error in (0, 1)", received=target, remedy=remedy)
+        raise InvalidValueError(
+            f"fit: it needs a target error in (0, 1), got {target!r}. Give the share of wrong examples, e.g. 0.05."
+        )
     points = read_points(path)
     model = simplest(points)
     if target is not None and model is not LAW:
-        required = "enough densities for the scaling law to answer a target"
-        received = f"{points.places}, which carry a {model.name}"
-        raise PruneproofError(
-            "fit", required=required, received=received, remedy="measure more, or drop --target-error"
+        raise InvalidValueError(
+            "fit: it needs enough densities for the scaling law to answer a target, got "
+            f"{points.places}, which carry a {model.name}. Measure more, or drop --target-error."
         )
     fitted = fit(points, model)
     candidates = [] if target is None else recommend(fitted, target, generator)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 from .fitting import FittedLaw, relative_to
 from .intervals import Resample, bootstrap
@@ -27,15 +27,16 @@ Feasibility = Literal["feasible", "dense only", "every density", "dense error ab
 class Candidate:
     """One network at the density that just meets the target.
 
-    Arguments:
-        network: its name.
-        dense_error: its measured ε_np.
-        density: the density at which the law reaches the target; 1 for "dense only"; NaN for the last two.
+    Args:
+        network: Its name.
+        dense_error: Its measured ε_np.
+        density: The density at which the law reaches the target; 1 for "dense only"; NaN for the
+            last two.
         interval: 95 % bootstrap interval of that density; NaN where there is none.
-        size: l w² d, in the units of the points; NaN without a density.
-        feasibility: "dense only" if the dense error meets the target, but the law lies above it already at density 1;
-            "every density" if the target is at or above ε↑.
-        extrapolated: whether the answer lies below every density measured on this network.
+        size: L w² d, in the units of the points; NaN without a density.
+        feasibility: "dense only" if the dense error meets the target, but the law lies above it
+            already at density 1; "every density" if the target is at or above ε↑.
+        extrapolated: Whether the answer lies below every density measured on this network.
     """
 
     network: str
@@ -50,10 +51,10 @@ class Candidate:
 def smallest_invariant(target: float, dense_error: float, parameters: Mapping[str, float]) -> float:
     """m* in closed form; 0 if every density meets the target, infinite if none does.
 
-    Arguments:
-        target: allowed error ε_k in (0, 1).
+    Args:
+        target: Allowed error ε_k in (0, 1).
         dense_error: ε_np of the dense network.
-        parameters: p, gamma, upper_error.
+        parameters: P, gamma, upper_error.
 
     Raises:
         PruneproofError: for a target outside (0, 1).
@@ -64,8 +65,10 @@ def smallest_invariant(target: float, dense_error: float, parameters: Mapping[st
         (0.916515, inf)
     """
     if not 0 < target < 1:
-        remedy = "give the share of examples, e.g. 0.05"
-        raise PruneproofError("smallest_invariant", required="a target error in (0, 1)", received=target, remedy=remedy)
+        raise InvalidValueError(
+            f"smallest_invariant: it needs a target error in (0, 1), got {target!r}. Give the share of"
+            " examples, e.g. 0.05."
+        )
     if target <= dense_error:
         return float("inf")
     if target >= parameters["upper_error"]:
@@ -85,15 +88,15 @@ def recommend(
 ) -> list[Candidate]:
     """Every measured network at the density that just meets the target, those with a density first, smallest first.
 
-    Arguments:
-        fitted: the scaling law fitted to the points (no other model).
-        target: allowed error in (0, 1).
-        generator: drives the bootstrap of the density.
-        repeats: bootstrap resamples.
+    Args:
+        fitted: The scaling law fitted to the points (no other model).
+        target: Allowed error in (0, 1).
+        generator: Drives the bootstrap of the density.
+        repeats: Bootstrap resamples.
 
     Raises:
-        PruneproofError: if another model was fitted, for a target outside (0, 1), or if the fitted ε↑ is not above
-            every dense error: by such a law pruning would improve a network.
+        PruneproofError: if another model was fitted, for a target outside (0, 1), or if the fitted
+            ε↑ is not above every dense error: by such a law pruning would improve a network.
 
     Example:
         >>> from pruneproof.theory.scaling.fitting import fit
@@ -108,13 +111,17 @@ def recommend(
         ('feasible', 0.2)
     """
     if fitted.model.name != LAW.name:
-        remedy = "fit the scaling law; it needs more points"
-        raise PruneproofError("recommend", required="a fitted scaling law", received=fitted.model.name, remedy=remedy)
+        raise InvalidValueError(
+            f"recommend: it needs a fitted scaling law, got {fitted.model.name!r}. Fit the scaling "
+            "law; it needs more points."
+        )
     upper, worst = fitted.parameters["upper_error"], float(fitted.points.dense_error.max())
     if upper <= worst:
-        required, received = "a fitted ε↑ above every dense error", f"ε↑ = {upper:.4g}, dense errors up to {worst:.4g}"
-        remedy = "measure lower densities, or drop the networks that pruning does not harm"
-        raise PruneproofError("recommend", required=required, received=received, remedy=remedy)
+        raise InvalidValueError(
+            f"recommend: it needs a fitted ε↑ above every dense error, got ε↑ = {upper:.4g}, dense "
+            f"errors up to {worst:.4g}. Measure lower densities, or drop the networks that pruning "
+            "does not harm."
+        )
     samples = bootstrap(fitted, repeats, generator)
     found = [_candidate(fitted, fitted.points.network == name, target, samples) for name in fitted.points.networks()]
     return sorted(found, key=_rank)

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf
 from scipy.stats import norm
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 Floats = NDArray[np.float64]
 _SMALLEST = 1e-300  # a floor under probabilities: of exactly zero the logarithm would be infinite
@@ -32,11 +32,12 @@ _SMALLEST = 1e-300  # a floor under probabilities: of exactly zero the logarithm
 class Quality:
     """Scores of predicted probabilities on one set of labels.
 
-    Arguments:
-        error: share of examples whose most probable class is not the label.
-        negative_log_likelihood: in nats; a label of probability 0 counts as one of 1e-300, 691 nats, not infinity.
-        brier: in [0, 2].
-        overconfidence: mean confidence minus accuracy; positive if too sure.
+    Args:
+        error: Share of examples whose most probable class is not the label.
+        negative_log_likelihood: In nats; a label of probability 0 counts as one of 1e-300, 691
+            nats, not infinity.
+        brier: In [0, 2].
+        overconfidence: Mean confidence minus accuracy; positive if too sure.
     """
 
     error: float
@@ -48,7 +49,7 @@ class Quality:
 def quality(probabilities: ArrayLike, labels: ArrayLike) -> Quality:
     """All scores of predicted probabilities.
 
-    Arguments:
+    Args:
         probabilities: (n, C), rows in the simplex.
         labels: (n,) int in 0 … C − 1.
 
@@ -76,7 +77,7 @@ def posterior_divergence(posterior: ArrayLike, probabilities: ArrayLike) -> floa
 
     A predicted probability of 0 counts as 1e-300, so that the mean stays finite where the divergence is infinite.
 
-    Arguments:
+    Args:
         posterior: (n, C) true conditional probabilities.
         probabilities: (n, C) predictions.
 
@@ -116,9 +117,10 @@ def checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArra
     p, y = _simplex(probabilities), np.asarray(labels)
     whole = y.shape == (len(p),) and np.issubdtype(y.dtype, np.integer)
     if not whole or y.min() < 0 or y.max() >= p.shape[1]:
-        required = f"{len(p)} whole labels in 0 … {p.shape[1] - 1}"
-        received = f"{y.dtype} labels of shape {y.shape}"
-        raise PruneproofError("calibration", required=required, received=received, remedy="number the classes from 0")
+        raise InvalidValueError(
+            f"calibration: it needs {len(p)} whole labels in 0 … {p.shape[1] - 1}, got {y.dtype} "
+            f"labels of shape {y.shape}. Number the classes from 0."
+        )
     return p, y.astype(np.int64)
 
 
@@ -126,19 +128,17 @@ def _simplex(values: ArrayLike) -> Floats:
     p = np.asarray(values, dtype=np.float64)
     # float32 softmax sums to 1 within a few units of 1e-7 per class
     if p.ndim != 2 or not p.size or not np.isfinite(p).all() or p.min() < 0 or np.abs(p.sum(1) - 1).max() > 1e-4:
-        required = "probabilities (n, classes), non-negative, rows summing to 1"
-        received = f"an array of shape {p.shape}"
-        raise PruneproofError("calibration", required=required, received=received, remedy="apply softmax to the logits")
+        raise InvalidValueError(
+            "calibration: it needs probabilities (n, classes), non-negative, rows summing to 1, got "
+            f"an array of shape {p.shape}. Apply softmax to the logits."
+        )
     return p
 
 
 def _same_shape(p: Floats, q: Floats) -> None:
     if p.shape != q.shape:
-        raise PruneproofError(
-            "calibration",
-            required="posterior and predictions of one shape",
-            received=(p.shape, q.shape),
-            remedy="align them",
+        raise InvalidValueError(
+            f"calibration: it needs posterior and predictions of one shape, got {(p.shape, q.shape)!r}. Align them."
         )
 
 
@@ -149,7 +149,7 @@ Binning = Literal["equal-width", "equal-mass"]
 class Reliability:
     """A reliability diagram: one entry per non-empty bin.
 
-    Arguments:
+    Args:
         confidence, accuracy: (bins,) means within the bin.
         count: (bins,) examples.
         error: (bins,) standard error of accuracy − confidence.
@@ -165,10 +165,10 @@ class Reliability:
 class CalibrationError:
     """An estimate of the ECE.
 
-    Arguments:
-        plug_in: the usual value.
-        corrected: less its estimated upward bias, at least 0.
-        interval: of the true value; contains the corrected one.
+    Args:
+        plug_in: The usual value.
+        corrected: Less its estimated upward bias, at least 0.
+        interval: Of the true value; contains the corrected one.
     """
 
     plug_in: float
@@ -181,16 +181,17 @@ def reliability(
 ) -> Reliability:
     """The points of a reliability diagram of the most probable class.
 
-    Arguments:
+    Args:
         probabilities: (n, C).
         labels: (n,).
-        bins: at most this many; empty bins are left out.
-        binning: "equal-width" cuts [0, 1] evenly, a bin contains its lower edge; "equal-mass" puts as many examples in
-            each bin, but equal confidences into one, so that the order of the examples does not matter.
+        bins: At most this many; empty bins are left out.
+        binning: "equal-width" cuts [0, 1] evenly, a bin contains its lower edge; "equal-mass" puts
+            as many examples in each bin, but equal confidences into one, so that the order of the
+            examples does not matter.
 
     Raises:
-        PruneproofError: for bad probabilities or labels, a number of bins that is not whole or below one, an unknown
-            binning.
+        PruneproofError: for bad probabilities or labels, a number of bins that is not whole or
+            below one, an unknown binning.
 
     Example:
         >>> diagram = reliability([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]], [0, 1, 0], bins=10)
@@ -213,12 +214,12 @@ def calibration_error(
 ) -> CalibrationError:
     """The expected calibration error of the most probable class, its bias-corrected value and an interval.
 
-    Arguments:
-        probabilities, labels, bins, binning: as for `reliability`.
-        generator: draws the noise of the bins for the lower end of the interval.
-        level: confidence of the interval. At 0.95 it covered the true value in 96 to 100 % of simulated data sets of 50
-            to 1000 examples (calibration.md): wide rather than wrong.
-        repeats: draws of that noise.
+    Args:
+        probabilities, labels, bins, binning: As for `reliability`.
+        generator: Draws the noise of the bins for the lower end of the interval.
+        level: Confidence of the interval. At 0.95 it covered the true value in 96 to 100 % of
+            simulated data sets of 50 to 1000 examples (calibration.md): wide rather than wrong.
+        repeats: Draws of that noise.
 
     Raises:
         PruneproofError: as `reliability`, and for a level outside (0, 1) or fewer than one draw.
@@ -233,9 +234,10 @@ def calibration_error(
     count = _checked_bins(bins, binning)
     diagram = _reliability(confidence, right, count, binning)
     if not 0 < level < 1 or not _whole(repeats):
-        required = "a level in (0, 1) and at least one draw of the noise"
-        remedy = "use level=0.95, repeats=1000"
-        raise PruneproofError("calibration_error", required=required, received=(level, repeats), remedy=remedy)
+        raise InvalidValueError(
+            "calibration_error: it needs a level in (0, 1) and at least one draw of the noise, got "
+            f"{(level, repeats)!r}. Use level=0.95, repeats=1000."
+        )
     plug_in, bias = _plug_in(diagram), _bias(diagram)
     below, above = _reach(diagram, level, generator.standard_normal((repeats, len(diagram.count) + 1)))
     return CalibrationError(plug_in, max(0.0, plug_in - bias), (max(0.0, plug_in - below), plug_in + above))
@@ -295,8 +297,8 @@ def _whole(value: object) -> bool:
 
 def _checked_bins(bins: int, binning: str) -> int:
     if not _whole(bins) or binning not in get_args(Binning):
-        required = f"at least one bin, cut as one of {get_args(Binning)}"
-        raise PruneproofError(
-            "reliability", required=required, received=(bins, binning), remedy="use 15 equal-width bins"
+        raise InvalidValueError(
+            f"reliability: it needs at least one bin, cut as one of {get_args(Binning)}, got {(bins, binning)!r}."
+            " Use 15 equal-width bins."
         )
     return bins

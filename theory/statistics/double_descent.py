@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 Floats = NDArray[np.float64]
 Phase = Literal["Light", "Critical", "Sweet", "Collapsed"]
@@ -25,11 +25,12 @@ Phase = Literal["Light", "Critical", "Sweet", "Collapsed"]
 class Descent:
     """Peak and trough of one error curve, as positions on the path (dense first).
 
-    Arguments:
-        peak, trough: positions of the peak and of the lowest error after it.
-        rise: error at the peak minus the dense error.
-        fall: dense error minus the error at the trough; positive if pruning beats the dense network.
-        phases: the phase of every level.
+    Args:
+        peak, trough: Positions of the peak and of the lowest error after it.
+        rise: Error at the peak minus the dense error.
+        fall: Dense error minus the error at the trough; positive if pruning beats the dense
+            network.
+        phases: The phase of every level.
     """
 
     peak: int
@@ -42,7 +43,7 @@ class Descent:
 def double_descent(error: ArrayLike) -> Descent:
     """Find the peak, the trough after it and the phases of an error curve.
 
-    Arguments:
+    Args:
         error: (levels,) mean test error along the path, dense first, densities decreasing.
 
     Raises:
@@ -78,13 +79,15 @@ def _phase(level: int, curve: Floats, peak: int, trough: int) -> Phase:
 def effective_level(error: ArrayLike, *, rule: Literal["lowest", "one standard error"] = "lowest") -> int:
     """The level that pruning would stop at, selected on a validation curve: report another set's error there.
 
-    Arguments:
+    Args:
         error: (seeds, levels) validation errors, dense first.
-        rule: "lowest" takes the lowest mean after the peak; "one standard error" the sparsest level whose mean is
-            within one standard error of it (Breiman et al. 1984, section 3.4.3), which needs at least two seeds.
+        rule: "lowest" takes the lowest mean after the peak; "one standard error" the sparsest level
+            whose mean is within one standard error of it (Breiman et al. 1984, section 3.4.3),
+            which needs at least two seeds.
 
     Raises:
-        PruneproofError: for curves that are too short, not finite, or single with the standard-error rule.
+        PruneproofError: for curves that are too short, not finite, or single with the
+            standard-error rule.
 
     Example:
         >>> curves = [[0.3, 0.4, 0.20, 0.21, 0.5], [0.3, 0.4, 0.24, 0.22, 0.5]]
@@ -97,8 +100,10 @@ def effective_level(error: ArrayLike, *, rule: Literal["lowest", "one standard e
     if rule == "lowest":
         return found
     if len(curves) < 2:
-        remedy = "run more seeds, or use the lowest error"
-        raise PruneproofError("effective_level", required="two seeds for a standard error", received=1, remedy=remedy)
+        raise InvalidValueError(
+            "effective_level: it needs two seeds for a standard error, got one. Run more seeds, or "
+            "use the lowest error."
+        )
     limit = mean[found] + curves[:, found].std(ddof=1) / np.sqrt(len(curves))
     within = np.flatnonzero(mean[found:] <= limit)
     return found + int(within.max())
@@ -109,12 +114,12 @@ def effective_size_interval(
 ) -> tuple[float, float, float]:
     """The number of weights at the effective level with a bootstrap interval over seeds.
 
-    Arguments:
+    Args:
         error: (seeds, levels) validation errors, dense first.
         sizes: (levels,) surviving weights.
-        generator: draws the resamples of seeds.
-        repeats: resamples.
-        level: confidence.
+        generator: Draws the resamples of seeds.
+        repeats: Resamples.
+        level: Confidence.
 
     Example:
         >>> effective_size_interval([[0.3, 0.4, 0.2, 0.5]] * 3, [80, 40, 20, 10], np.random.default_rng(0))
@@ -122,9 +127,8 @@ def effective_size_interval(
     """
     curves, counts = checked(error, dimensions=2), np.asarray(sizes, dtype=np.float64)
     if counts.shape != curves.shape[1:]:
-        remedy = "give one size per level"
-        raise PruneproofError(
-            "effective_size_interval", required="matching sizes", received=counts.shape, remedy=remedy
+        raise InvalidValueError(
+            f"effective_size_interval: it needs matching sizes, got {counts.shape!r}. Give one size per level."
         )
     drawn = generator.integers(len(curves), size=(repeats, len(curves)))
     found = [counts[effective_level(curves[rows])] for rows in drawn]
@@ -140,6 +144,8 @@ def checked(error: ArrayLike, *, dimensions: int) -> Floats:
     """
     curve = np.asarray(error, dtype=np.float64)
     if curve.ndim != dimensions or curve.shape[-1] < 3 or not np.isfinite(curve).all():
-        required = f"finite errors of {dimensions} dimension(s) with at least three levels, the last axis dense first"
-        raise PruneproofError("double_descent", required=required, received=curve.shape, remedy="prune further")
+        raise InvalidValueError(
+            f"double_descent: it needs finite errors of {dimensions} dimension(s) with at least three "
+            f"levels, the last axis dense first, got {curve.shape!r}. Prune further."
+        )
     return curve

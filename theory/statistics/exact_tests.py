@@ -19,7 +19,7 @@ from numbers import Integral
 import numpy as np
 from scipy.special import betainc, betaincc, betainccinv, betaincinv, betaln
 
-from pruneproof.errors import PruneproofError, described
+from pruneproof.errors import InvalidValueError, described
 
 ALPHA = 1e-9
 
@@ -27,11 +27,16 @@ ALPHA = 1e-9
 def clopper_pearson(failures: int, trials: int, alpha: float = ALPHA) -> tuple[float, float]:
     """The exact two-sided interval for a probability: each end is wrong with probability at most α/2.
 
-    **Arguments:** `failures` out of `trials` independent draws; `alpha`, the total error probability.
-    Raises `PruneproofError` for counts that cannot be or an α outside (0, 1).
+    Args:
+        failures: Out of `trials` independent draws.
+        alpha: The total error probability.
 
-    >>> [round(end, 4) for end in clopper_pearson(0, 10, alpha=0.05)]
-    [0.0, 0.3085]
+    Raises:
+        PruneproofError: For counts that cannot be or an α outside (0, 1).
+
+    Example:
+        >>> [round(end, 4) for end in clopper_pearson(0, 10, alpha=0.05)]
+        [0.0, 0.3085]
     """
     _counts("clopper_pearson", failures, trials)
     _probability("clopper_pearson", "alpha", alpha)
@@ -41,8 +46,9 @@ def clopper_pearson(failures: int, trials: int, alpha: float = ALPHA) -> tuple[f
 def tail(failures: int, trials: int, delta: float) -> float:
     """P(Bin(trials, delta) ≥ failures), the exact binomial tail, of a delta in [0, 1].
 
-    >>> tail(1, 2, 0.5)
-    0.75
+    Example:
+        >>> tail(1, 2, 0.5)
+        0.75
     """
     _counts("tail", failures, trials)
     if delta not in (0, 1):
@@ -56,8 +62,9 @@ def falsified(failures: int, trials: int, delta: float, alpha: float = ALPHA) ->
     If the guarantee holds, this is True with probability at most `alpha`, also when the draws were chosen depending on
     earlier tests.
 
-    >>> falsified(96, 1000, 0.05), falsified(97, 1000, 0.05)
-    (False, True)
+    Example:
+        >>> falsified(96, 1000, 0.05), falsified(97, 1000, 0.05)
+        (False, True)
     """
     _counts("falsified", failures, trials)
     _probability("falsified", "delta", delta)
@@ -70,8 +77,9 @@ def certified(failures: int, trials: int, delta: float, alpha: float = ALPHA) ->
 
     If the true probability exceeds δ, this is True with probability at most `alpha`.
 
-    >>> certified(0, 404, 0.05), certified(0, 405, 0.05)
-    (False, True)
+    Example:
+        >>> certified(0, 404, 0.05), certified(0, 405, 0.05)
+        (False, True)
     """
     _counts("certified", failures, trials)
     _probability("certified", "delta", delta)
@@ -94,11 +102,14 @@ class EProcess:
     The wealth is the likelihood ratio against δ of a Beta(1, 1) prior cut to (δ, 1]. Under the guarantee it is at most
     a supermartingale started at 1, so it ever reaches 1/α with probability at most α, whatever the stopping rule.
 
-    **Arguments:** `delta`, the guaranteed failure probability; `alpha`, the false-alarm rate.
+    Args:
+        delta: The guaranteed failure probability.
+        alpha: The false-alarm rate.
 
-    >>> watch = EProcess(delta=0.05, alpha=1e-9)
-    >>> watch.update(failures=30, trials=100).falsified
-    True
+    Example:
+        >>> watch = EProcess(delta=0.05, alpha=1e-9)
+        >>> watch.update(failures=30, trials=100).falsified
+        True
     """
 
     delta: float
@@ -142,11 +153,12 @@ class EProcess:
 def _counts(where: str, failures: int, trials: int, *, fewest: int = 1) -> None:
     whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in (failures, trials))
     if not whole or trials < fewest or not 0 <= failures <= trials:
-        required = f"whole numbers 0 <= failures <= trials, trials >= {fewest}"
-        received = f"failures={described(failures)}, trials={described(trials)}"
-        raise PruneproofError(where, required=required, received=received, remedy="count")
+        raise InvalidValueError(
+            f"{where}: it needs whole numbers 0 <= failures <= trials, trials >= {fewest}, got "
+            f"failures={described(failures)}, trials={described(trials)}. Count."
+        )
 
 
 def _probability(where: str, name: str, value: float) -> None:
     if not isinstance(value, int | float | np.floating) or not 0 < value < 1:
-        raise PruneproofError(where, required=f"{name} in (0, 1)", received=described(value), remedy="pass e.g. 0.05")
+        raise InvalidValueError(f"{where}: it needs {name} in (0, 1), got {described(value)}. Pass e.g. 0.05.")

@@ -73,7 +73,7 @@ def test_dense_networks_alone_do_not_carry_the_law() -> None:
     assert not carries(points, LAW)
     assert simplest(points) is CONSTANT
     assert [each.name for each in compare(points, np.random.default_rng(0))] == [CONSTANT.name]
-    with pytest.raises(PruneproofError, match="3 densities; received 7 with 1"):
+    with pytest.raises(PruneproofError, match="3 densities, got 7 with 1"):
         fit(points)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 Floats = NDArray[np.float64]
 BLOCK = 512  # neurons per block of the diameter's distances
@@ -42,13 +42,18 @@ class Geometry:
 def geometry(features: ArrayLike, target: ArrayLike) -> Geometry:
     """Measure the neurons' outputs against the target.
 
-    **Arguments:** `features`, (neurons, points): row i is Φ_i, all outputs of neuron i on the data; `target`,
-    (points,), scaled alike (both by 1/√m for the mean-scaled loss). Computed in float64.
-    Raises `PruneproofError` for other shapes, NaN or inf. Source: theory/theorems/greedy/proof.md.
+    Args:
+        features: (neurons, points): row i is Φ_i, all outputs of neuron i on the data.
+        target: (points,), scaled alike (both by 1/√m for the mean-scaled loss). Computed in
+            float64.
 
-    >>> square = geometry([[1, 1], [1, -1], [-1, 1], [-1, -1]], [0, 0])
-    >>> square.V, square.loss, square.spans, round(square.gamma_s, 6)  # the true margin is 1
-    (2.0, 0.0, True, 0.707107)
+    Raises:
+        PruneproofError: For other shapes, NaN or inf. Source: theory/theorems/greedy/proof.md.
+
+    Example:
+        >>> square = geometry([[1, 1], [1, -1], [-1, 1], [-1, -1]], [0, 0])
+        >>> square.V, square.loss, square.spans, round(square.gamma_s, 6)  # the true margin is 1
+        (2.0, 0.0, True, 0.707107)
     """
     neurons, goal = _checked(features, target)
     dense = neurons.mean(axis=0)
@@ -74,13 +79,12 @@ def geometry(features: ArrayLike, target: ArrayLike) -> Geometry:
 def _checked(features: ArrayLike, target: ArrayLike) -> tuple[Floats, Floats]:
     neurons, goal = np.asarray(features, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if neurons.ndim != 2 or goal.shape != neurons.shape[1:] or neurons.size == 0:
-        received = f"shapes {neurons.shape} and {goal.shape}"
-        remedy = "flatten examples and outputs into one axis"
-        raise PruneproofError("geometry", required="(neurons, points) and (points,)", received=received, remedy=remedy)
-    if not (np.isfinite(neurons).all() and np.isfinite(goal).all()):
-        raise PruneproofError(
-            "geometry", required="finite numbers", received="NaN or inf", remedy="check the forward pass"
+        raise InvalidValueError(
+            f"geometry: it needs (neurons, points) and (points,), got shapes {neurons.shape} and "
+            f"{goal.shape}. Flatten examples and outputs into one axis."
         )
+    if not (np.isfinite(neurons).all() and np.isfinite(goal).all()):
+        raise InvalidValueError("geometry: it needs finite numbers, got NaN or inf. Check the forward pass.")
     return neurons, goal
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 from pruneproof.theory.theorems.greedy.hull import EPSILON, Floats
 
 from .gradient_descent import P1_STEP_SIZE, P1_WIDTH
@@ -60,10 +60,18 @@ def tangent_kernel(
 ) -> TangentKernel:
     """Measure a two-layer network in the scaling of P1 (source: theory/theorems/pretraining/proof.md).
 
-    **Arguments:** `inputs` (m, d); `targets` (m,); `weights` W_0 (N, d); `signs` a (N,), each ±1; `activation`;
-    `oversized`: what to do when some ‖x_j‖ > 1: refuse, or divide all inputs by max‖x_j‖ (P1 then speaks of the network
-    trained on the rescaled inputs; the factor is in `rescaled_by`).
-    Raises `PruneproofError` for wrong shapes, NaN, inf, signs other than ±1, and inputs longer than one.
+    Args:
+        inputs: (m, d).
+        targets: (m,).
+        weights: W_0 (N, d).
+        signs: A (N,), each ±1.
+        activation: .
+        oversized: What to do when some ‖x_j‖ > 1: refuse, or divide all inputs by max‖x_j‖ (P1 then
+            speaks of the network trained on the rescaled inputs; the factor is in `rescaled_by`).
+
+    Raises:
+        PruneproofError: For wrong shapes, NaN, inf, signs other than ±1, and inputs longer than
+            one.
     """
     data, labels, first, outer, factor = _checked(inputs, targets, weights, signs, activation, oversized)
     outputs = _activate(data @ first.T, activation)
@@ -132,4 +140,4 @@ def _checked(
 
 
 def _refuse(required: str, received: str, remedy: str) -> None:
-    raise PruneproofError("tangent_kernel", required=required, received=received, remedy=remedy)
+    raise InvalidValueError(f"tangent_kernel: it needs {required}, got {received!r}. {remedy}.")

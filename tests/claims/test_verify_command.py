@@ -207,7 +207,7 @@ def test_ids_are_unique_over_all_papers() -> None:
     ("arguments", "complaint"),
     [
         (("--paper", "scaling", "--claim", "PT1"), "--claim: no claim of these papers is called PT1."),
-        (("--claim", "SL1", "SL9", "X"), "called SL9 or X. Did you mean SL"),
+        (("--claim", "SL1", "SL9", "X"), "called SL9 or X. Did you mean "),
         (("--claim", "SL1", "--out", "file/report"), "cannot be written"),
     ],
 )

@@ -18,7 +18,9 @@ from pruneproof.errors import InvalidValueError
 
 
 def main(
-    action: tyro.conf.Positional[tuple[str, ...]] = (),
+    action: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[get NAME]", help_behavior_hint="")
+    ] = (),
     data_root: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:

@@ -75,7 +75,7 @@ def package_page(package: str) -> str:
 
 def nested(package: str) -> str:
     """A module inside a package, as a section of the package's page."""
-    above = vars(named(package.rpartition(".")[0]))
+    above = public_names(package.rpartition(".")[0])  # has a page already
     names = [name for name in members(package)[0] if name not in above]
     rows = "\n".join(f"   {name}" for name in names)
     return f"""{package}

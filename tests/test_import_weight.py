@@ -16,13 +16,17 @@ def modules_after(statement: str) -> set[str]:
 def test_the_package_itself_loads_only_itself() -> None:
     added = modules_after("import pruneproof") - modules_after("import importlib, types, typing")
     assert {name for name in added if not name.startswith("pruneproof")} == set()
-    assert {name for name in added if name.startswith("pruneproof")} == {"pruneproof", "pruneproof.errors"}
+    assert {name for name in added if name.startswith("pruneproof")} == {
+        "pruneproof",
+        "pruneproof._version",
+        "pruneproof.errors",
+    }
 
 
 def test_beyond_torch_the_package_adds_nothing() -> None:
     torch = modules_after("import torch")
     added = modules_after("import torch, pruneproof") - torch
-    assert added == {"pruneproof", "pruneproof.errors"}
+    assert added == {"pruneproof", "pruneproof._version", "pruneproof.errors"}
 
 
 @pytest.mark.parametrize("module", ["pruneproof.claims", "pruneproof.cli", "pruneproof.claims.engine.worker"])

@@ -6,7 +6,6 @@ sentence that names the function the user called: what is wrong, what was given,
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class PruneproofError(Exception):
@@ -88,6 +87,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         >>> did_you_mean("layer9", ["weight"])
         ''
     """
+    from difflib import get_close_matches  # only where a name is wrong: the package itself loads next to nothing
+
     folded = {candidate.casefold(): candidate for candidate in known}
     wanted = name.casefold()
     longer = [candidate for candidate in folded if wanted and candidate.startswith(wanted)][:3]

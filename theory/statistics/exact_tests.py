@@ -28,11 +28,15 @@ def clopper_pearson(failures: int, trials: int, alpha: float = ALPHA) -> tuple[f
     """The exact two-sided interval for a probability: each end is wrong with probability at most α/2.
 
     Args:
-        failures: Out of `trials` independent draws.
+        failures: How many failed.
+        trials: Of how many independent draws.
         alpha: The total error probability.
 
+    Returns:
+        The lower and the upper end.
+
     Raises:
-        PruneproofError: For counts that cannot be or an α outside (0, 1).
+        InvalidValueError: For counts that cannot be, or an α outside (0, 1).
 
     Example:
         >>> [round(end, 4) for end in clopper_pearson(0, 10, alpha=0.05)]
@@ -44,7 +48,18 @@ def clopper_pearson(failures: int, trials: int, alpha: float = ALPHA) -> tuple[f
 
 
 def tail(failures: int, trials: int, delta: float) -> float:
-    """P(Bin(trials, delta) ≥ failures), the exact binomial tail, of a delta in [0, 1].
+    """The exact binomial tail P(Bin(trials, delta) ≥ failures).
+
+    Args:
+        failures: Where the tail begins.
+        trials: The number of draws.
+        delta: The probability of one failure, in [0, 1].
+
+    Returns:
+        The probability.
+
+    Raises:
+        InvalidValueError: For counts that cannot be, or a delta outside [0, 1].
 
     Example:
         >>> tail(1, 2, 0.5)
@@ -59,8 +74,18 @@ def tail(failures: int, trials: int, delta: float) -> float:
 def falsified(failures: int, trials: int, delta: float, alpha: float = ALPHA) -> bool:
     """Is "fails with probability at most δ" refuted? True iff P(Bin(N, δ) ≥ F) ≤ α.
 
-    If the guarantee holds, this is True with probability at most `alpha`, also when the draws were chosen depending on
-    earlier tests.
+    Args:
+        failures: F.
+        trials: N.
+        delta: δ, the guaranteed failure probability.
+        alpha: α, the false-alarm rate.
+
+    Returns:
+        If the guarantee holds, True with probability at most α, also when the draws were chosen
+        depending on earlier tests.
+
+    Raises:
+        InvalidValueError: For counts that cannot be, or a probability outside (0, 1).
 
     Example:
         >>> falsified(96, 1000, 0.05), falsified(97, 1000, 0.05)
@@ -75,7 +100,17 @@ def falsified(failures: int, trials: int, delta: float, alpha: float = ALPHA) ->
 def certified(failures: int, trials: int, delta: float, alpha: float = ALPHA) -> bool:
     """Is "fails with probability at most δ" established? True iff the one-sided upper confidence limit is ≤ δ.
 
-    If the true probability exceeds δ, this is True with probability at most `alpha`.
+    Args:
+        failures: How many failed.
+        trials: Of how many independent draws.
+        delta: δ, the failure probability to be established.
+        alpha: α, the error probability.
+
+    Returns:
+        If the true probability exceeds δ, True with probability at most α.
+
+    Raises:
+        InvalidValueError: For counts that cannot be, or a probability outside (0, 1).
 
     Example:
         >>> certified(0, 404, 0.05), certified(0, 405, 0.05)
@@ -103,8 +138,10 @@ class EProcess:
     a supermartingale started at 1, so it ever reaches 1/α with probability at most α, whatever the stopping rule.
 
     Args:
-        delta: The guaranteed failure probability.
-        alpha: The false-alarm rate.
+        delta: δ, the guaranteed failure probability.
+        alpha: α, the false-alarm rate.
+        failures: How many draws have failed so far.
+        trials: How many there were so far.
 
     Example:
         >>> watch = EProcess(delta=0.05, alpha=1e-9)
@@ -123,7 +160,18 @@ class EProcess:
         _counts("EProcess", self.failures, self.trials, fewest=0)
 
     def update(self, failures: int, trials: int = 1) -> "EProcess":
-        """Add the outcome of further draws; returns the process itself."""
+        """Add the outcome of further draws.
+
+        Args:
+            failures: How many of them failed.
+            trials: How many there were.
+
+        Returns:
+            The process itself.
+
+        Raises:
+            InvalidValueError: For counts that cannot be.
+        """
         _counts("EProcess.update", failures, trials, fewest=0)
         self.failures += failures
         self.trials += trials
@@ -154,11 +202,11 @@ def _counts(where: str, failures: int, trials: int, *, fewest: int = 1) -> None:
     whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in (failures, trials))
     if not whole or trials < fewest or not 0 <= failures <= trials:
         raise InvalidValueError(
-            f"{where}: it needs whole numbers 0 <= failures <= trials, trials >= {fewest}, got "
-            f"failures={described(failures)}, trials={described(trials)}. Count."
+            f"{where}: counts must be whole numbers with 0 <= failures <= trials and trials >= {fewest}, got "
+            f"failures={described(failures)}, trials={described(trials)}. Pass numbers of draws, not shares."
         )
 
 
 def _probability(where: str, name: str, value: float) -> None:
     if not isinstance(value, int | float | np.floating) or not 0 < value < 1:
-        raise InvalidValueError(f"{where}: it needs {name} in (0, 1), got {described(value)}. Pass e.g. 0.05.")
+        raise InvalidValueError(f"{where}: {name} must lie in (0, 1), got {described(value)}. Pass e.g. 0.05.")

@@ -23,10 +23,16 @@ EPSILON = float(np.finfo(np.float64).eps)
 class Geometry:
     """What G1–G3 and T1–T3 need to know about the neurons' outputs.
 
-    **Fields:** `V` = (1/N)Σ‖Φ_i-s̄‖²; `D`, the largest distance between two neurons; `D_y` = max‖Φ_i-y‖; `radius` =
-    max‖Φ_i-s̄‖; `loss` = ½‖s̄-y‖²; `spans`, whether the neurons affinely span the output space; `gamma_s`, a lower bound
-    of the margin of the dense output (in the affine span); `gamma_y`, of the margin of the target, or `None` when the
-    neurons do not span the output space or the bound is not positive: then G2 does not apply.
+    Args:
+        V: (1/N)Σ‖Φ_i-s̄‖².
+        D: The largest distance between two neurons.
+        D_y: max‖Φ_i-y‖.
+        radius: max‖Φ_i-s̄‖.
+        loss: ½‖s̄-y‖².
+        spans: Whether the neurons affinely span the output space.
+        gamma_s: A lower bound of the margin of the dense output (in the affine span).
+        gamma_y: A lower bound of the margin of the target, or `None` when the neurons do not span the
+            output space or the bound is not positive: then G2 does not apply.
     """
 
     V: float
@@ -44,11 +50,13 @@ def geometry(features: ArrayLike, target: ArrayLike) -> Geometry:
 
     Args:
         features: (neurons, points): row i is Φ_i, all outputs of neuron i on the data.
-        target: (points,), scaled alike (both by 1/√m for the mean-scaled loss). Computed in
-            float64.
+        target: (points,), scaled alike (both by 1/√m for the mean-scaled loss).
+
+    Returns:
+        The constants, computed in float64 (source: theory/theorems/greedy/proof.md).
 
     Raises:
-        PruneproofError: For other shapes, NaN or inf. Source: theory/theorems/greedy/proof.md.
+        InvalidValueError: For other shapes, NaN or inf.
 
     Example:
         >>> square = geometry([[1, 1], [1, -1], [-1, 1], [-1, -1]], [0, 0])
@@ -80,11 +88,11 @@ def _checked(features: ArrayLike, target: ArrayLike) -> tuple[Floats, Floats]:
     neurons, goal = np.asarray(features, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if neurons.ndim != 2 or goal.shape != neurons.shape[1:] or neurons.size == 0:
         raise InvalidValueError(
-            f"geometry: it needs (neurons, points) and (points,), got shapes {neurons.shape} and "
+            f"geometry: features must be (neurons, points) and the target (points,), got shapes {neurons.shape} and "
             f"{goal.shape}. Flatten examples and outputs into one axis."
         )
     if not (np.isfinite(neurons).all() and np.isfinite(goal).all()):
-        raise InvalidValueError("geometry: it needs finite numbers, got NaN or inf. Check the forward pass.")
+        raise InvalidValueError("geometry: features and target must be finite, got NaN or inf. Check the forward pass.")
     return neurons, goal
 
 

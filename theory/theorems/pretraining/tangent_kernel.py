@@ -27,11 +27,20 @@ UNIT = 1 + 4 * EPSILON  # a row divided by its own computed norm has a norm with
 class TangentKernel:
     """The constants of P1, and what they imply.
 
-    **Fields:** `examples` m, `dimension` d, `width` N; `norm` = ‖X‖; `residual` = ‖r_0‖; `eigenvalue` = λ₀, lowered by
-    its rounding error; `slope` B; `curvature` M, times max‖x_j‖ where rounding leaves that
-    above one; `rescaled_by`, the factor by
-    which the inputs were divided (1.0: not at all); `required_width`, `step_size`, the largest of P1; `condition`
-    κ = B²‖X‖²/λ₀ (inf for λ₀ = 0); `applies`, whether the width condition holds.
+    Args:
+        examples: m.
+        dimension: d.
+        width: N.
+        norm: ‖X‖.
+        residual: ‖r_0‖.
+        eigenvalue: λ₀, lowered by its rounding error.
+        slope: B.
+        curvature: M, times max‖x_j‖ where rounding leaves that above one.
+        rescaled_by: The factor by which the inputs were divided (1.0: not at all).
+        required_width: The width from which P1 holds.
+        step_size: The largest step size of P1.
+        condition: κ = B²‖X‖²/λ₀ (inf for λ₀ = 0).
+        applies: Whether the width condition holds.
     """
 
     examples: int
@@ -63,15 +72,17 @@ def tangent_kernel(
     Args:
         inputs: (m, d).
         targets: (m,).
-        weights: W_0 (N, d).
-        signs: A (N,), each ±1.
-        activation: .
-        oversized: What to do when some ‖x_j‖ > 1: refuse, or divide all inputs by max‖x_j‖ (P1 then
-            speaks of the network trained on the rescaled inputs; the factor is in `rescaled_by`).
+        weights: W_0, (N, d).
+        signs: a, (N,), each ±1.
+        activation: `"tanh"` or `"softplus"`.
+        oversized: What to do when some ‖x_j‖ > 1: `"refuse"`, or `"rescale"` all inputs by 1/max‖x_j‖
+            (P1 then speaks of the network trained on the rescaled inputs).
+
+    Returns:
+        The constants.
 
     Raises:
-        PruneproofError: For wrong shapes, NaN, inf, signs other than ±1, and inputs longer than
-            one.
+        InvalidValueError: For wrong shapes, NaN, inf, signs other than ±1, and inputs longer than one.
     """
     data, labels, first, outer, factor = _checked(inputs, targets, weights, signs, activation, oversized)
     outputs = _activate(data @ first.T, activation)
@@ -124,9 +135,9 @@ def _checked(
     fits = data.ndim == 2 and first.ndim == 2 and data.shape[1:] == first.shape[1:] and data.size and first.size
     if not fits or labels.shape != data.shape[:1] or outer.shape != first.shape[:1]:
         received = ", ".join(str(part.shape) for part in (data, labels, first, outer))
-        _refuse("shapes (m, d), (m,), (N, d), (N,)", received, "one output, no bias")
+        _refuse("shapes (m, d), (m,), (N, d), (N,)", received, "The network has one output and no bias")
     if not all(np.isfinite(part).all() for part in (data, labels, first, outer)):
-        _refuse("finite numbers", "NaN or inf", "check the data")
+        _refuse("finite numbers", "NaN or inf", "Check the data")
     if not (np.abs(outer) == 1).all():
         _refuse("outer weights ±1", "others", "P1 fixes them at ±1")
     if activation not in SLOPE:
@@ -140,4 +151,4 @@ def _checked(
 
 
 def _refuse(required: str, received: str, remedy: str) -> None:
-    raise InvalidValueError(f"tangent_kernel: it needs {required}, got {received!r}. {remedy}.")
+    raise InvalidValueError(f"tangent_kernel needs {required}, got {received}. {remedy}.")

@@ -8,6 +8,8 @@ read (as a module, inside attention, transposed by a decoder, step by step in a 
 the products of activations belong to the total alone. What cannot be counted is named.
 """
 
+# Switches and storages of torch that have no public name:
+# pyright: reportPrivateUsage=false
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -238,23 +240,23 @@ def _simple_kernels() -> Generator[None]:
         torch.backends.mha.get_fastpath_enabled(),
         torch._C._get_mkldnn_enabled(),
         torch._C._get_cudnn_enabled(),
-    )  # pyright: ignore[reportPrivateUsage]
+    )
     torch.backends.mha.set_fastpath_enabled(False)
-    torch._C._set_mkldnn_enabled(False)  # pyright: ignore[reportPrivateUsage] (the public switch also sets TF32)
-    torch._C._set_cudnn_enabled(False)  # pyright: ignore[reportPrivateUsage]
+    torch._C._set_mkldnn_enabled(False)  # the public switch also sets TF32
+    torch._C._set_cudnn_enabled(False)
     try:
         with sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        torch._C._set_mkldnn_enabled(onednn)  # pyright: ignore[reportPrivateUsage]
-        torch._C._set_cudnn_enabled(cudnn)  # pyright: ignore[reportPrivateUsage]
+        torch._C._set_mkldnn_enabled(onednn)
+        torch._C._set_cudnn_enabled(cudnn)
 
 
 def _inputs(model: nn.Module, input_shape: Sequence[int] | Inputs) -> Inputs:
     given: Any = input_shape
     if not (isinstance(given, Sequence) and all(isinstance(size, int) for size in given)):
-        return given
+        return input_shape  # pyright: ignore[reportReturnType] (a tuple of inputs is a Sequence too)
     held = [*model.parameters(), *model.buffers()]
     sample = next((tensor for tensor in held if tensor.is_floating_point()), None)
     if sample is None:

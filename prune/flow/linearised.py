@@ -76,12 +76,16 @@ def linearised(model: nn.Module) -> nn.Module:
 def _linearise(module: nn.Module) -> None:
     """Let the module compute its positive linear counterpart from now on."""
     if isinstance(module, (*_ELEMENTWISE, _DropoutNd, nn.LocalResponseNorm)):
-        module.forward = _identity
+        _compute(module, _identity)
     elif isinstance(module, nn.GLU):
-        module.forward = _sum_of_halves(module)
+        _compute(module, _sum_of_halves(module))
     elif isinstance(module, (*_CHANNELWISE, *_TRAILING)):
         _fold_deviation(module)
-        module.forward = _scale_and_shift(module)
+        _compute(module, _scale_and_shift(module))
+
+
+def _compute(module: Any, forward: Callable[..., Tensor]) -> None:
+    module.forward = forward
 
 
 def _identity(x: Tensor, *_: Any, **__: Any) -> Tensor:

@@ -186,7 +186,7 @@ def _still_means_zero(module: nn.Module, name: str, parameter: nn.Parameter, pru
     if not any(each is parameter for each in module.parameters()):
         return False
     if parametrize.is_parametrized(module, name):
-        steps = copied(cast(nn.Module, module.parametrizations[name])).eval()  # pyright: ignore[reportIndexIssue]
+        steps = copied(cast(nn.Module, cast(Any, module).parametrizations[name])).eval()
         for original in steps.parameters(recurse=False):  # whatever values the optimiser will give it
             some = torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
             original.copy_(some.masked_fill_(pruned.cpu(), 0) if original.shape == pruned.shape else some)

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -307,7 +307,7 @@ def _computed(owner: str, module: nn.Module) -> Iterator[ComputedWeight]:
     for name in weight_names(module):
         full = f"{owner}.{name}".lstrip(".")
         if parametrize.is_parametrized(module, name):
-            steps = module.parametrizations[name]  # pyright: ignore[reportIndexIssue]
+            steps: Any = cast(Any, module).parametrizations[name]
             by = " and ".join(type(step).__name__.lstrip("_") for step in steps)  # pyright: ignore[reportArgumentType, reportUnknownVariableType, reportGeneralTypeIssues]
             remedy = f"Call torch.nn.utils.parametrize.remove_parametrizations({path}, {name!r}) first"
             inside = tuple(f"{owner}.{key}".lstrip(".") for key, _ in module.named_parameters() if ".original" in key)
@@ -361,7 +361,10 @@ def _store_parametrized(module: nn.Module) -> None:
 
     `remove_parametrizations` would take them from the class, which copies of the module share.
     """
-    values = {name: cast(Tensor, getattr(module, name)).detach().clone() for name in module.parametrizations}
+    values = {
+        name: cast(Tensor, getattr(module, name)).detach().clone()
+        for name in cast("nn.ModuleDict", module.parametrizations)
+    }
     del module.parametrizations
     module.__class__ = type(module).__bases__[0]
     for name, value in values.items():

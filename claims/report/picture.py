@@ -26,7 +26,7 @@ _VARIABLES = {
 def picture(figure: Figure, name: str) -> str:
     """Draw a figure.
 
-    Arguments:
+    Args:
         figure: what to draw.
         name: prefix of the ids in the SVG, unique on the page.
 

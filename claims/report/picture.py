@@ -30,7 +30,9 @@ def picture(figure: Figure, name: str) -> str:
         figure: what to draw.
         name: prefix of the ids in the SVG, unique on the page.
 
-    Returns an `<svg>` element without size: the page scales it between its natural width and what a phone can show.
+    Returns:
+        An `<svg>` element without size: the page scales it between its natural width and what a phone
+        can show.
     """
     import matplotlib
     from matplotlib.figure import Figure as Canvas

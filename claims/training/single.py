@@ -59,7 +59,11 @@ def train(
         stop: the step to stop before, by default the end.
         augment: changes a batch, drawing from the generator it is given.
 
-    Returns the model, in training mode. Raises `InvalidValueError` for inputs and labels of different lengths.
+    Returns:
+        The model, in training mode.
+
+    Raises:
+        InvalidValueError: For inputs and labels of different lengths.
 
     Example:
         >>> net = nn.Linear(2, 2)

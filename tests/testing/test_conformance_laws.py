@@ -361,7 +361,9 @@ def test_permuted_samples_compute_the_same_function() -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["bounds", "kernels", "law", "methods", "purity", "samples", "scores"])
+@pytest.mark.parametrize(
+    "name", ["bounds", "kernels", "law", "methods", "purity", "sample_models", "scores", "strategies"]
+)
 def test_examples_run(name: str) -> None:
     module = importlib.import_module(f"pruneproof.testing.{name}")
     assert doctest.testmod(module, optionflags=doctest.IGNORE_EXCEPTION_DETAIL).failed == 0

@@ -15,7 +15,7 @@ The laws are themselves tested: for each there is an implementation that breaks 
 (`strategies`); they are imported when they are first used, since they need the package `hypothesis`.
 """
 
-from importlib import import_module
+import importlib
 from typing import TYPE_CHECKING
 
 from .bounds import bound_laws
@@ -48,7 +48,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """A strategy, imported when it is first used."""
     if name in _STRATEGIES:
-        return getattr(import_module(f"{__name__}.strategies"), name)
+        return getattr(importlib.import_module(f"{__name__}.strategies"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

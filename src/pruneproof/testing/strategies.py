@@ -88,8 +88,11 @@ def hulls(draw: st.DrawFn, *, max_points: int = 6, max_extra: int = 8) -> Hull:
         A strategy of `Hull`; the margin r/√P is that of the cross-polytope, lowered by a rounding.
 
     Example:
-        >>> hulls().example().margin > 0  # doctest: +SKIP
-        True
+        >>> from hypothesis import given
+        >>> @given(hulls())
+        ... def test_dense_output_is_in_the_hull(hull):
+        ...     assert hull.margin > 0
+        >>> test_dense_output_is_in_the_hull()
     """
     points, extra = draw(st.integers(1, max_points)), draw(st.integers(0, max_extra))
     generator = np.random.default_rng(draw(SEEDS))

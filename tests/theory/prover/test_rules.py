@@ -35,6 +35,7 @@ from pruneproof.theory.prover.expansion import ABOVE, NoExpansion, expand, posit
 from pruneproof.theory.prover.problem import problem
 from pruneproof.theory.prover.rules import rules
 from pruneproof.theory.prover.search import Proof
+from tests.theory.prover.fuzz import main
 
 x, y, z = sympy.symbols("x y z", real=True)
 half = Rational(1, 2)
@@ -233,3 +234,9 @@ def test_certificates_say_nothing_that_the_checker_does_not_read() -> None:
         refutation | {"piece": None},
     ):
         assert verify(forged) is not None
+
+
+def test_random_claims_are_never_proved_where_a_point_violates_them() -> None:
+    """A short run of `fuzz.py`: both sides touch, or nearly, at a random point of a random range."""
+    answers = main(25, first=1000)
+    assert answers["proved"] and answers["refuted"]

@@ -9,7 +9,7 @@ from torch._subclasses import FakeTensorMode
 from pruneproof.errors import PruneproofError
 from pruneproof.kernels import BitMask, masked_linear
 from pruneproof.kernels.bits import block_list, live_blocks, live_fraction
-from pruneproof.kernels.masked.launch import skip_list
+from pruneproof.kernels.masked.op import skip_list
 
 
 @given(st.lists(st.integers(0, 70), min_size=1, max_size=3), st.integers(0, 2**32 - 1), st.floats(0, 1))

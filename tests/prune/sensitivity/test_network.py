@@ -28,7 +28,7 @@ def _amplifications(weights: list[Tensor], x: Tensor) -> list[float]:
 def _worst(weights: list[Tensor], x: Tensor, epsilon: float) -> float:
     """The largest relative error over all corners: every half-row off by ±ε_l of its layer."""
     amplified, target = _amplifications(weights, x), _outputs(weights, x)
-    moves = [N.N1.bound(epsilon=epsilon, layers=len(weights) + 1, amplification=_product(amplified[i:]))
+    moves = [N.N1.bound(epsilon=epsilon, layers=len(weights) + 1, amplification=_product(amplified[i:]), assume=True)
              for i in range(len(weights))]  # fmt: skip
     worst = 0.0
     for signs in itertools.product((1, -1), repeat=2 * len(weights)):
@@ -79,4 +79,4 @@ def test_assumptions_are_decided_by_the_values() -> None:
     assert refused(epsilon=0.5, layers=3, amplification=1) == []
     assert refused(epsilon=1, layers=3, amplification=3) == ["no sign turns"]
     assert refused(epsilon=0.5, layers=3, amplification=0.5) == ["Δ is at least 1"]
-    assert refused(epsilon=0.5, layers=1, amplification=3) == ["at least one weight layer"]
+    assert refused(epsilon=0.5, layers=1, amplification=3) == ["at least one weight layer, counted in whole numbers"]

@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportCallIssue=false
 """SiPP and its certificates against their bars: tightness, 10⁵ cases without a violation, memory, peers alongside.
 
 The peers are written here: subtraction of two separate interval enclosures, and CROWN on the explicit difference
@@ -55,8 +57,8 @@ def _pruned(model: nn.Module, density: float) -> nn.Module:
 def test_difference_bounds_are_tight(
     benchmark: BenchmarkFixture, network: str, density: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = copy.deepcopy(trained(network, 0)).as_float64()
-    pruned, inputs = _pruned(original, density), images().test_x[:100].as_float64()
+    original = copy.deepcopy(trained(network, 0)).double()
+    pruned, inputs = _pruned(original, density), images().test_x[:100].double()
     record = benchmark.pedantic(certify, (original, pruned, inputs), {"radius": RADIUS}, rounds=3)
     with torch.no_grad():
         (low, high), (other_low, other_high) = (_intervals(m, inputs, RADIUS) for m in (original, pruned))
@@ -86,7 +88,7 @@ def test_no_certificate_is_violated_in_a_hundred_thousand_cases() -> None:
         torch.manual_seed(seed)
         widths = [4, *torch.randint(4, 16, (int(torch.randint(1, 4, ())),)).tolist(), 3]
         layers = [m for i in range(len(widths) - 1) for m in (nn.Linear(widths[i], widths[i + 1]), nn.ReLU())]
-        original = nn.Sequential(*layers[:-1]).as_float64()
+        original = nn.Sequential(*layers[:-1]).double()
         pruned = copy.deepcopy(original)
         for weight in pruned.parameters():
             weight.data *= torch.rand_like(weight) < 0.8

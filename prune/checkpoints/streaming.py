@@ -50,7 +50,7 @@ def pieces(tensor: StoredTensor, unit: int = 1) -> Iterator[Piece]:
     Example:
         >>> tensor = StoredTensor("weight", "F32", (3, 1 << 20), Path("model.safetensors"), 64, 12 << 20)
         >>> [(piece.first, piece.count) for piece in pieces(tensor, 1 << 20)]
-        [(0, 2097152), (2097152, 1048576)]
+        [(0, 1048576), (1048576, 1048576), (2097152, 1048576)]
     """
     if not tensor.numel:
         return

@@ -187,9 +187,13 @@ def _still_means_zero(module: nn.Module, name: str, parameter: nn.Parameter, pru
         return False
     if parametrize.is_parametrized(module, name):
         steps = copied(cast(nn.Module, cast(Any, module).parametrizations[name])).eval()
-        for original in steps.parameters(recurse=False):  # whatever values the optimiser will give it
-            some = torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
-            original.copy_(some.masked_fill_(pruned.cpu(), 0) if original.shape == pruned.shape else some)
+        for original in steps.parameters(
+            recurse=False
+        ):  # other values, as the optimiser will give it, of the same signs
+            factors = 1 + torch.rand(original.shape, generator=torch.Generator().manual_seed(0))
+            original.mul_(factors.to(original.device, original.dtype))
+            if original.shape == pruned.shape:
+                original.masked_fill_(pruned.to(original.device), 0)
         weight = cast(Tensor, steps())
         return not bool(weight[pruned.to(weight.device)].any())
     return True  # `weight_orig` of `torch.nn.utils.prune` or of the older spectral norm

@@ -171,6 +171,7 @@ def test_large_networks_have_the_published_shapes() -> None:
         assert connectivity(net, everything, (1, 3, 32, 32)).cut == ()
 
 
+@pytest.mark.filterwarnings("ignore:read_cifar10")  # the images are made here, and are called unknown
 def test_a_large_network_runs_from_cifar_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred random images in the original format, one step: the whole published path but its length."""
     generator = np.random.default_rng(0)

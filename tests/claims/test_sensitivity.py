@@ -163,12 +163,21 @@ def test_sp8_judges_the_loss_against_half_a_point() -> None:
         figure.draw(Canvas())
 
 
+def most_kept(method: str, budget: int) -> float:
+    """The budget; SiPP settles its own on a pilot draw to .002, and two draws differ by six deviations at most.
+
+    The variance of the number of different weights among independent draws is at most the number of draws
+    (Efron–Stein), so six deviations of a difference are exceeded with a probability below 2e-9.
+    """
+    return budget * 1.002 + 6 * (2 * budget) ** 0.5 if method.startswith("sipp") else budget
+
+
 @pytest.mark.parametrize("method", ["sipp hybrid", "magnitude", "random"])
 def test_sp8_keeps_the_weights_that_were_asked(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sp8_prune_retrain, "RECIPE", replace(sp8_prune_retrain.RECIPE, epochs=1))
     cell = {"network": "lenet", "density": 0.1, "method": method, "schedule": "one-shot", "seed": 0}
     (row,) = SP8.measure(cell)
-    assert 0.05 * 50_200 < row.kept <= 5020 and row.dense > 90
+    assert 0.05 * 50_200 < row.kept <= most_kept(method, 5020) and row.dense > 90
 
 
 def test_sp6_is_violated_above_and_vacuous_at_the_size() -> None:
@@ -199,4 +208,4 @@ def test_sp7_masks_keep_what_was_asked_and_leave_every_layer_alive(
 ) -> None:
     monkeypatch.setattr(sp7_isolation, "RECIPE", replace(sp7_isolation.RECIPE, epochs=1))
     (row,) = SP7.measure({"network": "mlp", "density": 0.1, "method": method, "seed": 0})
-    assert 0.05 * 50_432 < sum(row.kept) <= 5044 and not row.cut
+    assert 0.05 * 50_432 < sum(row.kept) <= most_kept(method, 5044) and not row.cut

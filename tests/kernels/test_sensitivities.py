@@ -102,8 +102,8 @@ def test_refuses(weight: torch.Tensor, inputs: torch.Tensor, said: str) -> None:
     ("images", "size", "said"),
     [
         (torch.ones(3, 4, 4), 2, "batch, channels"),
-        (torch.ones(1, 3, 4, 4).int(), 2, "floating inputs"),
-        (torch.ones(1, 3, 4, 4), 5, "at least 5 x 5 pixels"),
+        (torch.ones(1, 3, 4, 4).int(), 2, "floating images"),
+        (torch.ones(1, 3, 4, 4), 5, "reaches over 5 x 5 pixels"),
     ],
 )
 def test_patches_refuse(images: torch.Tensor, size: int, said: str) -> None:

@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportIndexIssue=false
 """A total is of the whole model; what could not be counted is named, or there is no total."""
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportCallIssue=false
 """`imp` prunes to exact, nested counts and rewinds what it says: weights to an iteration, or the schedule alone."""
 
 import copy

@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false, reportIndexIssue=false, reportOptionalMemberAccess=false
 """A refused call leaves the model as it was: every check comes before the first change."""
 
 from collections.abc import Callable

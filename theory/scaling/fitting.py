@@ -128,7 +128,7 @@ def fit(points: Points, model: Model = LAW) -> FittedLaw:
         >>> from pruneproof.theory.scaling.points import points_from_rows
         >>> fit(points_from_rows([{"network": "a", "width": 1, "depth": 1, "density": 1, "error": 0.1}]))
         Traceback (most recent call last):
-        pruneproof.errors.PruneproofError: fit: needs at least 5 points for scaling law with 3 parameters; ...
+        pruneproof.errors.InvalidValueError: fit: it needs at least 5 points for scaling law with 3 parameters...
     """
     full = joint(model, points)
     if not carries(points, model):

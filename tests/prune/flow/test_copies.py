@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportCallIssue=false
 """In the positive linear copy a layer still answers what `forward` asks of it, and gives what `forward` expects."""
 
 from collections.abc import Callable

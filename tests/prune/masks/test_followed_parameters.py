@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportIndexIssue=false
 """Enforcement follows a parameter that is replaced, and says so where it cannot; closures are no way around it."""
 
 import warnings

@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
 """A weight that is computed from other parameters is a weight: it is followed, or refused by name with a remedy."""
 
 import re

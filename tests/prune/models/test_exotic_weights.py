@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
 """Weights in unusual layouts, dtypes and shapes are handled, or refused in one line that names them."""
 
 from collections import OrderedDict

@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportCallIssue=false, reportArgumentType=false
 """Layers that store a weight as (inputs, outputs) are pruned, counted and described along their own dimensions."""
 
 import pytest

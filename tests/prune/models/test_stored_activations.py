@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false, reportIndexIssue=false
 """A model that keeps its last activations, as for distillation or attention maps, is copied like any other."""
 
 from collections.abc import Callable

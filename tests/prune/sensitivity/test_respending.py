@@ -1,3 +1,5 @@
+# torch types what a module holds as Tensor | Module:
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false, reportIndexIssue=false
 """A budget is spent where it reaches the output, by every variant, and the result says what became of each layer."""
 
 import copy

@@ -157,6 +157,11 @@ def find_prunable(
     for name, parameter in every.items():
         names.setdefault(id(parameter), []).append(name)
     weights = {n: p for n, p in named.items() if id(p) in names and all(x in chosen for x in names[id(p)])}
+    if not weights and any(".quantized" in type(module).__module__ for module in plain.modules()):
+        raise InvalidValueError(
+            f"{where}: the layers of {type(plain).__name__} are quantised, and their packed weights cannot be pruned. "
+            "Prune the model first and quantise it afterwards."
+        )
     if not weights:
         raise InvalidValueError(
             f"{where}: {type(plain).__name__} has no weight of a linear, convolutional, attention or recurrent layer. "

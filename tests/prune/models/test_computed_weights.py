@@ -1,5 +1,5 @@
 # torch types what a module holds as Tensor | Module:
-# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false, reportDeprecated=false
 """A weight that is computed from other parameters is a weight: it is followed, or refused by name with a remedy."""
 
 import re
@@ -162,3 +162,10 @@ def test_paths_lead_through_computed_weights_and_nothing_changes(kind: str) -> N
     report = inspect_model(model, input_shape=(1, 8))
     assert report.macs is not None and report.macs[1] == 88 and sum(layer.total for layer in report.layers) == 88
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of torch's own quantisation
+def test_a_quantised_model_is_called_so() -> None:
+    model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 4)), {nn.Linear})
+    with pytest.raises(PruneproofError, match=r"are quantised.*Prune the model first"):
+        magnitude(model, density=0.5)

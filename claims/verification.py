@@ -69,6 +69,7 @@ def run(
     seeds: int | None = None,
     progress: Progress | None = None,
     in_flight: int | None = None,
+    timed: Callable[[str, float], None] | None = None,
 ) -> list[Result]:
     """Run claims and judge them.
 
@@ -80,6 +81,7 @@ def run(
         seeds: Number of seeds, by default what the claim names for the scale.
         progress: Is told of every cell, and of every verdict as soon as its cells are there.
         in_flight: Cells submitted at a time, by default four per core.
+        timed: Is told the key and the CPU seconds of every cell that is computed.
 
     Returns:
         One result per claim.
@@ -106,7 +108,7 @@ def run(
     progress = progress or Progress()
     progress.begin(Counter(task.measure for task in tasks.values()))
     say_changed_sources(store, {claim.measure for claim in claims}, progress)
-    watch = _Verdicts(claims, needed, store, progress)
+    watch = _Verdicts(claims, needed, store, progress, timed)
     failures = execute(
         tasks.values(), store, executor, in_flight=in_flight or 4 * cores(), progress=progress, finished=watch.finished
     )
@@ -117,14 +119,21 @@ class _Verdicts:
     """Says a claim's verdict as soon as the last of its cells is there."""
 
     def __init__(
-        self, claims: Sequence[Claim], needed: Mapping[str, Sequence[Task]], store: Store, progress: Progress
+        self,
+        claims: Sequence[Claim],
+        needed: Mapping[str, Sequence[Task]],
+        store: Store,
+        progress: Progress,
+        timed: Callable[[str, float], None] | None,
     ) -> None:
         self._claims = {claim.id: claim for claim in claims}
         self._open = {claim: {task.key for task in tasks} for claim, tasks in needed.items()}
-        self._store, self._progress = store, progress
+        self._store, self._progress, self._timed = store, progress, timed
         self.results: dict[str, Result] = {}
 
-    def finished(self, task: Task) -> None:
+    def finished(self, task: Task, cpu: float | None) -> None:
+        if cpu is not None and self._timed is not None:
+            self._timed(task.key, cpu)
         for name in [name for name, keys in self._open.items() if task.key in keys]:
             self._open[name].discard(task.key)
             if not self._open[name]:

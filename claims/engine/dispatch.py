@@ -27,7 +27,7 @@ def execute(
     in_flight: int,
     progress: Progress,
     failures: list[Failure] | None = None,
-    finished: Callable[[Task], None] | None = None,
+    finished: Callable[[Task, float | None], None] | None = None,
 ) -> list[Failure]:
     """Compute the cells that the store does not hold yet.
 
@@ -39,7 +39,8 @@ def execute(
         in_flight: How many cells are submitted and not yet stored, at most.
         progress: Is told of every cell.
         failures: Receives the failures as they happen, for a caller that is interrupted.
-        finished: Is called with every cell whose rows the store holds.
+        finished: Is called with every cell whose rows the store holds, and the CPU seconds it took, or None if it was
+            there before.
 
     Returns:
         The cells that raised, the first 20 of them.
@@ -52,7 +53,7 @@ def execute(
     return dispatch.run(tasks, in_flight)
 
 
-def _ignore(task: Task) -> None:
+def _ignore(task: Task, cpu: float | None) -> None:
     pass
 
 
@@ -63,7 +64,7 @@ class _Dispatch:
         executor: Executor,
         progress: Progress,
         failures: list[Failure],
-        finished: Callable[[Task], None],
+        finished: Callable[[Task, float | None], None],
     ) -> None:
         self._store, self._executor, self._progress, self._finished = store, executor, progress, finished
         self._pending: dict[Future[Answer], Task] = {}
@@ -84,7 +85,7 @@ class _Dispatch:
     def _submit(self, task: Task, in_flight: int) -> None:
         if task.key in self._store:
             self._progress.known(task.measure)
-            self._finished(task)
+            self._finished(task, None)
             return
         while len(self._pending) >= in_flight:
             self._collect()
@@ -142,7 +143,7 @@ class _Dispatch:
             self._store.add((task, answer.rows) for task, answer in finished)
         for task, answer in finished:
             self._progress.computed(task.measure, answer.seconds)
-            self._finished(task)
+            self._finished(task, answer.cpu)
 
     def _fail(self, failure: Failure, seconds: float) -> None:
         if len(self._failures) < KEPT:

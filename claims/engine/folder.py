@@ -146,6 +146,7 @@ def _refusing(path: Path) -> Generator[None]:
 
 
 RECORD = "run.json"
+INTERVAL = 10.0  # seconds between two writings of a run that goes on
 
 
 class Record:
@@ -161,6 +162,9 @@ class Record:
         self._start = time.monotonic()
         self._started = datetime.now(UTC)
         self._criteria: dict[str, Any] = {}
+        self._cpu: dict[str, float] = {}
+        self._environment = environment()
+        self._written = 0.0
 
     def begin(self, criteria: dict[str, str]) -> dict[str, dict[str, str]]:
         """Write down, before the first cell is computed, by which criteria the run will be judged.
@@ -171,15 +175,26 @@ class Record:
         Returns:
             Claim id → its hash, and the date at which this text was first written down in the folder.
         """
-        known = read_record(self._folder).get("criteria", {}) if self._resume else {}
+        earlier = read_record(self._folder) if self._resume else {}
+        known, self._cpu = earlier.get("criteria", {}), earlier.get("cpu_seconds", {})
         today = self._started.strftime("%Y-%m-%d %H:%M UTC")
         for claim, digest in criteria.items():
             entry = known.get(claim)
             fixed = entry["fixed"] if isinstance(entry, dict) and entry.get("sha256") == digest else today
             known[claim] = {"sha256": digest, "fixed": fixed}
         self._criteria = known
-        self._write({"state": "running, or interrupted"})
+        self.save()
         return known
+
+    def timed(self, key: str, cpu: float) -> None:
+        """Note the CPU seconds of a cell; the file follows every ten seconds."""
+        self._cpu[key] = round(cpu, 3)
+        if time.monotonic() - self._written >= INTERVAL:
+            self.save()
+
+    def save(self) -> None:
+        """Write what is known of a run that goes on, or was interrupted."""
+        self._write({"state": "running, or interrupted"})
 
     def finish(self, failures: list[Failure]) -> None:
         """Write the record, whole or not at all."""
@@ -196,11 +211,13 @@ class Record:
         record = {
             "started": self._started.strftime("%Y-%m-%d %H:%M UTC"),
             "command": shlex.join(["pruneproof", *sys.argv[1:]]),
-            "environment": environment(),
+            "environment": self._environment,
             "criteria": self._criteria,
             **more,
+            "cpu_seconds": self._cpu,
         }
         replace_file(self._folder / RECORD, json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n")
+        self._written = time.monotonic()
 
 
 def read_record(folder: Path) -> dict[str, Any]:

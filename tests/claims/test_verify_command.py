@@ -84,6 +84,21 @@ def test_json_has_every_field(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert sorted(path.name for path in (folder / "report").iterdir()) == ["index.html", "results.sqlite", "run.json"]
 
 
+def test_the_cpu_time_of_every_cell_is_written_down_and_kept_over_a_resumed_run(folder: Path) -> None:
+    """Beside the results, not in them: equal seeds give equal contents of results.sqlite."""
+    assert verify("--claim", "OK") == 0
+    first = json.loads((folder / "report" / "run.json").read_text())["cpu_seconds"]
+    with Store(folder / "report" / "results.sqlite") as store:
+        assert sorted(first) == sorted(store.needed("OK"))
+    assert all(0 <= seconds < 10 for seconds in first.values())
+    (folder / "report" / "run.json").write_text(
+        (folder / "report" / "run.json").read_text().replace(f'"{next(iter(first))}": ', f'"{next(iter(first))}": 1')
+    )
+    assert verify("--claim", "OK", "FAILING", "--resume") == 3
+    later = json.loads((folder / "report" / "run.json").read_text())["cpu_seconds"]
+    assert len(later) == 5 and later[next(iter(first))] >= 10  # what was there is kept; a failed cell has no time
+
+
 @pytest.mark.parametrize(
     ("claims", "status"),
     [

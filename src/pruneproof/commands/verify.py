@@ -2,6 +2,7 @@
 
 import json as json_text
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from pruneproof.claims.report.publish import publish
 from pruneproof.claims.report.terminal import print_claims, print_failures, print_verdicts, result_fields
 from pruneproof.claims.verification import Result, run
 from pruneproof.environment import require
-from pruneproof.errors import InvalidValueError, MissingFileError
+from pruneproof.errors import InvalidValueError, MissingFileError, PruneproofError
 
 from . import INTERRUPTED
 
@@ -89,7 +90,21 @@ def main(
             progress_for() as seen,
         ):
             record.begin({one.id: one.criterion_hash for one in claims})
-            results = run(claims, scale, store, pool.executor, seeds=seeds, progress=seen, in_flight=pool.in_flight)
+            try:
+                results = run(
+                    claims,
+                    scale,
+                    store,
+                    pool.executor,
+                    seeds=seeds,
+                    progress=seen,
+                    in_flight=pool.in_flight,
+                    timed=record.timed,
+                )
+            except BaseException:  # also when interrupted: the times are stored nowhere else
+                with suppress(PruneproofError):  # a full disk, say: what went wrong first is what is told
+                    record.save()
+                raise
             record.finish([failure for result in results for failure in result.failures])
             page = publish(store, known, out, results)
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 A claim is data and functions. It is found by `papers.load_papers`, run by `verification.run` and drawn by `report`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -90,6 +90,9 @@ class Paper:
         authors: the authors as one text.
         year: year of the version that was read.
         arxiv: arXiv number, or an empty text.
+        advice: claim id → verdict → one sentence on what to believe and do; the report prints those of the verdicts
+            that were reached, so that they cannot contradict them.
+        deviations: in what the experiments differ from the published ones, one sentence each.
 
     Example:
         >>> Paper("mine", "On something", "A. Body", 2026).key
@@ -101,6 +104,8 @@ class Paper:
     authors: str
     year: int
     arxiv: str = ""
+    advice: Mapping[str, Mapping[Verdict, str]] = field(default_factory=dict[str, Mapping[Verdict, str]], hash=False)
+    deviations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

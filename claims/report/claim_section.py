@@ -9,6 +9,7 @@ from pruneproof.claims.engine.cell import Row
 from pruneproof.claims.verification import Result
 
 from .markup import templates
+from .measuring import data_of
 from .picture import picture
 
 MOST = 60  # rows of a table that a page still serves; the rest are in results.sqlite
@@ -31,6 +32,7 @@ def claim_section(result: Result, rows: list[Row], fixed: str = "") -> Markup:
             claim=result.claim,
             outcome=result.outcome,
             fixed=fixed,
+            data=data_of(rows),
             pictures=pictures,
             undrawn=undrawn,
             most=MOST,

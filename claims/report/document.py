@@ -4,12 +4,13 @@ Everything that came from rows, claims or the machine is escaped. The page loads
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from pruneproof.claims.claim import Scale, Verdict
+from pruneproof.claims.claim import Paper, Scale, Verdict
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.estimates import shown
 from pruneproof.claims.papers import KEYS, LoadedPaper
@@ -18,7 +19,9 @@ from pruneproof.environment import require
 from pruneproof.errors import PruneproofError
 
 from .claim_section import claim_section
-from .markup import SIGNS, UNRUN, badge, kind, templates
+from .markup import SIGNS, UNRUN, badge, is_open, kind, templates
+from .measuring import citation, cpu_table, data_of, data_table
+from .published import published
 
 MEANINGS = {
     Verdict.HOLDS: "The criterion, fixed before the run, is met in the stated scope. It does not prove the paper.",
@@ -30,7 +33,14 @@ MEANINGS = {
 }
 
 
-def page(papers: tuple[LoadedPaper, ...], results: list[Result], store: Store, record: dict[str, Any]) -> str:
+def page(
+    papers: tuple[LoadedPaper, ...],
+    results: list[Result],
+    store: Store,
+    record: dict[str, Any],
+    *,
+    links: Mapping[str, str] | None = None,
+) -> str:
     """The report as one HTML document.
 
     Args:
@@ -38,23 +48,25 @@ def page(papers: tuple[LoadedPaper, ...], results: list[Result], store: Store, r
         results: The judged claims.
         store: Where their rows are.
         record: When, where and with what they were measured, as in `run.json`.
+        links: Texts with the files beside the page that they lead to; none for a page that stands alone.
     """
+    data: dict[str, tuple[str, ...]] = {}
     shown_papers = [
         {
             "paper": loaded.paper,
             "results": mine,
-            "brief": _brief(mine),
-            "sections": [_section(result, store, record) for result in mine],
+            "advice": _advice(loaded.paper, mine),
+            "sections": [_section(result, store, record, data) for result in mine],
         }
         for loaded in papers
         if (mine := [result for result in results if result.claim.paper == loaded.paper.key])
     ]
     present = {kind(result) for result in results}
-    names = {name: str(verdict) for verdict, (_, name) in SIGNS.items()} | {UNRUN[1]: "not run, or incomplete"}
+    names = [(*sign, str(verdict)) for verdict, sign in SIGNS.items()] + [(*UNRUN, "not run, or incomplete")]
     about = {"command": record.get("command", ""), **record.get("environment", {})}
     return templates().get_template("page.html").render(
         style=Markup((Path(__file__).parent / "templates" / "style.css").read_text("utf-8")),
-        filters=[(name, text) for name, text in names.items() if name in present],
+        filters=[(name, text, mark) for mark, name, text in names if name in present],
         incomplete=_incomplete(results),
         summary=_summary(results),
         when=_when(results, record),
@@ -62,6 +74,11 @@ def page(papers: tuple[LoadedPaper, ...], results: list[Result], store: Store, r
         meanings=[(badge(verdict), MEANINGS[verdict]) for verdict in Verdict],
         proofs=proofs_section() if _has_theorem_of_ours(results) else "",
         environment=about.items(),
+        data=data_table(data),
+        cpu=cpu_table(results, store, record),
+        citation=citation(record),
+        published=published(),
+        links=links or {},
     )  # fmt: skip
 
 
@@ -102,10 +119,12 @@ def _step(step: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _section(result: Result, store: Store, record: dict[str, Any]) -> Markup:
+def _section(result: Result, store: Store, record: dict[str, Any], data: dict[str, tuple[str, ...]]) -> Markup:
     entry = record.get("criteria", {}).get(result.claim.id, {})
     known = isinstance(entry, dict) and entry.get("sha256") == result.claim.criterion_hash
-    return claim_section(result, list(store.rows(result.claim.id)), entry.get("fixed", "") if known else "")
+    rows = list(store.rows(result.claim.id))
+    data[result.claim.id] = data_of(rows)
+    return claim_section(result, rows, entry.get("fixed", "") if known else "")
 
 
 def _has_theorem_of_ours(results: list[Result]) -> bool:
@@ -131,14 +150,13 @@ def _summary(results: list[Result]) -> Markup:
     return Markup("{}: {}. <strong>{}.</strong>").format(claims, ", ".join(parts) or "none run", proved)
 
 
-def _brief(results: list[Result]) -> str:
-    """The verdicts of a paper in one sentence, with the claims by id."""
-    by_label: dict[str, list[str]] = {}
-    for result in results:
-        by_label.setdefault(result.label if not result.missing else "not run, or incomplete", []).append(
-            result.claim.id
-        )
-    return "; ".join(f"{', '.join(names)} {text}" for text, names in by_label.items())
+def _advice(paper: Paper, results: list[Result]) -> list[tuple[str, str]]:
+    """What to believe and do: a sentence of the paper for each verdict that was reached, with the claim's id."""
+    return [
+        (result.claim.id, paper.advice[result.claim.id][result.outcome.verdict])
+        for result in results
+        if not is_open(result) and result.outcome.verdict in paper.advice.get(result.claim.id, {})
+    ]
 
 
 def _when(results: list[Result], record: dict[str, Any]) -> str:

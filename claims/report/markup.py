@@ -15,6 +15,8 @@ from pruneproof.claims.estimates import Estimate
 from pruneproof.claims.estimates import shown as as_text
 from pruneproof.claims.verification import Result
 
+from .published import standard_verdict
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -39,7 +41,7 @@ def templates() -> "Environment":
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     made.filters |= {"prose": prose, "label": label, "shown": value, "minus": _minus, "columns": columns}
-    made.filters |= {"badge": result_badge, "kind": kind}
+    made.filters |= {"badge": result_badge, "kind": kind, "sign": sign, "beside": standard_verdict}
     made.tests |= {"interval": lambda each: isinstance(each, Estimate), "figure": is_figure}
     return made
 
@@ -125,17 +127,23 @@ def badge(verdict: Verdict) -> Markup:
 
 def kind(result: Result) -> str:
     """The class of a result's badge."""
-    return (UNRUN if _is_open(result) else SIGNS[result.outcome.verdict])[1]
+    return (UNRUN if is_open(result) else SIGNS[result.outcome.verdict])[1]
+
+
+def sign(result: Result) -> str:
+    """The sign of a result's badge."""
+    return (UNRUN if is_open(result) else SIGNS[result.outcome.verdict])[0]
 
 
 def result_badge(result: Result) -> Markup:
     """A result's verdict with its scale, or how much of it was run."""
-    return _badge(*(UNRUN if _is_open(result) else SIGNS[result.outcome.verdict]), result.label)
+    return _badge(*(UNRUN if is_open(result) else SIGNS[result.outcome.verdict]), result.label)
 
 
-def _is_open(result: Result) -> bool:
+def is_open(result: Result) -> bool:
+    """Whether cells are missing that the verdict needs."""
     return bool(result.missing) and result.outcome.verdict is not Verdict.VIOLATED
 
 
-def _badge(sign: str, name: str, text: str) -> Markup:
-    return Markup('<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>').format(name, sign, text)
+def _badge(mark: str, name: str, text: str) -> Markup:
+    return Markup('<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>').format(name, mark, text)

@@ -6,6 +6,7 @@ Each claim is one module, found by its id (`ai3_shuffle` holds AI3). `setting` h
 
 from pruneproof.claims.claim import Paper
 
+from .advice import ADVICE, DEVIATIONS
 from .ai1_random_pruning import AI1
 from .ai2_after_training import AI2
 from .ai3_shuffle import AI3
@@ -21,6 +22,8 @@ PAPER = Paper(
     "Jonathan Frankle, Gintare Karolina Dziugaite, Daniel M. Roy, Michael Carbin",
     2021,
     "2009.08576",
+    ADVICE,
+    DEVIATIONS,
 )
 CLAIMS = (AI1, AI2, AI3, AI4, AI5, AI6, AI7, AI8)
 

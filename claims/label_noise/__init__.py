@@ -6,6 +6,7 @@ networks, `measure` the pruning paths that all claims share, `plots` what their 
 
 from pruneproof.claims.claim import Paper
 
+from .advice import ADVICE, DEVIATIONS
 from .ln1_double_descent import LN1
 from .ln2_final_size import LN2
 from .ln3_difficulty import LN3
@@ -19,6 +20,8 @@ PAPER = Paper(
     authors="Arora, Irto, Goldt, Sanguinetti; the double descent after He, Xie, Zhu, Qin (ICML 2022)",
     year=2023,
     arxiv="2306.12190",
+    advice=ADVICE,
+    deviations=DEVIATIONS,
 )
 
 CLAIMS = (LN1, LN2, LN3, LN4, LN5, LN6)

@@ -6,6 +6,7 @@ network under gradient descent, `growth` what PT4 and PT7 share: how thresholds 
 
 from pruneproof.claims.claim import Paper
 
+from .advice import ADVICE, DEVIATIONS
 from .pt1_selection_bounds import PT1
 from .pt2_descent_rate import PT2
 from .pt3_threshold_bounds import PT3
@@ -20,6 +21,8 @@ PAPER = Paper(
     "Cameron R. Wolfe, Fangshuo Liao, Qihan Wang, Junhyung Lyle Kim, Anastasios Kyrillidis",
     2021,
     "2108.00259",
+    ADVICE,
+    DEVIATIONS,
 )
 CLAIMS = (PT1, PT2, PT3, PT4, PT5, PT6, PT7)
 

@@ -6,6 +6,7 @@ pruning paths that all claims but SL1 share, `smallest` what SL4 and SL6 compare
 
 from pruneproof.claims.claim import Paper
 
+from .advice import ADVICE, DEVIATIONS
 from .sl1_algebra import SL1
 from .sl2_fit import SL2
 from .sl3_extrapolation import SL3
@@ -19,6 +20,8 @@ PAPER = Paper(
     authors="Rosenfeld, Frankle, Carbin, Shavit",
     year=2021,
     arxiv="2006.10621",
+    advice=ADVICE,
+    deviations=DEVIATIONS,
 )
 
 CLAIMS = (SL1, SL2, SL3, SL4, SL5, SL6)

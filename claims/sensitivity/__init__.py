@@ -6,6 +6,7 @@ pruning methods, `measure` the comparison of methods that SP5, SP9 and SP10 shar
 
 from pruneproof.claims.claim import Paper
 
+from .advice import ADVICE, DEVIATIONS
 from .sp1_half_rows import SP1
 from .sp2_population import SP2
 from .sp3_network_guarantee import SP3
@@ -23,6 +24,8 @@ PAPER = Paper(
     "Cenk Baykal, Lucas Liebenwein, Igor Gilitschenski, Dan Feldman, Daniela Rus",
     2022,
     "1910.05422",
+    ADVICE,
+    DEVIATIONS,
 )
 CLAIMS = (SP1, SP2, SP3, SP4, SP5, SP6, SP7, SP8, SP9, SP10)
 

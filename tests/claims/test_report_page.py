@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -218,6 +219,83 @@ def test_every_verdict_that_occurs_can_be_shown_alone(interrupted: str) -> None:
     shown = {str(attributes["id"]) for tag, attributes in tags(interrupted) if tag == "input"}
     assert shown == {"show-all", "show-holds", "show-unrun"}
     assert all(f"#{name}:checked" in interrupted for name in shown - {"show-all"})
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_paper_advises_for_every_verdict_that_its_claim_can_reach(key: str) -> None:
+    (loaded,) = load_papers((key,))
+    claims = {one.id: one for one in loaded.claims}
+    assert loaded.paper.advice and loaded.paper.deviations
+    for name, sentences in loaded.paper.advice.items():
+        theorem = {Verdict.HOLDS, Verdict.VIOLATED}
+        observed = {Verdict.HOLDS, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE}
+        assert set(sentences) == (theorem if claims[name].theorem else observed)
+        assert len(set(sentences.values())) == len(sentences)
+
+
+def advised(verdict: Verdict) -> str:
+    """The first screen of a paper with a sentence for each verdict on a claim, and on one that was not run."""
+    sentences = {each: f"sentence {each.name}" for each in Verdict}
+    paper = Paper("p", "t", "a", 2026, advice={"X1": sentences, "X2": sentences}, deviations=("smaller networks",))
+    done = claim("X1", theorem=True, judge=lambda rows: Outcome(verdict, {}, (0,), "scope"))
+    failing = claim("X2", grid=lambda *_: [{"fails": True}])
+    with Store(":memory:") as store, ThreadPoolExecutor(1) as executor:
+        results = run([done, failing], Scale.QUICK, store, executor)
+        return page((LoadedPaper(paper, (done, failing)),), results, store, {})
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_the_advice_is_that_of_the_verdict_and_of_no_other(verdict: Verdict) -> None:
+    html = advised(verdict)
+    assert re.findall("sentence ([A-Z_]+)", html) == [verdict.name]  # nothing is advised for what was not run
+    assert html.index(f"sentence {verdict.name}") < html.index("<h2>Verdicts")
+    assert "smaller networks" in html
+
+
+def on_images(name: str, n: int, data: str | None) -> Claim:
+    cells = [{"n": i} | ({"data": data} if data else {}) for i in range(n)]
+    return claim(name, grid=lambda *_: cells, judge=lambda rows: Outcome(Verdict.HOLDS, {}, (0,), ""))
+
+
+def measured_on_two_sets() -> tuple[list[Claim], str]:
+    digits, other = "digits (1437 + 360 images, SHA-256 aa11)", "MNIST (60000 + 10000 images, SHA-256 bb22)"
+    claims = [
+        on_images("X1", 2, digits),
+        on_images("X2", 3, digits),
+        on_images("X3", 1, other),
+        on_images("X4", 1, None),
+    ]
+    seconds: dict[str, float] = {}
+    with Store(":memory:") as store, ThreadPoolExecutor(1) as executor:
+        results = run(claims, Scale.QUICK, store, executor, timed=seconds.__setitem__)
+        assert len(seconds) == 5  # X1's two cells are among X2's
+        record = {"cpu_seconds": {key: 60.0 for key in seconds}, "started": "2026-01-01", "environment": {}}
+        return claims, page((LoadedPaper(Paper("p", "t", "a", 2026), tuple(claims)),), results, store, record)
+
+
+def test_data_sets_are_printed_by_claim_and_in_the_environment() -> None:
+    _, html = measured_on_two_sets()
+    digits, other = "digits (1437 + 360 images, SHA-256 aa11)", "MNIST (60000 + 10000 images, SHA-256 bb22)"
+    section = {
+        name: html[html.index(f'<article class="claim" id="{name}"') :].partition("</article>")[0]
+        for name in ("X1", "X3", "X4")
+    }
+    assert digits in section["X1"] and other in section["X3"] and "images, SHA-256" not in section["X4"]
+    environment = html[html.index('id="data"') :]
+    assert re.search(rf"{re.escape(digits)}.*?X1, X2.*?{re.escape(other)}.*?X3", environment, re.DOTALL)
+
+
+def test_the_cpu_time_of_shared_cells_is_counted_once() -> None:
+    _, html = measured_on_two_sets()
+    table = html[html.index('id="cpu"') :].partition("</table>")[0]
+    times = re.findall(r"<td[^>]*>([^<]*)</td>(?=</tr>)", table)
+    assert times == ["2.0 min", "1.0 min", "1.0 min", "1.0 min", "5.0 min"]
+
+
+def test_the_page_says_how_to_cite_as_the_citation_file_does(html: str) -> None:
+    citation = (Path(__file__).parents[2] / "CITATION.cff").read_text("utf-8")
+    (author,) = re.findall(r"- name: (.*)", citation)
+    assert f"author = {{{{{author}}}}}" in html and 'id="cite"' in html
 
 
 def test_one_seed_is_shown_without_an_interval(html: str) -> None:

@@ -1,0 +1,40 @@
+"""What a reader may believe and do, by verdict, and where the experiments leave the published protocol."""
+
+from collections.abc import Mapping
+
+from pruneproof.claims.claim import Verdict
+
+HOLDS, NOT_REPRODUCED, OPEN = Verdict.HOLDS, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE
+
+ADVICE: Mapping[str, Mapping[Verdict, str]] = {
+    "PT3": {
+        HOLDS: (
+            "The loss of a pruned network obeys the proved bounds, but the pre-training that they ask "
+            "for is an upper limit, not a recipe."
+        ),
+        Verdict.VIOLATED: (
+            "A proved bound on the pruned loss was exceeded: do not rely on it before the cause is found."
+        ),
+    },
+    "PT4": {
+        HOLDS: (
+            "On data of fixed conditioning, plan for pre-training that grows with the logarithm of the dataset's size."
+        ),
+        NOT_REPRODUCED: (
+            "Do not count on pre-training that grows only with the logarithm of the dataset's size, "
+            "even at fixed conditioning."
+        ),
+        OPEN: ("Whether the pre-training needed grows with the logarithm of the dataset's size is not decided here."),
+    },
+    "PT5": {
+        HOLDS: "On images, pre-train longer before pruning when there are more of them.",
+        NOT_REPRODUCED: "On images, more data did not ask for more pre-training.",
+        OPEN: "Whether more images need more pre-training is not decided here.",
+    },
+}
+DEVIATIONS = (
+    "Networks have one hidden layer and are trained on a few thousand examples at most; the dataset sizes "
+    "span one or two decades.",
+    "Neurons are selected greedily with replacement, as the theorems say; fine-tuning after selection is "
+    "not part of the criteria.",
+)

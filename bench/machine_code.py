@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import StateError
 from pruneproof.kernels.backend import interpreting, triton_installed
 
 TARGETS = {
@@ -83,11 +83,9 @@ def _compiled(
     Raises PruneproofError for an unknown target, without Triton, and under TRITON_INTERPRET=1.
     """
     if target not in TARGETS or not triton_installed() or interpreting():
-        raise PruneproofError(
-            "compile_body",
-            required=f"a target in {tuple(TARGETS)}, Triton, and no TRITON_INTERPRET",
-            received=f"{target}, Triton {'present' if triton_installed() else 'missing'}, interpreter {interpreting()}",
-            remedy="compile in a process of its own",
+        raise StateError(
+            f"compile_body: needs a target in {tuple(TARGETS)}, Triton, and no TRITON_INTERPRET, got {target}, Triton "
+            f"{'present' if triton_installed() else 'missing'}, interpreter {interpreting()}. Use a process of its own."
         )
     import triton
     from triton.backends.compiler import GPUTarget

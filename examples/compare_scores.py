@@ -29,7 +29,7 @@ CANDIDATES = {
     "yours": centred,
     "magnitude": lambda model, batch: scores.magnitude(model),
     "snip": lambda model, batch: scores.snip(model, cross_entropy, batch),
-    "random": lambda model, batch: scores.random(model, torch.Generator().manual_seed(0)),
+    "random": lambda model, batch: scores.random(model, generator=torch.Generator().manual_seed(0)),
 }
 
 

@@ -19,7 +19,7 @@ FLOORS: dict[str, list[list[str]]] = {  # of each package, from the top down; a 
         ["claims", "testing"],
         ["prune"],
         ["kernels", "theory"],
-        ["environment", "files"],
+        ["checks", "environment", "files"],
         ["errors", "plotting", "_version"],
     ],
     "kernels": [

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import suppress
 
-from pruneproof.errors import PruneproofError, StateError
+from pruneproof.errors import PruneproofError, StateError, one_line
 
 from .cell import Task
 from .executors import Cluster, Processes
 from .progress import Progress
 from .store import Store
-from .worker import Answer, Failure, compute, one_line
+from .worker import Answer, Failure, compute
 
 KEPT = 20  # failures that are kept word by word; the rest are counted
 NOTICE = 10.0  # seconds without an answer after which a cluster is asked what keeps it

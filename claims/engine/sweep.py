@@ -23,10 +23,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pruneproof.errors import FileAccessError, FileFormatError, InvalidValueError, MissingFileError, PruneproofError
+from pruneproof.errors import (
+    FileAccessError,
+    FileFormatError,
+    InvalidValueError,
+    MissingFileError,
+    PruneproofError,
+    one_line,
+)
 
 from .cell import Task, task
-from .worker import find, one_line
+from .worker import find
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from importlib import import_module
 from multiprocessing import parent_process
 from typing import Any, cast
 
+from pruneproof.errors import one_line
+
 from .cell import Task, canonical
 
 
@@ -94,16 +96,6 @@ def serve() -> None:
     sys.stdout = sys.stderr
     for line in sys.stdin:
         print(json.dumps(asdict(compute(*json.loads(line)))), file=answers, flush=True)
-
-
-def one_line(error: BaseException) -> str:
-    """Name an error by its type and its message.
-
-    Example:
-        >>> one_line(RuntimeError("no memory\\nleft"))
-        'RuntimeError: no memory left'
-    """
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
 def find(name: str) -> Callable[[dict[str, Any]], Any]:

@@ -295,7 +295,7 @@ def _inverting(score: Score) -> Score:
 def ablated(model: nn.Module, masks: Masks, ablation: str, seed: int) -> tuple[nn.Module, Masks]:
     """The model and masks after shuffling or re-initialising; inversion happens when scores are selected."""
     if ablation == "shuffle":
-        return model, shuffle(masks, torch.Generator().manual_seed(seed + _SHUFFLE))
+        return model, shuffle(masks, generator=torch.Generator().manual_seed(seed + _SHUFFLE))
     if ablation == "reinitialize":
         return redrawn(model, seed + _REDRAW), masks
     return model, masks
@@ -369,7 +369,7 @@ def _pruned_perceptrons(cell: Cell) -> list[PerceptronRow]:
 def _varied(model: nn.Module, masks: Masks, path: Connectivity, variant: str, seed: int) -> tuple[nn.Module, Masks]:
     if variant == WITHIN:
         generator = torch.Generator().manual_seed(seed + _WITHIN)
-        return model, shuffle(masks, generator, within=path.live_positions())
+        return model, shuffle(masks, generator=generator, within=path.live_positions())
     return ablated(model, masks, variant, seed)
 
 

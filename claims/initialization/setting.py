@@ -128,7 +128,7 @@ def _block(fan_in: int, fan_out: int) -> list[nn.Module]:
 
 def redrawn(net: nn.Module, seed: int) -> nn.Module:
     """A copy of the network with values drawn from a seed by the rule of this module."""
-    return reinitialize(net, torch.Generator().manual_seed(seed), initialize=kaiming_normal)
+    return reinitialize(net, generator=torch.Generator().manual_seed(seed), initialize=kaiming_normal)
 
 
 def kaiming_normal(module: nn.Module) -> None:

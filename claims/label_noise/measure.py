@@ -149,7 +149,7 @@ def _scores(probabilities: np.ndarray, test: Part, replicate: int) -> dict[str, 
 
 def _ece(probabilities: np.ndarray, labels: np.ndarray) -> float:
     generator = np.random.default_rng(0)
-    return calibration_error(probabilities, labels, generator, bins=BINS, repeats=_NO_INTERVAL).corrected
+    return calibration_error(probabilities, labels, generator=generator, bins=BINS, repeats=_NO_INTERVAL).corrected
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -231,7 +231,7 @@ def effective_size(path: PruningPath) -> Estimate:
         return Estimate(value, math.nan, math.nan, LEVEL, seeds)
 
     def limits(level: float) -> tuple[float, float]:
-        return effective_size_interval(errors, sizes, np.random.default_rng(0), level=level)[1:]
+        return effective_size_interval(errors, sizes, generator=np.random.default_rng(0), level=level)[1:]
 
     return Estimate(value, *limits(LEVEL), LEVEL, seeds, limits=limits)
 

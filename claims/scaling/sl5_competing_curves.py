@@ -62,7 +62,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
 
 def _ranked(rows: Sequence[PathRow]) -> dict[str, list[Comparison]]:
     """Task → curves, best by AICc first."""
-    return {task: compare(points_of(rows, task), np.random.default_rng(0)) for task in TASKS}
+    return {task: compare(points_of(rows, task), generator=np.random.default_rng(0)) for task in TASKS}
 
 
 def _winners(ranked: list[Comparison]) -> tuple[str, str]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.errors import InvalidValueError, UnknownNameError, UnsupportedError
-from pruneproof.prune.models.evaluation import Inputs, call_model, trial
+from pruneproof.prune.models.evaluation import Inputs, call_model, explained
 from pruneproof.prune.models.layers import Layer
 
 from .trees import Path, copied, leaves, rebuilt
@@ -230,8 +230,8 @@ class _DryRun:
                     for module in layer.modules:
                         check = self._checking(layer)
                         stack.callback(module.register_forward_pre_hook(check, with_kwargs=True).remove)
-            remedy = "pass batches of the model's shapes, dtypes and device"
-            with trial(self.where, required=f"inputs that the model takes in batch {self.number}", remedy=remedy):
+            remedy = "Pass batches of its shapes, dtypes and device."
+            with explained(self.where, f"the model on batch {self.number}", remedy):
                 call_model(self.model, copied(self.batch))
         self.result.calls.append(self.calls)
 

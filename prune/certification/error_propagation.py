@@ -5,17 +5,27 @@ bound); with both networks at hand r = |(Ŵ−W)a| gives a bound, loose where ru
 there to measure that looseness. Cost: three forward passes.
 """
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruneproof.errors import UnknownNameError
-from pruneproof.prune.models.evaluation import trial
+from pruneproof.errors import InvalidValueError, UnknownNameError
 
-from .graph import Add, Concatenate, Lipschitz, LogSoftmax, MaxPool, Rectifier, Step, float64_copy, is_layer, trace_pair
+from .graph import (
+    Add,
+    Concatenate,
+    Lipschitz,
+    LogSoftmax,
+    MaxPool,
+    Rectifier,
+    Step,
+    fitting,
+    float64_copy,
+    is_layer,
+    trace_pair,
+)
 from .interval_bounds import check_trace, enclose_points
 from .linear_maps import PairMap, as_float64
 
@@ -49,7 +59,7 @@ def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Ten
             )
     shared = {id(known[name]): epsilon for name, epsilon in epsilons.items()}  # a tied weight errs wherever it is used
     everywhere = {name: epsilons.get(name, shared[id(p)]) for name, p in known.items() if id(p) in shared}
-    with _accepting():
+    with torch.no_grad():
         return _walk(steps, as_float64(inputs), everywhere, bare=is_layer(model))
 
 
@@ -74,7 +84,7 @@ def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> 
     networks = float64_copy(original), float64_copy(pruned)
     steps = trace_pair(*networks, {})
     points = as_float64(inputs)
-    with _accepting():
+    with torch.no_grad():
         error = _walk(steps, points, None, bare=False)
         at_centre = enclose_points(steps, points)
     smooth = any(isinstance(step.operation, Lipschitz | LogSoftmax) for step in steps)
@@ -83,20 +93,13 @@ def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> 
     return error
 
 
-@contextmanager
-def _accepting() -> Generator[None]:
-    required = "inputs and epsilons of the shapes that the network has"
-    remedy = "pass inputs (batch, *item), and epsilons (2, outputs)"
-    with torch.no_grad(), trial("certify", required=required, remedy=remedy):
-        yield
-
-
 def _walk(steps: list[Step], points: Tensor, epsilons: Mapping[str, Tensor] | None, *, bare: bool) -> Tensor:
     """Values of the original and errors, step by step."""
     states = [(points, torch.zeros_like(points))]
     for step in steps[1:]:
         name = "weight" if bare else f"{step.name}.weight"
-        states.append(_after(step, [states[parent] for parent in step.parents], name, epsilons))
+        with fitting(step, points):
+            states.append(_after(step, [states[parent] for parent in step.parents], name, epsilons))
     return states[-1][1]
 
 
@@ -107,7 +110,7 @@ def _after(
     match operation:
         case PairMap():
             relative = None if epsilons is None else epsilons.get(name)
-            return _through_map(operation, value, error, relative, epsilons is None)
+            return _through_map(operation, name, value, error, relative, epsilons is None)
         case Rectifier():
             return torch.where(value >= 0, value, operation.slope * value), error
         case Lipschitz():
@@ -127,7 +130,7 @@ def _after(
 
 
 def _through_map(
-    layer: PairMap, value: Tensor, error: Tensor, epsilon: Tensor | None, known: bool
+    layer: PairMap, name: str, value: Tensor, error: Tensor, epsilon: Tensor | None, known: bool
 ) -> tuple[Tensor, Tensor]:
     if layer.weights is None:
         return layer.apply(None, value), layer.apply(None, error)
@@ -138,14 +141,20 @@ def _through_map(
         fresh = layer.apply(difference, value)
         carried = carried + (fresh if layer.biases is None else fresh + layer.biases[2]).abs()
     elif epsilon is not None:
-        carried = carried + _relative(layer, original, value, epsilon)
+        carried = carried + _relative(layer, name, original, value, epsilon)
     return after if layer.biases is None else after + layer.biases[0], carried
 
 
-def _relative(layer: PairMap, weight: Tensor, value: Tensor, epsilon: Tensor) -> Tensor:
+def _relative(layer: PairMap, name: str, weight: Tensor, value: Tensor, epsilon: Tensor) -> Tensor:
     """Σ over the halves of ε·(half met by a⁺ + half met by a⁻): S6 with each half-row's own ε."""
     assert layer.biases is not None
-    total, outputs = torch.zeros(()), layer.biases[0].shape  # which broadcasts: over positions of images and sequences
+    outputs = layer.biases[0].shape  # which broadcasts: over positions of images and sequences
+    if epsilon.shape != (2, outputs.numel()):
+        raise InvalidValueError(
+            f"predicted_error: the epsilons of {name} must have shape (2, {outputs.numel()}), got "
+            f"{tuple(epsilon.shape)}. Take `bounds[name].epsilon` of what sipp returned."
+        )
+    total = torch.zeros(())
     for half, relative in zip((weight.clamp(min=0), (-weight).clamp(min=0)), epsilon.double(), strict=True):
         met = layer.apply(half, value.abs())
         total = total + relative.reshape(outputs) * met

@@ -12,7 +12,8 @@ step 0 is the input.
 
 import copy
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,8 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 from torch.nn import functional
 
-from pruneproof.errors import InvalidTypeError, InvalidValueError, UnsupportedError
-from pruneproof.prune.models.evaluation import brief, trial
+from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError, one_line
+from pruneproof.prune.models.evaluation import require_module
 
 from .linear_maps import (
     PairMap,
@@ -94,16 +95,33 @@ def float64_copy(model: nn.Module) -> nn.Module:
         PruneproofError: For what is no module, cannot be copied, or has hooks: those run outside
             `forward`.
     """
-    if not isinstance(model, nn.Module):
-        raise InvalidTypeError(f"certify: a network must be a torch.nn.Module, got {type(model).__name__}.")
+    require_module("certify", model)
     for name, module in model.named_modules():
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):  # pyright: ignore[reportPrivateUsage]
             raise UnsupportedError(
                 f"certify: {name or 'the network'} ({type(module).__name__}) has forward hooks or its own forward, "
                 "which no trace shows. Remove hooks and weight norm, and make masks permanent."
             )
-    with trial("certify", required="a network that can be copied", remedy="try copy.deepcopy(network)"):
+    try:
         return copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
+    except (RuntimeError, TypeError) as error:
+        raise UnsupportedError(
+            f"certify: the network cannot be copied ({one_line(error)}). See that copy.deepcopy(network) works."
+        ) from error
+
+
+@contextmanager
+def fitting(step: "Step", points: Tensor) -> Generator[None]:
+    """Say at which step torch refuses items of a shape that the network does not read."""
+    try:
+        yield
+    except (PruneproofError, torch.OutOfMemoryError):
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise InvalidValueError(
+            f"certify: items of shape {tuple(points.shape[1:])} are not of the shape the network reads: at "
+            f"{step.name}, {one_line(error)}. Reshape the inputs."
+        ) from error
 
 
 def is_layer(module: nn.Module) -> bool:
@@ -150,7 +168,7 @@ def trace(model: nn.Module) -> list[fx.Node]:
         nodes = list(_Tracer().trace(model).nodes)
     except Exception as error:  # a forward that meets a proxy where it wants a tensor may raise anything
         raise UnsupportedError(
-            f"certify: torch.fx cannot trace {type(model).__name__} ({brief(error)}). Remove control flow on data."
+            f"certify: torch.fx cannot trace {type(model).__name__} ({one_line(error)}). Remove control flow on data."
         ) from error
     inputs = [str(node.target) for node in nodes if node.op == "placeholder"]
     output = nodes[-1].args[0]

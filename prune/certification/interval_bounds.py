@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pruneproof.errors import InvalidValueError, UnsupportedError
-from pruneproof.prune.models.evaluation import trial
+from pruneproof.prune.models.evaluation import explained
 
 from .graph import Add, Concatenate, Lipschitz, LogSoftmax, MaxPool, Rectifier, Step
 from .linear_maps import PairMap, require_dimensions
@@ -293,10 +293,9 @@ def check_trace(model: nn.Module, inputs: Tensor, outputs: TensorInterval, *, sm
     the size. Where overflow leaves nothing known, nothing is compared.
 
     Raises:
-        PruneproofError: If it is more, or if the network does not run on the inputs.
+        UnsupportedError: It is more.
     """
-    required = "a network that computes what its trace says"
-    with torch.no_grad(), trial("certify", required=required, remedy="call the network on these inputs in float64"):
+    with torch.no_grad(), explained("certify", "the network", "Call its float64 copy on these inputs."):
         actual = model(inputs.clone())
     if not isinstance(actual, Tensor) or actual.shape != outputs.low.shape:
         shown = f"a {type(actual).__name__} of shape {tuple(getattr(actual, 'shape', ()))}"

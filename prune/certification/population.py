@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.errors import InvalidValueError
-from pruneproof.prune.models.evaluation import trial
+from pruneproof.prune.models.evaluation import explained
 from pruneproof.theory.statistics.exact_tests import clopper_pearson, tail
 
 
@@ -108,8 +108,8 @@ def _outputs(model: nn.Module, points: Tensor) -> Tensor:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        remedy = "pass points of the model's shape and dtype"
-        with torch.no_grad(), trial("certify_population", required="points that the networks take", remedy=remedy):
+        remedy = "Pass points of its shape and dtype."
+        with torch.no_grad(), explained("certify_population", "the network", remedy):
             return cast(Tensor, model(points.clone()))  # a network may write over what it is given
     finally:
         for module, mode in modes:  # one by one: a part may have been frozen in another mode than the whole

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError, described
-from pruneproof.prune.models.evaluation import REFUSALS, brief
+from pruneproof.checks import require_choice, require_whole
+from pruneproof.errors import InvalidValueError, UnsupportedError, described
 
 from .back_substitution import ORIGINAL, PRUNED, Ball, Functional, lower_bounds
-from .graph import Lipschitz, LogSoftmax, MaxPool, Rectifier, Step, float64_copy, trace_pair
+from .graph import Lipschitz, LogSoftmax, MaxPool, Rectifier, Step, fitting, float64_copy, trace_pair
 from .interval_bounds import Enclosure, TensorInterval, check_trace, enclose_points, input_enclosure, propagate
 from .linear_maps import as_float64
 
@@ -34,12 +34,9 @@ def check_arguments(
     lipschitz: Mapping[type[nn.Module], float],
 ) -> None:
     """Refuse values that `certify` has no meaning for."""
-    if norm not in ("inf", "2"):
-        raise _refusal("norm 'inf' or '2'", norm, "choose one")
-    if method not in ("ibp", "crown"):
-        raise _refusal("method 'ibp' or 'crown'", method, "choose one")
-    if isinstance(max_units, bool) or not isinstance(max_units, int) or max_units < 0:
-        raise _refusal("max_units >= 0, a number of units", max_units, "pass 0 to keep intervals everywhere")
+    require_choice("certify", "the norm", norm, ("inf", "2"))
+    require_choice("certify", "the method", method, ("ibp", "crown"))
+    require_whole("certify", "max_units", max_units, least=0)
     if not _non_negative(radius):
         raise _refusal("a finite radius ≥ 0", radius, "pass e.g. 0.05")
     for layer, constant in lipschitz.items():
@@ -203,15 +200,8 @@ def _sizes(steps: list[Step], points: Tensor) -> list[int]:
     """The number of units of every step, found by running one item."""
     boxes = [input_enclosure(points[:1], 0.0)]
     for step in steps[1:]:
-        try:
+        with fitting(step, points):
             boxes.append(propagate(step, boxes))
-        except PruneproofError:
-            raise
-        except REFUSALS as error:
-            raise InvalidValueError(
-                f"certify: items of shape {tuple(points.shape[1:])} are not of the shape the network reads: at "
-                f"{step.name}, {brief(error)}. Reshape the inputs."
-            ) from error
     if boxes[-1].original.low.ndim != 2:
         shape = tuple(boxes[-1].original.low.shape)
         raise UnsupportedError(f"certify: the output must have shape (batch, outputs), got {shape}. Flatten it.")

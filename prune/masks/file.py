@@ -30,8 +30,8 @@ from pruneproof.errors import (
     MissingFileError,
     PruneproofError,
     described,
+    one_line,
 )
-from pruneproof.prune.models.evaluation import one_line
 
 _FORMAT, _VERSION = "pruneproof.masks", "2"
 _RESERVED = "__metadata__"

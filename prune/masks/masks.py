@@ -12,7 +12,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import InvalidTypeError, InvalidValueError, require_type
+from pruneproof.checks import require_type
+from pruneproof.errors import InvalidTypeError, InvalidValueError
+from pruneproof.prune.models.evaluation import require_module
 from pruneproof.prune.models.parameters import parameters_named, require_maskable
 from pruneproof.prune.models.shards import local, local_part
 
@@ -44,8 +46,7 @@ class Masks(Mapping[str, Tensor]):
     __slots__ = ("_kept",)
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        remedy = "pass a dict of bool tensors"
-        require_type("Masks", tensors, Mapping, required="bool tensors by parameter name", remedy=remedy)
+        require_type("Masks", tensors, Mapping, "masks are bool tensors by parameter name", "Pass a dict.")
         for name, tensor in tensors.items():
             if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.dtype != torch.bool:
                 raise InvalidTypeError(
@@ -110,7 +111,7 @@ class Masks(Mapping[str, Tensor]):
         return Masks({name: kept | other._kept[name].to(kept.device) for name, kept in self._kept.items()})
 
     def _same_layout(self, other: "Masks", operator: str) -> None:
-        require_type(f"Masks {operator}", other, Masks, required="masks", remedy="combine masks of one model")
+        require_type(f"Masks {operator}", other, Masks, "the other side must be Masks", "Combine masks of one model.")
         mine, theirs = ({name: tuple(kept.shape) for name, kept in masks._kept.items()} for masks in (self, other))
         if mine != theirs:
             raise InvalidValueError(
@@ -136,7 +137,7 @@ class Masks(Mapping[str, Tensor]):
             UnsupportedError: A weight cannot be changed in place, or is computed from others.
             InvalidTypeError: A weight is stored in eight bits. The model is then unchanged.
         """
-        require_type("Masks.apply_", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module")
+        require_module("Masks.apply_", model)
         parameters = parameters_named(model, self._shapes(), where="Masks.apply_")
         require_maskable("Masks.apply_", parameters)
         with torch.no_grad():
@@ -176,7 +177,7 @@ class Masks(Mapping[str, Tensor]):
             >>> layer.weight == 0
             tensor([[False,  True]])
         """
-        require_type("Masks.enforce", model, nn.Module, required="a model (torch.nn.Module)", remedy="pass the module")
+        require_module("Masks.enforce", model)
         return enforce(model, self._kept)
 
     def _shapes(self) -> dict[str, torch.Size]:

@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pruneproof.errors import InvalidValueError, UnsupportedError, require_type
+from pruneproof.checks import require_type
+from pruneproof.errors import InvalidValueError, UnsupportedError
 from pruneproof.prune.masks.enforcement import zero_again
 from pruneproof.prune.masks.masks import Masks
-from pruneproof.prune.models.evaluation import copied
+from pruneproof.prune.models.evaluation import copied, require_generator, require_module
 from pruneproof.prune.selection.progressive import among_survivors
-from pruneproof.prune.selection.selection import Scores, layouts_of
+from pruneproof.prune.selection.selection import Scores, layouts_of, require_scores
 
 
-def shuffle(masks: Masks, generator: torch.Generator, *, within: Mapping[str, Tensor] | None = None) -> Masks:
+def shuffle(masks: Masks, *, generator: torch.Generator, within: Mapping[str, Tensor] | None = None) -> Masks:
     """Permute each layer's mask at random: the same number of kept weights per layer, at other positions.
 
     Args:
@@ -39,12 +40,12 @@ def shuffle(masks: Masks, generator: torch.Generator, *, within: Mapping[str, Te
 
     Example:
         >>> masks = Masks({"weight": torch.arange(1000).view(10, 100) < 50})
-        >>> shuffled = shuffle(masks, torch.Generator().manual_seed(0))
+        >>> shuffled = shuffle(masks, generator=torch.Generator().manual_seed(0))
         >>> shuffled.counts == masks.counts, shuffled == masks
         (True, False)
     """
-    require_type("shuffle", masks, Masks, required="masks", remedy="pass a Masks object")
-    _require_generator("shuffle", generator)
+    require_type("shuffle", masks, Masks, "the masks must be Masks", "Make them by Masks(tensors).")
+    require_generator("shuffle", generator)
     if within is not None and {n: w.shape for n, w in within.items()} != {n: m.shape for n, m in masks.items()}:
         raise InvalidValueError(
             f"shuffle: within= must hold positions for each mask, got {', '.join(within)}. "
@@ -53,11 +54,6 @@ def shuffle(masks: Masks, generator: torch.Generator, *, within: Mapping[str, Te
     everywhere = {name: torch.ones_like(mask) for name, mask in masks.items()}
     positions = everywhere if within is None else within
     return Masks({name: _permuted(mask, positions[name], generator) for name, mask in masks.items()})
-
-
-def _require_generator(where: str, generator: object) -> None:
-    remedy = "pass torch.Generator().manual_seed(seed)"
-    require_type(where, generator, torch.Generator, required="a torch.Generator", remedy=remedy)
 
 
 def _permuted(mask: Tensor, positions: Tensor, generator: torch.Generator) -> Tensor:
@@ -69,7 +65,7 @@ def _permuted(mask: Tensor, positions: Tensor, generator: torch.Generator) -> Te
 
 
 def reinitialize(
-    model: nn.Module, generator: torch.Generator, *, initialize: Callable[[nn.Module], None] | None = None
+    model: nn.Module, *, generator: torch.Generator, initialize: Callable[[nn.Module], None] | None = None
 ) -> nn.Module:
     """A copy of the model whose layers are drawn afresh by their own initialisers.
 
@@ -93,13 +89,12 @@ def reinitialize(
 
     Example:
         >>> layer = nn.Linear(3, 2)
-        >>> other = reinitialize(layer, torch.Generator().manual_seed(0))
+        >>> other = reinitialize(layer, generator=torch.Generator().manual_seed(0))
         >>> torch.equal(layer.weight, other.weight)
         False
     """
-    remedy = "pass the module itself"
-    require_type("reinitialize", model, nn.Module, required="a model (torch.nn.Module)", remedy=remedy)
-    _require_generator("reinitialize", generator)
+    require_module("reinitialize", model)
+    require_generator("reinitialize", generator)
     fresh = copied(model)
     owners = [module for module in fresh.modules() if next(module.parameters(recurse=False), None) is not None]
     for module in owners if initialize is None else []:
@@ -173,8 +168,7 @@ def invert(scores: Mapping[str, Tensor], masks: Masks | None = None) -> dict[str
         >>> invert({"weight": torch.tensor([0.0, 2.0])}, Masks({"weight": torch.tensor([False, True])}))
         {'weight': tensor([-inf, -2.])}
     """
-    remedy = "pass what a function of pruneproof.prune.scores returned"
-    require_type("invert", scores, Mapping, required="scores by parameter name", remedy=remedy)
+    require_scores("invert", scores)
     if masks is None:
         return Scores({name: -score for name, score in scores.items()}, layouts_of(scores))
     if {n: s.shape for n, s in scores.items()} != {n: m.shape for n, m in masks.items()}:

@@ -91,7 +91,7 @@ def random(
         10
     """
     budget = plan("random", model, density, scope, include, exclude)
-    return budget.masks(scores.random(model, generator, include=include, exclude=exclude))
+    return budget.masks(scores.random(model, generator=generator, include=include, exclude=exclude))
 
 
 def snip(

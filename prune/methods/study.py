@@ -219,6 +219,6 @@ def _variants(
         for density in densities:
             masks = select(scored, density=density)
             yield name, "none", density, copy.deepcopy(network), masks
-            yield name, "shuffle", density, copy.deepcopy(network), shuffle(masks, generator)
-            yield name, "reinitialize", density, reinitialize(network, generator), masks
+            yield name, "shuffle", density, copy.deepcopy(network), shuffle(masks, generator=generator)
+            yield name, "reinitialize", density, reinitialize(network, generator=generator), masks
             yield name, "invert", density, copy.deepcopy(network), select(invert(scored), density=density)

@@ -16,7 +16,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import InvalidValueError, UnsupportedError, described, require_type
+from pruneproof.checks import require_type
+from pruneproof.errors import InvalidValueError, UnsupportedError, described
 from pruneproof.kernels.greedy.op import greedy_select
 from pruneproof.kernels.greedy.problem import Gram
 from pruneproof.prune.masks.enforcement import release
@@ -101,7 +102,7 @@ def greedy_subnetwork(
     """
     positions = _linear_positions(model)
     counts = _steps_per_layer(steps, len(positions) - 1)
-    require_type(_WHERE, inputs, Tensor, required="inputs as a tensor", remedy="convert them")
+    require_type(_WHERE, inputs, Tensor, "the inputs must be a tensor", "Convert them.")
     if inputs.ndim == 0 or len(inputs) == 0:
         raise InvalidValueError(f"{_WHERE}: there is no example in inputs of shape {tuple(inputs.shape)}. Pass some.")
     if not replacement:

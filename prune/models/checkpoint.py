@@ -25,9 +25,8 @@ from pruneproof.errors import (
     MissingFileError,
     MissingPackageError,
     StateError,
+    one_line,
 )
-
-from .evaluation import brief
 
 _ARCHIVE = b"PK\x03\x04"
 _PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9"  # of torch before 1.6
@@ -84,12 +83,12 @@ def build_network(factory: str, *, where: str) -> nn.Module:
         function = getattr(import_module(module), name)
     except (Exception, SystemExit) as error:  # a module may raise anything; an exit would pass for success
         raise MissingPackageError(
-            f"{where}: {factory} is not importable ({brief(error)}). Make it importable from here, as by PYTHONPATH."
+            f"{where}: {factory} is not importable ({one_line(error)}). Make it importable from here, as by PYTHONPATH."
         ) from error
     try:
         model = function()
     except (Exception, SystemExit) as error:
-        raise StateError(f"{where}: {factory} raised {brief(error)}. Call it in Python to see where.") from error
+        raise StateError(f"{where}: {factory} raised {one_line(error)}. Call it in Python to see where.") from error
     if not isinstance(model, nn.Module):
         raise InvalidTypeError(
             f"{where}: {factory} returned {type(model).__name__}, not a torch.nn.Module. Let it return the network."
@@ -125,7 +124,7 @@ def not_safetensors(path: Path, error: Exception, *, where: str) -> FileFormatEr
         beginning = file.read(32)
     kind = next((kind for magic, kind in _FOREIGN.items() if beginning.startswith(magic)), None)
     if kind is None:
-        reason = f"not a complete safetensors file ({brief(error)}). It may be truncated: download or save it again."
+        reason = f"not a complete safetensors file ({one_line(error)}). It may be truncated: download or save it again."
     else:
         reason = f"{kind}, not a safetensors file. Save the state dict by safetensors.torch.save_file."
     return FileFormatError(f"{where}: {path} is {reason}")
@@ -213,7 +212,7 @@ def load_state(
     try:
         model.load_state_dict({name: value for name, value in state.items() if name in own}, strict=False)
     except RuntimeError as error:
-        raise FileFormatError(f"{where}: {source} does not fit the model ({brief(error)}).") from None
+        raise FileFormatError(f"{where}: {source} does not fit the model ({one_line(error)}).") from None
     accepted = {
         "not in the file, and left as the factory set them": grave,
         "buffers that are not in the file": [name for name in missing if name not in grave],

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
+from pruneproof.checks import require_type
 from pruneproof.errors import InvalidValueError, PruneproofError, StateError, UnsupportedError
 
 from .shards import require_whole
@@ -26,8 +27,6 @@ from .shards import require_whole
 Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
 Readout = Callable[[Any], Tensor]
 BatchNormMode = Literal["batch", "running"]
-LONGEST = 200  # characters of a message that are shown
-
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -56,15 +55,15 @@ def explained(where: str, what: str, remedy: str) -> Generator[None]:
         raise
 
 
-def one_line(error: BaseException) -> str:
-    """An exception's type and message in one line, shortened.
+def require_module(where: str, model: object) -> None:
+    """Refuse what is no `torch.nn.Module`."""
+    require_type(where, model, nn.Module, "the model must be a torch.nn.Module", "Pass the module itself.")
 
-    Example:
-        >>> one_line(ValueError("two\\n\\tlines"))
-        'ValueError: two lines'
-    """
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+
+def require_generator(where: str, generator: object) -> None:
+    """Refuse what is no `torch.Generator`."""
+    remedy = "Pass torch.Generator().manual_seed(seed)."
+    require_type(where, generator, torch.Generator, "generator= must be a torch.Generator", remedy)
 
 
 @contextmanager
@@ -148,18 +147,3 @@ def require_derivatives(where: str) -> None:
     """Refuse to run under `torch.inference_mode`, which records nothing to differentiate."""
     if torch.is_inference_mode_enabled():
         raise StateError(f"{where}: derivatives cannot be taken inside torch.inference_mode(). Call it outside.")
-
-
-REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)  # how torch refuses its arguments
-brief = one_line
-
-
-@contextmanager
-def trial(where: str, *, required: str, remedy: str) -> Generator[None]:
-    """Turn what torch raises about wrong arguments into a `PruneproofError`; lack of memory is left as it is."""
-    try:
-        yield
-    except (PruneproofError, torch.OutOfMemoryError):
-        raise
-    except REFUSALS as error:
-        raise PruneproofError(where, required=required, received=one_line(error), remedy=remedy) from error

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
-from pruneproof.errors import InvalidTypeError, InvalidValueError, described, require_type
+from pruneproof.checks import require_type
+from pruneproof.errors import InvalidTypeError, InvalidValueError, described
+from pruneproof.prune.models.evaluation import require_generator
 
 
 def balanced_batch(
@@ -29,11 +31,9 @@ def balanced_batch(
         >>> y.tolist()
         [0, 0, 1, 1]
     """
-    where = "balanced_batch"
-    remedy = "pass torch.Generator().manual_seed(seed)"
-    require_type(where, generator, torch.Generator, required="a torch.Generator", remedy=remedy)
+    require_generator("balanced_batch", generator)
     for data in (inputs, labels):
-        require_type(where, data, Tensor, required="tensors of inputs and labels", remedy="convert them")
+        require_type("balanced_batch", data, Tensor, "inputs and labels must be tensors", "Convert them.")
     if labels.ndim != 1 or not labels.numel() or inputs.shape[:1] != labels.shape or labels.is_floating_point():
         raise InvalidValueError(
             f"balanced_batch: there must be one integer label per input, at least one, got inputs "

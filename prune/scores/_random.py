@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import require_type
+from pruneproof.prune.models.evaluation import require_generator
 from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers
 from pruneproof.prune.models.shards import local_part, placed
 from pruneproof.prune.selection.selection import Scores
 
 
 def random(
-    model: nn.Module, generator: torch.Generator, *, include: Patterns = (), exclude: Patterns = ()
+    model: nn.Module, *, generator: torch.Generator, include: Patterns = (), exclude: Patterns = ()
 ) -> dict[str, Tensor]:
     """Score each prunable weight by an independent draw from the uniform distribution on [0, 1).
 
@@ -32,12 +32,11 @@ def random(
         PruneproofError: As `prunable` raises, and for weights without values or real numbers.
 
     Example:
-        >>> scores = random(nn.Linear(3, 2), torch.Generator().manual_seed(0))
+        >>> scores = random(nn.Linear(3, 2), generator=torch.Generator().manual_seed(0))
         >>> scores["weight"].shape
         torch.Size([2, 3])
     """
-    remedy = "pass torch.Generator().manual_seed(seed)"
-    require_type("random", generator, torch.Generator, required="a torch.Generator", remedy=remedy)
+    require_generator("random", generator)
     weights = find_prunable("random", model, include, exclude)
     require_numbers("random", weights)
     drawn = {

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import InvalidTypeError, InvalidValueError, described, require_type
+from pruneproof.checks import require_type
+from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.parameters import OUTPUTS_FIRST, Layout, Patterns, find_prunable, layouts
@@ -234,11 +235,16 @@ def _row_masks(scores: Tensor, count: int) -> Tensor:
     return kept
 
 
-def _check_scores(scores: Mapping[str, Tensor]) -> None:
-    remedy = "pass what a function of pruneproof.prune.scores returned"
-    require_type("select", scores, Mapping, required="scores by parameter name", remedy=remedy)
+def require_scores(where: str, scores: Mapping[str, Tensor]) -> None:
+    """Refuse what is no mapping of names to tensors."""
+    remedy = "Pass what a function of pruneproof.prune.scores returned."
+    require_type(where, scores, Mapping, "the scores must be tensors by parameter name", remedy)
     for name, score in scores.items():
-        require_type("select", score, Tensor, required=f"a tensor of scores for {name}", remedy="convert it")
+        require_type(where, score, Tensor, f"the scores of {name} must be a tensor", "Convert them.")
+
+
+def _check_scores(scores: Mapping[str, Tensor]) -> None:
+    require_scores("select", scores)
     if not any(score.numel() for score in scores.values()):
         raise InvalidValueError("select: there are no scores. Score a model with prunable weights.")
     for name, score in scores.items():

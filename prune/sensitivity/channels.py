@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError
+from pruneproof.checks import require_fraction
+from pruneproof.errors import UnsupportedError
 from pruneproof.kernels.sensitivity.op import sensitivities
 from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune.models.evaluation import copied
@@ -65,8 +66,7 @@ def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
           (2): Linear(in_features=4, out_features=2, bias=True)
         )
     """
-    if not 0 < density <= 1:
-        raise PruneproofError("pfp", required="a density in (0, 1]", received=density, remedy="pass e.g. 0.5")
+    require_fraction("pfp", "the density", density, one=True)
     small = copied(model).eval()
     chain = _chain(small, inputs.ndim)
     kept: dict[str, Tensor] = {}
@@ -101,14 +101,14 @@ def _chain(model: nn.Module, dimensions: int) -> list[tuple[str, Any]]:
     names: dict[nn.Module, str] = {}
     for name, module in leaves:
         if type(model) is not nn.Sequential or not _separate(module, dimensions):
-            received = f"{name or 'the model'} ({type(module).__name__})"
-            required = (
-                "a Sequential of linear, conv (one group, zero padding), BatchNorm, elementwise, 2-d pooling layers"
+            raise UnsupportedError(
+                "pfp: the model must be a Sequential of linear, convolution (one group, zero padding), BatchNorm, "
+                f"elementwise and 2-d pooling layers, got {name or 'the model'} ({type(module).__name__}). Use sipp."
             )
-            raise PruneproofError("pfp", required=required, received=received, remedy="use sipp")
         if names.setdefault(module, name) != name and isinstance(module, CUT):
-            received = f"{names[module]} again as {name}"
-            raise PruneproofError("pfp", required="layers used once", received=received, remedy="use copies, or sipp")
+            raise UnsupportedError(
+                f"pfp: a layer must be used once, got {names[module]} again as {name}. Use a copy, or sipp."
+            )
         dimensions = 2 if isinstance(module, nn.Flatten) else dimensions
     return leaves
 

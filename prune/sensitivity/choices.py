@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError
 
 from .draws import FACTORS, Drawing
 from .errors import ERRORS, Ranking, ranking
@@ -114,11 +114,9 @@ def pruned_rows(layer: Measured, choice: Choice, log: float, stretch: float, gen
                 factors = torch.where((variant == number).unsqueeze(1), drawn, factors)
         part = (factors * block.weight).to(block.weight.dtype)  # in float64: one rounding, as `Ranking.unit` says
         if not bool(part.isfinite().all()):
-            raise PruneproofError(
-                "sipp",
-                required=f"reweighted weights within {new.dtype}",
-                received=f"more than {torch.finfo(new.dtype).max:g} in {layer.layer.name}",
-                remedy='raise the density, take variant="det", or prune a float32 copy',
+            raise InvalidValueError(
+                f"sipp: a reweighted weight of {layer.layer.name} is larger than {new.dtype} can hold. "
+                'Raise the density, take variant="det", or prune a float32 copy.'
             )
         new[block.rows] += part if block.sign == 0 else -part
     return new

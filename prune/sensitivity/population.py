@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from pruneproof.errors import PruneproofError
+from pruneproof.checks import require_fraction
+from pruneproof.errors import InvalidValueError
 
 from .half_rows import blocks, floored
 
@@ -46,11 +47,9 @@ def stretch(weight: Tensor, sensitivity: Tensor, held_out: Tensor, *, beta: floa
         >>> stretch(weight, torch.full((1, 2), 0.5), points, beta=0.5)
         1.0
     """
-    if not 0 < beta < 1:
-        raise PruneproofError("stretch", required="beta in (0, 1)", received=beta, remedy="pass e.g. 0.05")
+    require_fraction("stretch", "beta", beta)
     if held_out.ndim != 2 or not len(held_out):
-        shape = tuple(held_out.shape)
-        raise PruneproofError("stretch", required="held-out points (points, inputs)", received=shape, remedy="add some")
+        raise InvalidValueError(f"stretch: held-out points must be (points, inputs), got {tuple(held_out.shape)}.")
     values = ratios(weight, sensitivity, held_out.clamp(min=0))
     if bool((held_out < 0).any()):
         values = torch.maximum(values, ratios(weight, sensitivity, (-held_out).clamp(min=0)))

@@ -21,12 +21,6 @@ class PruneproofError(Exception):
         pruneproof.errors.InvalidValueError: select: the density must lie in (0, 1], got 1.5.
     """
 
-    def __init__(self, message: str, *, required: str = "", received: object = "", remedy: str = "") -> None:
-        if required:  # the template that sentences replace
-            shown = received if isinstance(received, str) else repr(received)
-            message = f"{message}: needs {required}; received {shown}; {remedy}"
-        super().__init__(message)
-
     def __str__(self) -> str:
         return str(self.args[0])  # KeyError would show the repr
 
@@ -113,14 +107,15 @@ def described(value: object) -> str:
     return text if isinstance(value, int | float) and not isinstance(value, bool) else f"{text} ({kind})"
 
 
-def require_type(where: str, value: object, kind: type, *, required: str, remedy: str) -> None:
-    """Refuse an argument that is not of this type, saying which it is.
+def one_line(error: BaseException) -> str:
+    """An exception's type and message in one line cut after 400 characters.
+
+    Args:
+        error: Any exception.
 
     Example:
-        >>> require_type("random", 0, str, required="a name", remedy="Pass one.")
-        Traceback (most recent call last):
-        pruneproof.errors.InvalidTypeError: random needs a name, got 0. Pass one.
+        >>> one_line(ValueError("two\\n\\tlines"))
+        'ValueError: two lines'
     """
-    if not isinstance(value, kind):
-        remedy = remedy[:1].upper() + remedy[1:].rstrip(".") + "."
-        raise InvalidTypeError(f"{where} needs {required}, got {described(value)}. {remedy}")
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return text if len(text) <= 400 else f"{text[:400]} …"

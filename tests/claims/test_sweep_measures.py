@@ -112,7 +112,7 @@ def test_the_module_that_is_compared_is_the_one_that_defines_the_measure(
 
     def stopped(scheduler: str | None, workers: int | None, measures: frozenset[str]) -> None:
         compared.append(measures)
-        raise PruneproofError("stopped", required="", received="", remedy="")
+        raise PruneproofError("stopped")
 
     monkeypatch.setattr(sweep, "executor_for", stopped)
     read(folder, "measures_again:train")

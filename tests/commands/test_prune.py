@@ -67,16 +67,16 @@ def test_synflow_takes_a_pattern(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "--density: needs the kept fraction, in (0, 1]; received none; pass e.g. --density 0.1"),
-        (["--scope", "erk"], "--density: needs the kept fraction"),
+        ([], "--density, the kept fraction, is missing. Pass e.g. --density 0.1"),
+        (["--scope", "erk"], "--density, the kept fraction, is missing"),
         (
             ["--scope", "rows", "--density", "0.5"],
             "--scope must be global, layer, row, erk or N:M",
         ),
         (["--scope", "4:2"], "--scope: a pattern is two numbers n:m"),
         (["--scope", "2:4", "--density", "0.25"], '--density: scope "2:4" fixes the density at 2/4'),
-        (["--method", "random", "--density", "0.5", "--seed", "9" * 23], "--seed: needs a seed from -2^63 to 2^64 - 1"),
-        (["--method", "random", "--density", "0.5", "--seed", f"-{2**63 + 1}"], "--seed: needs a seed"),
+        (["--method", "random", "--density", "0.5", "--seed", "9" * 23], "--seed must lie between -2^63 and 2^64 - 1"),
+        (["--method", "random", "--density", "0.5", "--seed", f"-{2**63 + 1}"], "--seed must lie between"),
     ],
 )
 def test_misuse_is_told_in_one_line_before_any_work(

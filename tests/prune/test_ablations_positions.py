@@ -23,7 +23,7 @@ def masks(density: float) -> Masks:
 def test_every_layer_keeps_its_count_and_changes(seed: int, density: float) -> None:
     """A shuffled layer equals the original with probability 1 / C(288, 14) < 1e-23 at most."""
     before = masks(density)
-    after = shuffle(before, torch.Generator().manual_seed(seed))
+    after = shuffle(before, generator=torch.Generator().manual_seed(seed))
     assert after.counts == before.counts
     assert all(not torch.equal(after[name], before[name]) for name in LAYERS)
     assert before == masks(density)
@@ -35,7 +35,7 @@ def test_every_position_is_as_likely() -> None:
     out."""
     before, draws, kept, size = Masks({"w": torch.arange(60) < 3}), 20_000, 3, 60
     generator = torch.Generator().manual_seed(0)
-    counts = torch.stack([shuffle(before, generator)["w"] for _ in range(draws)]).double().sum(0)
+    counts = torch.stack([shuffle(before, generator=generator)["w"] for _ in range(draws)]).double().sum(0)
     share = kept / size
     variance = draws * share * (1 - share)
     statistic = float(((counts - draws * share) ** 2).sum() / variance) * (size - 1) / size
@@ -47,8 +47,8 @@ def test_every_position_is_as_likely() -> None:
 
 def test_a_generator_gives_one_answer_and_advances() -> None:
     generator = torch.Generator().manual_seed(1)
-    first, second = shuffle(masks(0.3), generator), shuffle(masks(0.3), generator)
-    assert first == shuffle(masks(0.3), torch.Generator().manual_seed(1)) and first != second
+    first, second = shuffle(masks(0.3), generator=generator), shuffle(masks(0.3), generator=generator)
+    assert first == shuffle(masks(0.3), generator=torch.Generator().manual_seed(1)) and first != second
 
 
 def test_within_live_units_only_positions_between_them_change() -> None:
@@ -57,7 +57,7 @@ def test_within_live_units_only_positions_between_them_change() -> None:
     kept = synflow(net, (1, 20), density=0.05)
     path = connectivity(net, kept, (1, 20))
     positions = path.live_positions()
-    after = shuffle(kept, torch.Generator().manual_seed(0), within=positions)
+    after = shuffle(kept, generator=torch.Generator().manual_seed(0), within=positions)
     assert after.counts == kept.counts and after != kept
     for name in kept:
         assert torch.equal(after[name][~positions[name]], kept[name][~positions[name]])
@@ -66,4 +66,4 @@ def test_within_live_units_only_positions_between_them_change() -> None:
 
 def test_positions_of_another_model_are_refused() -> None:
     with pytest.raises(PruneproofError, match="positions"):
-        shuffle(masks(0.3), torch.Generator(), within={"a": torch.ones(2, 2, dtype=torch.bool)})
+        shuffle(masks(0.3), generator=torch.Generator(), within={"a": torch.ones(2, 2, dtype=torch.bool)})

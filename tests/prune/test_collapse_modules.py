@@ -111,7 +111,7 @@ def test_a_masked_bias_is_no_path() -> None:
     assert not result.connected and result.cut == ("0.weight", "1.weight")
     assert result.live["0.bias"].tolist() == [True, False, False]  # the unit that is read
     assert result.live_units == {"0.weight": 0, "1.weight": 0}
-    assert shuffle(masks, torch.Generator(), within=result.live_positions()).counts == masks.counts
+    assert shuffle(masks, generator=torch.Generator(), within=result.live_positions()).counts == masks.counts
 
 
 def test_a_mask_of_a_normaliser_removes_channels() -> None:

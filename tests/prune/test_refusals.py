@@ -113,7 +113,7 @@ REFUSED: dict[str, Callable[[nn.Module], object]] = {
     "sparsify": lambda m: prune.sparsify(m, OTHERS),
     "connectivity": lambda m: prune.connectivity(m, OTHERS, (1, 8)),
     "inspect_model": lambda m: prune.inspect_model(m, OTHERS),
-    "reinitialize": lambda m: prune.reinitialize(m, None),  # pyright: ignore[reportArgumentType]
+    "reinitialize": lambda m: prune.reinitialize(m, generator=None),  # pyright: ignore[reportArgumentType]
     "prune_progressively": lambda m: prune.prune_progressively(m, prune.scores.magnitude, [0.5, 0.7]),
 }
 

@@ -81,8 +81,8 @@ X, Y, G = torch.zeros(8, 2), torch.arange(8) % 2, torch.Generator()
     [
         ((X[:0], Y[:0], 1, G), r"one integer label per input.*got inputs \(0, 2\)"),
         ((torch.tensor(1.0), Y, 1, G), "one integer label per input"),
-        ((X, Y.tolist(), 1, G), "tensors of inputs and labels, got"),
-        ((X.tolist(), Y, 1, G), "tensors of inputs and labels, got"),
+        ((X, Y.tolist(), 1, G), "inputs and labels must be tensors, got"),
+        ((X.tolist(), Y, 1, G), "inputs and labels must be tensors, got"),
         ((X, Y, 1.5, G), "whole number, got 1.5"),
         ((X, Y, 0, G), "got 0; there are 4 of class 0"),
         (

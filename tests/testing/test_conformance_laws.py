@@ -133,7 +133,7 @@ def test_our_scores_obey() -> None:
 
 
 def random_scores(model: nn.Module, batch: Batch) -> Scored:
-    return scores.random(model, torch.Generator().manual_seed(1))
+    return scores.random(model, generator=torch.Generator().manual_seed(1))
 
 
 def test_a_random_score_is_not_equivariant() -> None:
@@ -168,7 +168,7 @@ def zeroes_the_model(model: nn.Module, batch: Batch, density: float) -> Masks:
 
 def another_each_time(model: nn.Module, batch: Batch, density: float) -> Masks:
     generator = torch.Generator().manual_seed(next(CALLS))
-    return select(scores.random(model, generator), density=density)
+    return select(scores.random(model, generator=generator), density=density)
 
 
 def another_at_each_density(model: nn.Module, batch: Batch, density: float) -> Masks:

@@ -29,7 +29,7 @@ def test_the_true_error_is_missed_as_rarely_as_promised(
     generator = np.random.default_rng(salted("calibration", examples, gap, binning))
     missed = 0
     for _ in range(SETS):
-        low, high = calibration_error(*_data(generator, examples, gap), generator, binning=binning).interval
+        low, high = calibration_error(*_data(generator, examples, gap), generator=generator, binning=binning).interval
         missed += not low <= gap <= high
     assert not falsified(missed, SETS, 0.05, ALPHA)
 
@@ -39,7 +39,7 @@ def test_the_interval_contains_the_corrected_value_and_is_never_a_point(examples
     """Also for bins of one example, which show no variance."""
     generator = np.random.default_rng(1)
     for _ in range(50):
-        found = calibration_error(*_data(generator, examples, 0.1), generator)
+        found = calibration_error(*_data(generator, examples, 0.1), generator=generator)
         assert found.interval[0] <= found.corrected <= found.plug_in < found.interval[1]
 
 
@@ -52,7 +52,8 @@ def test_the_order_of_examples_does_not_matter() -> None:
     assert all(np.array_equal(each.count, diagrams[0].count) for each in diagrams)
     assert diagrams[0].confidence.tolist() == pytest.approx([0.6, 0.7, 0.9])
     errors = {
-        calibration_error(p[o], y[o], generator, bins=10, binning="equal-mass").plug_in for o in _orders(generator, y)
+        calibration_error(p[o], y[o], generator=generator, bins=10, binning="equal-mass").plug_in
+        for o in _orders(generator, y)
     }
     assert max(errors) - min(errors) < 1e-12  # sums of 200 terms below 1 in another order
 

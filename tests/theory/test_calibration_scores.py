@@ -76,7 +76,10 @@ def test_bins_of_equal_mass_are_equal_and_of_equal_width_lie_apart(generator: np
 @pytest.mark.parametrize("binning", ["equal-width", "equal-mass"])
 def test_the_correction_removes_most_of_the_bias(generator: np.random.Generator, binning: Binning) -> None:
     """Calibrated predictions, 200 data sets of 300 examples: true value 0; standard error of each mean below 0.001."""
-    found = [calibration_error(*_calibrated(generator, 300), generator, binning=binning, repeats=2) for _ in range(200)]
+    found = [
+        calibration_error(*_calibrated(generator, 300), generator=generator, binning=binning, repeats=2)
+        for _ in range(200)
+    ]
     plug_in, corrected = (np.mean([getattr(each, name) for each in found]) for name in ("plug_in", "corrected"))
     assert plug_in > 0.05
     assert corrected < 0.5 * plug_in
@@ -95,6 +98,6 @@ def test_misuse_is_refused(generator: np.random.Generator) -> None:
             reliability(p, y, bins=bins)  # pyright: ignore[reportArgumentType]
     for wrong in ({"repeats": 0}, {"repeats": 2.5}, {"level": 1.0}, {"level": float("nan")}):
         with pytest.raises(PruneproofError, match="at least one draw"):
-            calibration_error(p, y, generator, **wrong)  # pyright: ignore[reportArgumentType]
+            calibration_error(p, y, generator=generator, **wrong)  # pyright: ignore[reportArgumentType]
     with pytest.raises(PruneproofError, match="one shape"):
         posterior_divergence(p, p[:, :2] / p[:, :2].sum(1, keepdims=True))

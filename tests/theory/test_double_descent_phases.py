@@ -68,10 +68,10 @@ def test_the_interval_contains_the_estimate_and_spreads_with_the_seeds() -> None
     generator = np.random.default_rng(4)
     sizes = 1000 * 0.8 ** np.arange(len(CURVE))
     wide = [np.roll(CURVE, shift) for shift in (0, 0, 1, 1, 2)]
-    estimate, low, high = effective_size_interval(wide, sizes, generator)
+    estimate, low, high = effective_size_interval(wide, sizes, generator=generator)
     assert low <= estimate <= high
     assert low < high
-    assert effective_size_interval([CURVE] * 5, sizes, generator) == (sizes[7],) * 3
+    assert effective_size_interval([CURVE] * 5, sizes, generator=generator) == (sizes[7],) * 3
 
 
 def test_misuse_is_refused() -> None:
@@ -82,4 +82,4 @@ def test_misuse_is_refused() -> None:
     with pytest.raises(PruneproofError, match="two seeds"):
         effective_level([CURVE], rule="one standard error")
     with pytest.raises(PruneproofError, match="matching sizes"):
-        effective_size_interval([CURVE], [1, 2], np.random.default_rng(0))
+        effective_size_interval([CURVE], [1, 2], generator=np.random.default_rng(0))

@@ -30,7 +30,7 @@ class Comparison:
     held_out: float
 
 
-def compare(points: Points, generator: np.random.Generator, models: Sequence[Model] = MODELS) -> list[Comparison]:
+def compare(points: Points, *, generator: np.random.Generator, models: Sequence[Model] = MODELS) -> list[Comparison]:
     """Fit every model that the points can carry, best AICc first.
 
     Args:
@@ -47,7 +47,7 @@ def compare(points: Points, generator: np.random.Generator, models: Sequence[Mod
         ...     {"network": "a", "width": 1, "depth": 1, "density": d, "error": e}
         ...     for d, e in ((1, 0.1), (0.5, 0.11), (0.1, 0.3))
         ... ]
-        >>> [each.name for each in compare(points_from_rows(rows), np.random.default_rng(0))]
+        >>> [each.name for each in compare(points_from_rows(rows), generator=np.random.default_rng(0))]
         ['constant']
     """
     possible = [model for model in models if carries(points, model)]

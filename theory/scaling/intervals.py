@@ -130,7 +130,7 @@ class Resample:
     dense_error: Floats
 
 
-def bootstrap(fitted: FittedLaw, repeats: int, generator: np.random.Generator) -> list[Resample]:
+def bootstrap(fitted: FittedLaw, repeats: int, *, generator: np.random.Generator) -> list[Resample]:
     """Parameters refitted to the fitted curve with resampled residuals (Efron & Tibshirani 1993, ch. 9).
 
     Residuals are ln(ε̂/ε), centred and scaled by √(n/(n − k)), since k fitted constants have shrunk them. Where a dense

@@ -46,7 +46,7 @@ class FitReport:
     target: float | None
 
 
-def fit_report(path: Path, target: float | None, generator: np.random.Generator) -> FitReport:
+def fit_report(path: Path, target: float | None, *, generator: np.random.Generator) -> FitReport:
     """Read, fit, compare and recommend.
 
     Args:
@@ -70,9 +70,14 @@ def fit_report(path: Path, target: float | None, generator: np.random.Generator)
             f"{points.places}, which carry a {model.name}. Measure more, or drop --target-error."
         )
     fitted = fit(points, model)
-    candidates = [] if target is None else recommend(fitted, target, generator)
+    candidates = [] if target is None else recommend(fitted, target, generator=generator)
     return FitReport(
-        fitted, profile_intervals(fitted), compare(points, generator), _extrapolation(fitted), candidates, target
+        fitted,
+        profile_intervals(fitted),
+        compare(points, generator=generator),
+        _extrapolation(fitted),
+        candidates,
+        target,
     )
 
 

@@ -84,7 +84,7 @@ def smallest_invariant(target: float, dense_error: float, parameters: Mapping[st
 
 
 def recommend(
-    fitted: FittedLaw, target: float, generator: np.random.Generator, *, repeats: int = 200
+    fitted: FittedLaw, target: float, *, generator: np.random.Generator, repeats: int = 200
 ) -> list[Candidate]:
     """Every measured network at the density that just meets the target, those with a density first, smallest first.
 
@@ -106,7 +106,7 @@ def recommend(
         ...      "error": 0.05 * ((d**2 + 0.01 * 16) / (d**2 + 0.01)) ** 0.5}
         ...     for d in np.geomspace(1, 0.005, 20)
         ... ]
-        >>> best = recommend(fit(points_from_rows(rows)), 0.1, np.random.default_rng(0), repeats=5)[0]
+        >>> best = recommend(fit(points_from_rows(rows)), 0.1, generator=np.random.default_rng(0), repeats=5)[0]
         >>> best.feasibility, round(best.density, 4)
         ('feasible', 0.2)
     """
@@ -122,7 +122,7 @@ def recommend(
             f"errors up to {worst:.4g}. Measure lower densities, or drop the networks that pruning "
             "does not harm."
         )
-    samples = bootstrap(fitted, repeats, generator)
+    samples = bootstrap(fitted, repeats, generator=generator)
     found = [_candidate(fitted, fitted.points.network == name, target, samples) for name in fitted.points.networks()]
     return sorted(found, key=_rank)
 

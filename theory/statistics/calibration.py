@@ -205,8 +205,8 @@ def reliability(
 def calibration_error(
     probabilities: ArrayLike,
     labels: ArrayLike,
-    generator: np.random.Generator,
     *,
+    generator: np.random.Generator,
     bins: int = 15,
     binning: Binning = "equal-width",
     level: float = 0.95,
@@ -227,7 +227,7 @@ def calibration_error(
     Example:
         >>> p = np.tile([0.9, 0.1], (1000, 1))
         >>> y = np.arange(1000) % 2
-        >>> round(calibration_error(p, y, np.random.default_rng(0)).plug_in, 6)
+        >>> round(calibration_error(p, y, generator=np.random.default_rng(0)).plug_in, 6)
         0.4
     """
     confidence, right = confidences(*checked(probabilities, labels))

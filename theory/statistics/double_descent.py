@@ -110,7 +110,7 @@ def effective_level(error: ArrayLike, *, rule: Literal["lowest", "one standard e
 
 
 def effective_size_interval(
-    error: ArrayLike, sizes: ArrayLike, generator: np.random.Generator, *, repeats: int = 1000, level: float = 0.95
+    error: ArrayLike, sizes: ArrayLike, *, generator: np.random.Generator, repeats: int = 1000, level: float = 0.95
 ) -> tuple[float, float, float]:
     """The number of weights at the effective level with a bootstrap interval over seeds.
 
@@ -122,7 +122,7 @@ def effective_size_interval(
         level: Confidence.
 
     Example:
-        >>> effective_size_interval([[0.3, 0.4, 0.2, 0.5]] * 3, [80, 40, 20, 10], np.random.default_rng(0))
+        >>> effective_size_interval([[0.3, 0.4, 0.2, 0.5]] * 3, [80, 40, 20, 10], generator=np.random.default_rng(0))
         (20.0, 20.0, 20.0)
     """
     curves, counts = checked(error, dimensions=2), np.asarray(sizes, dtype=np.float64)

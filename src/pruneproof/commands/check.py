@@ -10,7 +10,7 @@ from typing import Annotated, cast
 
 import tyro
 
-from pruneproof.errors import InvalidValueError, MissingFileError, PruneproofError
+from pruneproof.errors import FileAccessError, FileFormatError, InvalidValueError, MissingFileError, one_line
 
 CHECKERS = {  # a certificate's "kind" → module of pruneproof and function; it returns None or the reason for refusal
     "inequality": "theory.prover.certificate:verify",
@@ -67,15 +67,14 @@ def _assumptions(data: dict[str, object]) -> list[str]:
 def _read(file: Path) -> dict[str, object]:
     try:
         if file.stat().st_size > MAX_BYTES:
-            raise PruneproofError("check", required=f"at most {MAX_BYTES} bytes", received=str(file), remedy="split it")
+            raise FileFormatError(f"check: {file} has more than {MAX_BYTES} bytes, which no certificate has.")
         data = json.loads(file.read_text("utf-8"))
-    except (OSError, PruneproofError, ValueError, RecursionError) as error:
-        received = f"{file}: {type(error).__name__}: {error}"
-        raise PruneproofError("check", required="a readable JSON file", received=received, remedy="check it") from error
+    except OSError as error:
+        raise FileAccessError(f"check: {file} cannot be read ({error.strerror or error}). Check its name.") from error
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"check: {file} is not JSON ({one_line(error)}). Save the certificate again.") from error
     if not isinstance(data, dict):
-        raise PruneproofError(
-            "check", required="a certificate", received=f"{file}: other JSON", remedy="prove it again"
-        )
+        raise FileFormatError(f"check: {file} holds other JSON than a certificate. Save the certificate again.")
     return cast("dict[str, object]", data)
 
 
@@ -85,14 +84,14 @@ def _checker(
     kind = data.get("kind")
     known = {**CHECKERS, **CHECKERS_OF_FILES}
     if not isinstance(kind, str) or kind not in known:
-        needed = f"a certificate of kind {', '.join(known)}"
-        raise PruneproofError("check", required=needed, received=f"{file}: kind {kind!r}", remedy="prove it again")
+        raise FileFormatError(f"check: {file} is of kind {kind!r}. A certificate is of kind {' or '.join(known)}.")
     module, _, name = known[kind].partition(":")
     function = getattr(import_module(f"pruneproof.{module}"), name)
     if (factory is None) == (kind in CHECKERS_OF_FILES):
-        required = "no --factory for an inequality" if factory else "--factory package.module:function"
-        remedy = "leave it out" if factory else "name the code that builds the networks; it will be run"
-        raise PruneproofError("check", required=required, received=factory or "none", remedy=remedy)
+        wanted = "name the code that builds the networks, which will be run: --factory package.module:function"
+        raise InvalidValueError(
+            f"check: {'an inequality has no networks. Leave --factory out' if factory else wanted}."
+        )
     if kind not in CHECKERS_OF_FILES:
         if root is not None:
             raise InvalidValueError("check: --root is for certificates about files, and an inequality has none.")

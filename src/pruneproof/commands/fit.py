@@ -49,7 +49,7 @@ def main(
         require("fit", "matplotlib")
         _check_plot(plot)
     with _waiting():
-        report = fit_report(results, target_error, np.random.default_rng(seed))
+        report = fit_report(results, target_error, generator=np.random.default_rng(seed))
     print(json_text.dumps(as_json(report), indent=2) if json else as_text(report))
     if plot is not None:
         _draw(report, plot)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 import tyro
 from rich.console import Console
 
-from pruneproof.errors import InvalidValueError, PruneproofError
+from pruneproof.errors import InvalidValueError, MissingFileError, PruneproofError
 
 from ._checkpoint import Meter, load_model
 
@@ -226,14 +226,11 @@ def _check_options(method: str, batch: Path | None, input_shape: tuple[int, ...]
     ignored["--seed"] = seed is not None and method != "random"
     for option, given in ignored.items():
         if given:
-            remedy = "leave it out, or choose another --method"
-            raise PruneproofError(f"--method {method}", required=f"no {option}", received="one", remedy=remedy)
+            raise InvalidValueError(f"--method {method} takes no {option}. Leave it out, or choose another --method.")
     if len(input_shape) == 1:
-        remedy = f"pass --input-shape 1 {input_shape[0]}"
-        raise PruneproofError("--input-shape", required="a batch dimension", received=input_shape, remedy=remedy)
+        raise InvalidValueError(f"--input-shape lacks the batch dimension. Pass --input-shape 1 {input_shape[0]}.")
     if seed is not None and not -(2**63) <= seed < 2**64:
-        required, remedy = "a seed from -2^63 to 2^64 - 1", "pass e.g. --seed 1"
-        raise PruneproofError("--seed", required=required, received=seed, remedy=remedy)
+        raise InvalidValueError(f"--seed must lie between -2^63 and 2^64 - 1, got {seed}.")
 
 
 def _check_budget(density: float | None, scope: str) -> None:
@@ -246,8 +243,7 @@ def _check_budget(density: float | None, scope: str) -> None:
     elif scope not in ("global", "layer", "row", "erk"):
         raise InvalidValueError(f"--scope must be global, layer, row, erk or N:M such as 2:4, got {scope}.")
     elif density is None:
-        required, remedy = "the kept fraction, in (0, 1]", "pass e.g. --density 0.1, or a --scope such as 2:4"
-        raise PruneproofError("--density", required=required, received="none", remedy=remedy)
+        raise InvalidValueError("--density, the kept fraction, is missing. Pass e.g. --density 0.1, or --scope 2:4.")
 
 
 def _check_paths(paths: dict[str, Path | None]) -> None:
@@ -257,12 +253,10 @@ def _check_paths(paths: dict[str, Path | None]) -> None:
         if path is None:
             continue
         if name in ("--out", "--masks") and not path.parent.is_dir():
-            remedy = "make the folder first"
-            raise PruneproofError(name, required="an existing folder", received=str(path.parent), remedy=remedy)
+            raise MissingFileError(f"{name}: the folder {path.parent} does not exist. Make it first.")
         other = seen.setdefault(path.resolve(), name)
         if other != name:
-            remedy = "choose another path"
-            raise PruneproofError(name, required=f"another file than {other}", received=str(path), remedy=remedy)
+            raise InvalidValueError(f"{name} and {other} both name {path}. Choose another path.")
 
 
 def _check_new(masks: Path | None, force: bool) -> None:
@@ -321,8 +315,7 @@ def _masks(
         )
     if method == "synflow":
         if not input_shape:
-            remedy = "pass e.g. --input-shape 1 3 32 32"
-            raise PruneproofError("--method synflow", required="an input shape", received="none", remedy=remedy)
+            raise InvalidValueError("--method synflow needs an input shape. Pass e.g. --input-shape 1 3 32 32.")
         iterations = 1 if ":" in scope else SYNFLOW_ITERATIONS  # a pattern has one density
         return prune.synflow(network, input_shape, density=density, scope=scope, iterations=iterations, **patterns)
     if method == "wanda":

@@ -122,5 +122,11 @@ def test_the_bound_is_of_the_network_that_runs() -> None:
 def test_inputs_of_another_shape_are_refused(inputs: Tensor) -> None:
     layer = nn.Linear(4, 2)
     for bound in (lambda: propagated_error(layer, layer, inputs), lambda: predicted_error(layer, inputs, {})):
-        with pytest.raises(PruneproofError, match="inputs and epsilons"):
+        with pytest.raises(PruneproofError, match="not of the shape the network reads"):
             bound()
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 2), (3, 2)])
+def test_epsilons_of_another_shape_are_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(PruneproofError, match=r"epsilons of weight must have shape \(2, 2\)"):
+        predicted_error(nn.Linear(4, 2), torch.ones(1, 4), {"weight": torch.zeros(shape)})

@@ -74,5 +74,5 @@ def test_activations_in_lists_and_dictionaries_are_copied_too() -> None:
 def test_reinitialised_and_permanent_copies() -> None:
     model = KeepsFeatures()
     model(torch.rand(6, 8)).sum().backward()
-    assert not torch.equal(reinitialize(model, torch.Generator()).head.weight, model.head.weight)
+    assert not torch.equal(reinitialize(model, generator=torch.Generator()).head.weight, model.head.weight)
     assert torch.equal(make_permanent(model).head.weight, model.head.weight)

@@ -17,7 +17,7 @@ def model() -> nn.Sequential:
 
 
 def drawn(model: nn.Module, seed: int) -> dict[str, Tensor]:
-    return scores.random(model, torch.Generator().manual_seed(seed))
+    return scores.random(model, generator=torch.Generator().manual_seed(seed))
 
 
 def test_magnitude_is_the_absolute_value(model: nn.Sequential) -> None:
@@ -40,7 +40,9 @@ def test_one_seed_gives_one_answer_whatever_the_weights(model: nn.Sequential) ->
 
 def test_the_generator_advances_and_the_global_one_does_not(model: nn.Sequential) -> None:
     generator, state = torch.Generator().manual_seed(1), torch.get_rng_state()
-    assert not torch.equal(scores.random(model, generator)["3.weight"], scores.random(model, generator)["3.weight"])
+    assert not torch.equal(
+        scores.random(model, generator=generator)["3.weight"], scores.random(model, generator=generator)["3.weight"]
+    )
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -261,6 +261,9 @@ def test_a_state_dict_is_no_model_and_a_seed_no_generator() -> None:
         with pytest.raises(PruneproofError, match=r"the model must be .*got OrderedDict"):
             call()
     seed: Any = 0
-    for call in (lambda: scores.random(network(), seed), lambda: prune.random(network(), density=0.5, generator=seed)):
+    for call in (
+        lambda: scores.random(network(), generator=seed),
+        lambda: prune.random(network(), density=0.5, generator=seed),
+    ):
         with pytest.raises(PruneproofError, match=r"got 0. Pass torch.Generator\(\).manual_seed"):
             call()

@@ -15,7 +15,7 @@ SCORES = {
     "grasp": lambda model: scores.grasp(model, cross_entropy, (IMAGES, LABELS)),
     "grasp_abs": lambda model: scores.grasp_abs(model, cross_entropy, (IMAGES, LABELS), batch_norm="running"),
     "magnitude": scores.magnitude,
-    "random": lambda model: scores.random(model, torch.Generator().manual_seed(1)),
+    "random": lambda model: scores.random(model, generator=torch.Generator().manual_seed(1)),
     "snip": lambda model: scores.snip(model, cross_entropy, (IMAGES, LABELS)),
     "snip chunked": lambda model: scores.snip(model, cross_entropy, (IMAGES, LABELS), batch_norm="running", chunk=7),
     "synflow": lambda model: scores.synflow(model, (1, 2, 6, 6)),

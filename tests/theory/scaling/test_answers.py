@@ -51,7 +51,7 @@ def test_the_dense_network_competes_by_its_size() -> None:
     wide = [row | {"network": "b", "width": 400, "dense_error": 0.05} for row in ROWS]
     points = points_from_rows(ROWS + wide)
     points = points.replaced(error=np.exp(LAW.log_error(TRUTH, points)))
-    ranked = recommend(fit(points), 0.062, np.random.default_rng(0), repeats=2)
+    ranked = recommend(fit(points), 0.062, generator=np.random.default_rng(0), repeats=2)
     assert [each.feasibility for each in ranked] == ["dense only", "feasible"]
     assert ranked[0].size < ranked[1].size
 
@@ -80,7 +80,7 @@ def test_a_law_by_which_pruning_helps_gives_no_recommendation() -> None:
     fitted = fit(points)
     assert fitted.parameters["upper_error"] <= 0.1
     with pytest.raises(PruneproofError, match="ε↑ above every dense error"):
-        recommend(fitted, 0.2, np.random.default_rng(0))
+        recommend(fitted, 0.2, generator=np.random.default_rng(0))
 
 
 def test_a_fit_by_which_pruning_helps_is_warned_against(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def report_on(folder: Path, networks: Sequence[Network]) -> FitReport:
     lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
     file = folder / "results.csv"
     file.write_text("\n".join(lines), encoding="utf-8")
-    return fit_report(file, None, np.random.default_rng(0))
+    return fit_report(file, None, generator=np.random.default_rng(0))
 
 
 def dense_only() -> Points:
@@ -72,7 +72,7 @@ def test_dense_networks_alone_do_not_carry_the_law() -> None:
     points = dense_only()
     assert not carries(points, LAW)
     assert simplest(points) is CONSTANT
-    assert [each.name for each in compare(points, np.random.default_rng(0))] == [CONSTANT.name]
+    assert [each.name for each in compare(points, generator=np.random.default_rng(0))] == [CONSTANT.name]
     with pytest.raises(PruneproofError, match="3 densities, got 7 with 1"):
         fit(points)
 

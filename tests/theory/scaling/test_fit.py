@@ -94,7 +94,7 @@ def test_gamma_is_not_identified_when_the_errors_span_little(generator: np.rando
 
 def test_the_true_curve_wins_by_both_yardsticks(generator: np.random.Generator) -> None:
     for model in (LAW, CLIPPED):
-        ranked = compare(_single(generator, model), generator)
+        ranked = compare(_single(generator, model), generator=generator)
         assert ranked[0].name == model.name
         assert min(ranked, key=lambda each: each.held_out).name == model.name
         assert ranked[-1].name == CONSTANT.name
@@ -128,7 +128,7 @@ def test_small_networks_predict_large_ones_but_never_silently(family: tuple[Poin
 
 def test_the_recommended_network_meets_the_target(family: tuple[Points, FittedLaw]) -> None:
     points, fitted = family
-    ranked = recommend(fitted, 0.12, np.random.default_rng(0), repeats=40)
+    ranked = recommend(fitted, 0.12, generator=np.random.default_rng(0), repeats=40)
     best = ranked[0]
     assert best.feasibility == "feasible"
     assert best.interval[0] <= best.density <= best.interval[1]
@@ -136,14 +136,14 @@ def test_the_recommended_network_meets_the_target(family: tuple[Points, FittedLa
     mine = points.where(points.network == best.network)
     one = mine.where(np.arange(len(mine)) == 0).replaced(density=np.array([best.density]))
     assert fitted.predict(one, extrapolate=True)[0] == pytest.approx(0.12, rel=1e-9)
-    for each in recommend(fitted, 0.03, np.random.default_rng(0), repeats=2):
+    for each in recommend(fitted, 0.03, generator=np.random.default_rng(0), repeats=2):
         assert (each.feasibility == "dense error above the target") == (each.dense_error >= 0.03)
 
 
 def test_the_bootstrap_spreads_like_the_repeats(generator: np.random.Generator) -> None:
     """Both estimate the same standard error; with 40 samples each their ratio stays within a factor of two."""
     repeats = [fit(_single(generator)).parameters["gamma"] for _ in range(40)]
-    resampled = [each.parameters["gamma"] for each in bootstrap(fit(_single(generator)), 40, generator)]
+    resampled = [each.parameters["gamma"] for each in bootstrap(fit(_single(generator)), 40, generator=generator)]
     assert 0.5 < np.std(resampled) / np.std(repeats) < 2
 
 

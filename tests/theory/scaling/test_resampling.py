@@ -37,7 +37,7 @@ def test_residuals_regain_the_variance_that_the_fit_took() -> None:
     """
     error = np.array([0.1, 0.102, 0.104, 0.099])
     rows = [{"network": "a", "width": 1, "depth": 1, "density": 1 - 0.1 * i, "error": e} for i, e in enumerate(error)]
-    found = bootstrap(fit(points_from_rows(rows), CONSTANT), 1000, np.random.default_rng(0))
+    found = bootstrap(fit(points_from_rows(rows), CONSTANT), 1000, generator=np.random.default_rng(0))
     spread = np.var([np.log(each.parameters["upper_error"]) for each in found])
     assert spread == pytest.approx(np.log(error).var(ddof=1) / 4, rel=3 * 0.045)
 
@@ -45,8 +45,8 @@ def test_residuals_regain_the_variance_that_the_fit_took() -> None:
 def test_dense_errors_are_redrawn_only_where_they_were_measured() -> None:
     generator = np.random.default_rng(1)
     given, measured = (fit(_measured(generator, 30, given=given)) for given in (True, False))
-    assert all((each.dense_error == DENSE).all() for each in bootstrap(given, 5, generator))
-    drawn = np.log([each.dense_error[0] for each in bootstrap(measured, 100, generator)])
+    assert all((each.dense_error == DENSE).all() for each in bootstrap(given, 5, generator=generator))
+    drawn = np.log([each.dense_error[0] for each in bootstrap(measured, 100, generator=generator)])
     assert drawn.std() == pytest.approx(np.log1p(measured.deviation).std() * (30 / 27) ** 0.5, rel=0.35)  # 5/√(2·100)
 
 
@@ -59,7 +59,7 @@ def test_several_seeds_at_density_1_are_averaged_in_the_resample() -> None:
         for density in (1, 0.8, 0.6, 0.5, 0.4, 0.3) for seed in range(4)
     ]  # fmt: skip
     fitted = fit(points_from_rows(rows))
-    drawn = np.log([each.dense_error[0] for each in bootstrap(fitted, 100, generator)])
+    drawn = np.log([each.dense_error[0] for each in bootstrap(fitted, 100, generator=generator)])
     assert drawn.std() == pytest.approx(np.log1p(fitted.deviation).std() / 2, rel=0.35)  # 5/√(2·100)
 
 
@@ -74,6 +74,6 @@ def test_intervals_of_the_density_allow_for_a_badly_measured_dense_error(salted:
     truth, missed = smallest_invariant(target, DENSE, TRUTH), 0
     for _ in range(24):
         fitted = fit(_measured(generator, 80, given=False))
-        low, high = recommend(fitted, target, generator, repeats=40)[0].interval
+        low, high = recommend(fitted, target, generator=generator, repeats=40)[0].interval
         missed += not low <= truth <= high
     assert not falsified(missed, 24, 0.25, ALPHA)

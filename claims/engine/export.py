@@ -134,7 +134,7 @@ def _write_parquet(rows: Iterator[dict[str, Any]], columns: dict[str, type], pat
     types = {bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string()}
     schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
     number = 0
-    with parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         while batch := list(islice(rows, BATCH)):
             table = [{name: _typed(row.get(name), kind) for name, kind in columns.items()} for row in batch]
             writer.write_table(pyarrow.Table.from_pylist(table, schema))

@@ -1,6 +1,7 @@
 """Make the report of what a results file holds: every claim that was ever run into it, not only the last command's."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pruneproof.claims.claim import Claim
@@ -31,15 +32,25 @@ def publish(
         The path of the page.
     """
     complete = _complete(store, known)
-    judged = {result.claim.id: result for result in results}
+    path = page or folder / PAGE
+    replace_file(path, document(complete, judged(store, complete, results), store, read_record(folder)))
+    return path
+
+
+def judged(store: Store, papers: tuple[LoadedPaper, ...], results: Sequence[Result] = ()) -> list[Result]:
+    """The claims that a results file holds, judged; what is left out is said on standard error.
+
+    Args:
+        store: The rows.
+        papers: The papers whose claims are judged, in their order.
+        results: What was judged already.
+    """
+    known = {result.claim.id: result for result in results}
     recorded = store.claims()
-    claims = [claim for paper in complete for claim in paper.claims if claim.id in recorded]
+    claims = [claim for paper in papers for claim in paper.claims if claim.id in recorded]
     for name in sorted(recorded.keys() - {claim.id for claim in claims}):
         _leave_out(name, f"of {recorded[name]['paper']}: name its module with --paper")
-    complete_results = [result for claim in claims if (result := judged.get(claim.id) or _judged(claim, store))]
-    path = page or folder / PAGE
-    replace_file(path, document(complete, complete_results, store, read_record(folder)))
-    return path
+    return [result for claim in claims if (result := known.get(claim.id) or _judged(claim, store))]
 
 
 def _judged(claim: Claim, store: Store) -> Result | None:

@@ -68,7 +68,7 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
         axes.legend(fontsize="x-small", ncols=2)
 
     caption = "Mean fraction kept in each layer of the digits CNN at 5 % overall."
-    return [accuracy_curves(rows, "none"), Figure("Layer densities", caption, draw)]
+    return [*accuracy_curves(rows, "none"), Figure("Layer densities", caption, draw)]
 
 
 AI1 = Claim(

@@ -16,7 +16,7 @@ CRITERION = (
     "At every density, for SNIP, GraSP, SynFlow and magnitude at initialisation: the 95 % interval of the paired mean "
     "difference in test accuracy (magnitude after training, retrained by the whole recipe) − (the method) lies above "
     "0. Not reproduced if a difference lies below 0 after Holm's correction over all of them; else inconclusive. The "
-    "lottery ticket rewound to step 10 is printed."
+    "lottery ticket rewound to 5 % of training is printed."
 )
 SAYS_NOT = "Pruning after training spends twice the training steps."
 

@@ -45,7 +45,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
 
 def figures(rows: Sequence[Row]) -> list[Figure]:
     """Accuracy against density, as published and inverted."""
-    return [accuracy_curves(rows, "invert")]
+    return accuracy_curves(rows, "invert")
 
 
 AI5 = Claim(

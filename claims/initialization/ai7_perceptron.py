@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, fresh_seeds
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
 from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
 
@@ -40,7 +41,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     count = SEEDS[scale] if seeds is None else seeds
     densities = (DENSITY,) if scale is Scale.QUICK else DENSITIES
     return [
-        {"kind": "perceptrons", "density": density, "seed": seed}
+        {"kind": "perceptrons", "data": digits_label(), "density": density, "seed": seed}
         for density in densities
         for seed in fresh_seeds(count)
     ]

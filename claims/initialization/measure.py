@@ -1,7 +1,8 @@
 """One cell of the claims: prune a network by some method, ablate the mask, train, test; and the cells that are asked.
 
 Cells with equal parameters are computed once for all claims. `quick` asks for 5 % density, the other scales for all of
-`DENSITIES`; `full` also for ResNet-20 and VGG-16 on CIFAR-10 if the data root has it and a GPU is present.
+`DENSITIES`; these also ask for the CNN on the images that the user brings, and `full` for ResNet-20 and VGG-16 on
+CIFAR-10 if the data root has it.
 
 The perceptrons of AI7 are one batched program per seed: seventeen replicates of 64–100–100–10 share initial values and
 data order and differ in their masks; stacking them costs a fraction of a loop over them
@@ -42,15 +43,14 @@ from .setting import (
     DENSITIES,
     DENSITY,
     DIGITS_RECIPE,
-    FEW,
     MLP_INPUT,
     MLP_SIZES,
-    SEEDS,
     SETTINGS,
+    Images,
     Setting,
     digit_images,
     digits_mlp,
-    large_networks,
+    networks_with_data,
     redrawn,
 )
 
@@ -72,6 +72,7 @@ class EarlyRow:
     Args:
         kind: `"early"`.
         network: Name in `SETTINGS`.
+        data: Name, number and hash of its images.
         method: One of `METHODS`, `"grasp_abs"` or one of `CONTROLS`.
         ablation: `"none"` or one of `ABLATIONS`.
         density: Fraction of weights kept.
@@ -87,6 +88,7 @@ class EarlyRow:
 
     kind: str
     network: str
+    data: str
     method: str
     ablation: str
     density: float
@@ -107,6 +109,7 @@ class LateRow:
     Args:
         kind: `"late"`.
         network: Name in `SETTINGS`.
+        data: Name, number and hash of its images.
         density: Fraction of weights kept.
         seed: Of initial weights, data order and draws.
         variant: `"dense"`, `"after"`, `"ticket"`, `"ticket shuffle"` or `"ticket reinitialize"`.
@@ -119,6 +122,7 @@ class LateRow:
 
     kind: str
     network: str
+    data: str
     density: float
     seed: int
     variant: str
@@ -135,6 +139,7 @@ class PerceptronRow:
 
     Args:
         kind: `"perceptrons"`.
+        data: Name, number and hash of the digits.
         density: Fraction of weights kept.
         seed: Of initial weights, scoring batch, data order and draws.
         method: One of `METHODS`, or `"random ERK"`.
@@ -145,6 +150,7 @@ class PerceptronRow:
     """
 
     kind: str
+    data: str
     density: float
     seed: int
     method: str
@@ -154,7 +160,7 @@ class PerceptronRow:
     live: dict[str, int]
 
 
-@stable_id("pruneproof.claims.initialization.grid:pruned")
+@stable_id("pruneproof.claims.initialization.grid:pruned", revision=1)
 def pruned(cell: Cell) -> list[EarlyRow] | list[LateRow] | list[PerceptronRow]:
     """Measure one cell of any of the claims.
 
@@ -177,12 +183,11 @@ def early_cells(
         everywhere: Whether to ask for all densities of the scale, or for 5 % only.
     """
     return [
-        {"kind": "early", "network": network, "method": method, "ablation": ablation, "density": density,
-         "seed": seed, "at": 0}
-        for network, density, seed in _points(scale, seeds)
+        point | {"kind": "early", "method": method, "ablation": ablation, "at": 0}
+        for point in _points(scale, seeds)
         for method, ablation in variants
-        if everywhere or density == DENSITY
-    ]  # fmt: skip
+        if everywhere or point["density"] == DENSITY
+    ]
 
 
 def ablation_cells(scale: Scale, seeds: int | None, ablation: str) -> list[Cell]:
@@ -195,36 +200,33 @@ def ablation_cells(scale: Scale, seeds: int | None, ablation: str) -> list[Cell]
 
 def late_cells(scale: Scale, seeds: int | None) -> list[Cell]:
     """Magnitude after training and lottery tickets: AI2, AI6."""
-    return [
-        {"kind": "late", "network": network, "density": density, "seed": seed}
-        for network, density, seed in _points(scale, seeds)
-    ]
+    return [point | {"kind": "late"} for point in _points(scale, seeds)]
 
 
-def _points(scale: Scale, seeds: int | None) -> list[tuple[str, float, int]]:
-    """(network, density, seed), 5 % first."""
-    count = SEEDS[scale] if seeds is None else seeds
+def _points(scale: Scale, seeds: int | None) -> list[Cell]:
+    """Network with its data, density and seed, 5 % first."""
     densities = (DENSITY,) if scale is Scale.QUICK else tuple(sorted(DENSITIES, key=lambda d: (d != DENSITY, d)))
-    points = [("cnn", density, seed) for density in densities for seed in fresh_seeds(count)]
-    if scale is Scale.FULL:
-        points += product(large_networks(), densities, fresh_seeds(min(FEW, count)))
-    return points
+    return [
+        {"network": network, "data": SETTINGS[network].data(), "density": density, "seed": seed}
+        for network, count in networks_with_data(scale, seeds).items()
+        for density in densities
+        for seed in fresh_seeds(count)
+    ]
 
 
 def _pruned_early(cell: Cell) -> list[EarlyRow]:
     """Train to step `at`, prune, ablate, train to the end, or by the whole recipe again if `restart`."""
     setting, seed = SETTINGS[cell["network"]], int(cell["seed"])
-    model = _trained(setting, setting.build(seed), seed, stop=cell["at"])
-    images = setting.images()
+    images = setting.images(cell["data"])
+    model = _trained(setting, images, setting.build(seed), seed, stop=cell["at"])
     batch = balanced_batch(images.train_x, images.train_y, generator=torch.Generator().manual_seed(seed))
     inverted = cell["ablation"] == "invert"
     control = seed + _CONTROL
-    masks = masks_of(
-        model, cell["method"], cell["density"], batch, setting.input_shape, seed=control, inverted=inverted
-    )
+    masks = masks_of(model, cell["method"], cell["density"], batch, images.shape, seed=control, inverted=inverted)
     model, masks = ablated(model, masks, cell["ablation"], seed)
     start = 0 if cell.get("restart") else cell["at"]
-    return [EarlyRow(**cell, **_recorded(setting, _trained(setting, model, seed, masks=masks, start=start), masks))]
+    trained = _trained(setting, images, model, seed, masks=masks, start=start)
+    return [EarlyRow(**cell, **_recorded(images, trained, masks))]
 
 
 def _pruned_late(cell: Cell) -> list[LateRow]:
@@ -234,19 +236,20 @@ def _pruned_late(cell: Cell) -> list[LateRow]:
     weights after the setting's rewinding step and trains on; so do both ablations of the ticket.
     """
     setting, seed = SETTINGS[cell["network"]], int(cell["seed"])
-    dense = _trained(setting, setting.build(seed), seed, stop=setting.rewind)
+    images = setting.images(cell["data"])
+    dense = _trained(setting, images, setting.build(seed), seed, stop=setting.rewind)
     early = copy.deepcopy(dense)
-    _trained(setting, dense, seed, start=setting.rewind)
+    _trained(setting, images, dense, seed, start=setting.rewind)
     masks = select(scores.magnitude(dense), density=cell["density"])
     everything = Masks({name: torch.ones_like(mask) for name, mask in masks.items()})
-    rows = [LateRow(**cell, variant="dense", **_recorded(setting, dense, everything))]
-    after = _trained(setting, dense, seed, masks=masks)
-    rows.append(LateRow(**cell, variant="after", **_recorded(setting, after, masks)))
+    rows = [LateRow(**cell, variant="dense", **_recorded(images, dense, everything))]
+    after = _trained(setting, images, dense, seed, masks=masks)
+    rows.append(LateRow(**cell, variant="after", **_recorded(images, after, masks)))
     for ablation in ("none", "shuffle", "reinitialize"):
         ticket, kept = ablated(copy.deepcopy(early), masks, ablation, seed)
-        _trained(setting, ticket, seed, masks=kept, start=setting.rewind)
+        _trained(setting, images, ticket, seed, masks=kept, start=setting.rewind)
         variant = "ticket" if ablation == "none" else f"ticket {ablation}"
-        rows.append(LateRow(**cell, variant=variant, **_recorded(setting, ticket, kept)))
+        rows.append(LateRow(**cell, variant=variant, **_recorded(images, ticket, kept)))
     return rows
 
 
@@ -303,6 +306,7 @@ def ablated(model: nn.Module, masks: Masks, ablation: str, seed: int) -> tuple[n
 
 def _trained(
     setting: Setting,
+    images: Images,
     model: nn.Module,
     seed: int,
     *,
@@ -310,11 +314,10 @@ def _trained(
     start: int = 0,
     stop: int | None = None,
 ) -> nn.Module:
-    data = setting.images()
     return train(
         model,
-        data.train_x,
-        data.train_y,
+        images.train_x,
+        images.train_y,
         setting.recipe,
         seed=seed,
         masks=masks,
@@ -324,11 +327,11 @@ def _trained(
     )
 
 
-def _recorded(setting: Setting, model: nn.Module, masks: Masks) -> dict[str, Any]:
+def _recorded(images: Images, model: nn.Module, masks: Masks) -> dict[str, Any]:
     """What is recorded of a trained network: test accuracy, kept weights, layer densities, live units."""
-    data, path = setting.images(), connectivity(model, masks, setting.input_shape)
+    path = connectivity(model, masks, images.shape)
     return {
-        "accuracy": accuracy(model, data.test_x, data.test_y),
+        "accuracy": accuracy(model, images.test_x, images.test_y),
         "kept": masks.count,
         "layers": {name: masks.counts[name] / mask.numel() for name, mask in masks.items()},
         "live": dict(path.live_units),
@@ -338,7 +341,7 @@ def _recorded(setting: Setting, model: nn.Module, masks: Masks) -> dict[str, Any
 
 def _pruned_perceptrons(cell: Cell) -> list[PerceptronRow]:
     """Every method under every variant at one seed and density."""
-    data, seed = digit_images(), int(cell["seed"])
+    data, seed = digit_images(cell["data"]), int(cell["seed"])
     train_x, test_x = (x.reshape(len(x), -1) for x in (data.train_x, data.test_x))
     batch = balanced_batch(train_x, data.train_y, generator=torch.Generator().manual_seed(seed))
     model = digits_mlp(seed)

@@ -7,7 +7,7 @@ from pruneproof.claims.claim import Figure
 from pruneproof.claims.engine.cell import Row
 from pruneproof.claims.estimates import Estimate, mean
 
-from .comparison import early, early_rows
+from .comparison import conditions_of, early, early_rows
 from .measure import CONTROLS, METHODS, EarlyRow
 
 if TYPE_CHECKING:
@@ -20,35 +20,40 @@ STYLES = {"random uniform": ":", "random ERK": "-."}
 BAND = "bars and ribbons: one standard error over seeds"
 
 
-def accuracy_curves(rows: Sequence[Row], ablation: str) -> Figure:
-    """Accuracy against density, each method as published and, dashed with a ribbon, under an ablation.
+def accuracy_curves(rows: Sequence[Row], ablation: str) -> list[Figure]:
+    """Accuracy against density, one picture per network; dashed with a ribbon under an ablation.
 
     Args:
         rows: Stored rows of a claim.
         ablation: `"none"` or the name of an ablation.
     """
-    tried = [row for row in early_rows(rows) if row.network == "cnn"]
+    tried = early_rows(rows)
+    networks = dict.fromkeys(network for network, _ in conditions_of(tried))
+    return [_accuracy_curves([row for row in tried if row.network == network], ablation) for network in networks]
+
+
+def _accuracy_curves(rows: Sequence[EarlyRow], ablation: str) -> Figure:
+    network = rows[0].network
     names = (*METHODS, *CONTROLS) if ablation == "none" else ("snip", "synflow", "magnitude", "grasp_abs", "random")
-    densities = sorted({row.density for row in tried})
+    densities = sorted({row.density for row in rows})
     variants = ("none",) if ablation == "none" else ("none", ablation)
 
     def draw(canvas: "Canvas") -> None:
         axes = canvas.add_subplot()
         paint = _lines if len(densities) > 1 else _points
-        paint(axes, [name for name in names if early(tried, ("cnn", densities[-1]), name)], variants, densities, tried)
+        paint(axes, [name for name in names if early(rows, (network, densities[-1]), name)], variants, rows)
         axes.set_ylabel("test accuracy, %")
 
     title = "Accuracy by method" if ablation == "none" else f"Accuracy under the ablation “{ablation}”"
     described = "" if ablation == "none" else f"Solid or filled: as published. Dashed or open: {ablation}. "
-    return Figure(title, f"Digits CNN. {described}{BAND.capitalize()}.", draw)
+    return Figure(f"{title}, {network}", f"{described}{BAND.capitalize()}.", draw)
 
 
-def _lines(
-    axes: "Axes", names: Sequence[str], variants: Sequence[str], densities: Sequence[float], rows: Sequence[EarlyRow]
-) -> None:
+def _lines(axes: "Axes", names: Sequence[str], variants: Sequence[str], rows: Sequence[EarlyRow]) -> None:
+    network, densities = rows[0].network, sorted({row.density for row in rows})
     for name in names:
         for variant in variants:
-            reached = {d: values for d in densities if (values := early(rows, ("cnn", d), name, variant))}
+            reached = {d: values for d in densities if (values := early(rows, (network, d), name, variant))}
             if not reached:
                 continue  # random pruning has no ablations
             levels = [mean(list(values.values())) for values in reached.values()]
@@ -65,18 +70,17 @@ def _lines(
     axes.legend(fontsize="x-small")
 
 
-def _points(
-    axes: "Axes", names: Sequence[str], variants: Sequence[str], densities: Sequence[float], rows: Sequence[EarlyRow]
-) -> None:
+def _points(axes: "Axes", names: Sequence[str], variants: Sequence[str], rows: Sequence[EarlyRow]) -> None:
+    network, density = rows[0].network, rows[0].density
     for index, variant in enumerate(variants):
-        reached = [(i, early(rows, ("cnn", densities[0]), name, variant)) for i, name in enumerate(names)]
+        reached = [(i, early(rows, (network, density), name, variant)) for i, name in enumerate(names)]
         positions = [i + 0.2 * (index - 0.5 * (len(variants) - 1)) for i, values in reached if values]
         label = "as published" if variant == "none" else variant
         face: dict[str, Any] = {} if variant == "none" else {"markerfacecolor": "none"}
         levels = [mean(list(values.values())) for _, values in reached if values]
         errorbar(axes, positions, levels, label=label, marker="o", linestyle="", **face)
     axes.set_xticks(range(len(names)), [LABELS.get(name, name) for name in names], rotation=30, ha="right")
-    axes.set_xlabel(f"at {densities[0]:.0%} density")
+    axes.set_xlabel(f"at {density:.0%} density")
     if len(variants) > 1:
         axes.legend()
 

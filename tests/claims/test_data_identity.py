@@ -1,10 +1,8 @@
 """A result belongs to the bytes that were read: data sets have identities, downloads are held to published hashes."""
 
-import gzip
 import http.server
 import io
 import shutil
-import struct
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -13,7 +11,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pruneproof.claims.claim import Scale
@@ -27,25 +24,7 @@ from pruneproof.claims.engine.cell import task
 from pruneproof.claims.pretraining import pt5_digits
 from pruneproof.cli import main
 from pruneproof.errors import FileAccessError, FileFormatError, PruneproofError, UnknownNameError
-
-
-def idx(seed: int, count: int, side: int = 6) -> dict[str, bytes]:
-    """Images and labels of noise, as IDX files."""
-    images = np.random.default_rng(seed).integers(0, 256, count * side * side, dtype=np.uint8).tobytes()
-    labels = (np.arange(count) % 10).astype(np.uint8).tobytes()
-    return {
-        "images-idx3-ubyte": struct.pack(">4I", 0x803, count, side, side) + images,
-        "labels-idx1-ubyte": struct.pack(">2I", 0x801, count) + labels,
-    }
-
-
-def write_idx(folder: Path, seed: int, *, zipped: bool = False) -> Path:
-    folder.mkdir(parents=True)
-    for part, count in (("train", 60), ("t10k", 10)):
-        for name, content in idx(seed, count).items():
-            written = gzip.compress(content) if zipped else content
-            (folder / f"{part}-{name}{'.gz' if zipped else ''}").write_bytes(written)
-    return folder
+from tests.claims.idx_files import write_idx
 
 
 def brought(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:

@@ -11,14 +11,18 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from pruneproof.claims.claim import Scale
 from pruneproof.claims.data.cifar import TEST_FILE, TRAIN_FILES
+from pruneproof.claims.data.images import brought_label, digits_label
 from pruneproof.claims.data.root import VARIABLE
-from pruneproof.claims.initialization import measure, setting
+from pruneproof.claims.initialization import ai3_shuffle, measure, setting
 from pruneproof.claims.initialization.measure import pruned as measured
 from pruneproof.claims.initialization.setting import MLP_INPUT, digits_cnn, digits_mlp
 from pruneproof.claims.training.single import train
 from pruneproof.claims.training.trainer import Recipe, Trainer
+from pruneproof.errors import FileFormatError
 from pruneproof.prune import Masks, balanced_batch, connectivity, prunable, scores
+from tests.claims.idx_files import write_idx
 
 SHORT = Recipe(epochs=2, batch=100, drops=(1,))
 METHODS = ("random", "random uniform", "random ERK", "snip", "grasp", "grasp_abs", "synflow", "magnitude")
@@ -31,11 +35,11 @@ def pruned(cell: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def short_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred images for two epochs: enough to see what a cell does."""
-    whole = setting.digit_images()
+    whole = setting.digit_images(digits_label())
     few = setting.Images(whole.train_x[:200], whole.train_y[:200], whole.test_x[:50], whole.test_y[:50])
-    short = replace(setting.SETTINGS["cnn"], images=lambda: few, recipe=SHORT, rewind=1)
+    short = replace(setting.SETTINGS["cnn"], images=lambda data: few, recipe=SHORT, rewind=1)
     monkeypatch.setitem(setting.SETTINGS, "cnn", short)
-    monkeypatch.setattr(measure, "digit_images", lambda: few)
+    monkeypatch.setattr(measure, "digit_images", lambda data: few)
     monkeypatch.setattr(measure, "DIGITS_RECIPE", SHORT)
     monkeypatch.setattr(measure, "SYNFLOW_ITERATIONS", 5)
 
@@ -44,6 +48,7 @@ def early(**changes: object) -> dict[str, object]:
     cell = {
         "kind": "early",
         "network": "cnn",
+        "data": "digits",
         "seed": 0,
         "method": "snip",
         "density": 0.05,
@@ -83,7 +88,7 @@ def test_steps_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_dense_network_and_the_tickets() -> None:
-    rows = pruned({"kind": "late", "network": "cnn", "seed": 0, "density": 0.05})
+    rows = pruned({"kind": "late", "network": "cnn", "data": "digits", "seed": 0, "density": 0.05})
     assert [row["variant"] for row in rows] == ["dense", "after", "ticket", "ticket shuffle", "ticket reinitialize"]
     assert [row["kept"] for row in rows] == [14_288, 714, 714, 714, 714]
     assert rows[1]["layers"] == rows[2]["layers"] == rows[3]["layers"] == rows[4]["layers"]
@@ -92,7 +97,7 @@ def test_the_dense_network_and_the_tickets() -> None:
 def test_the_ablations_reach_the_network() -> None:
     """Replacing any of them by the identity in the cell turns this red."""
     model = digits_cnn(0)
-    data = setting.SETTINGS["cnn"].images()
+    data = setting.SETTINGS["cnn"].images("digits")
     batch = balanced_batch(data.train_x, data.train_y, generator=torch.Generator().manual_seed(0))
     masks = measure.masks_of(model, "snip", 0.05, batch, (1, 1, 8, 8), seed=0)
     same, kept = measure.ablated(model, masks, "none", 0)
@@ -113,7 +118,7 @@ def test_the_network_starts_from_its_own_weights(method: str) -> None:
     """No control is drawn from masked weights: every kept weight starts non-zero, and the network is as it was."""
     model = digits_cnn(3)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    data = setting.SETTINGS["cnn"].images()
+    data = setting.SETTINGS["cnn"].images("digits")
     batch = balanced_batch(data.train_x, data.train_y, generator=torch.Generator().manual_seed(0))
     masks = measure.masks_of(model, method, 0.05, batch, (1, 1, 8, 8), seed=0)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
@@ -122,7 +127,7 @@ def test_the_network_starts_from_its_own_weights(method: str) -> None:
 
 def test_stacked_perceptrons_are_the_networks_and_train_like_them() -> None:
     """One program against a loop over networks: the same steps, products blocked otherwise, float32."""
-    data = setting.SETTINGS["cnn"].images()
+    data = setting.SETTINGS["cnn"].images("digits")
     x, y = data.train_x.flatten(1), data.train_y
     networks = [digits_mlp(seed) for seed in range(3)]
     masks = [measure.masks_of(net, "random", 0.3, (x, y), MLP_INPUT, seed=i) for i, net in enumerate(networks)]
@@ -140,7 +145,7 @@ def test_stacked_perceptrons_are_the_networks_and_train_like_them() -> None:
 
 
 def test_a_perceptron_cell_covers_methods_and_variants() -> None:
-    rows = pruned({"kind": "perceptrons", "seed": 0, "density": 0.05})
+    rows = pruned({"kind": "perceptrons", "data": "digits", "seed": 0, "density": 0.05})
     assert [(row["method"], row["variant"]) for row in rows] == [
         ("random ERK", "none"),
         *((method, variant) for method in measure.METHODS for variant in measure.VARIANTS),
@@ -152,7 +157,7 @@ def test_a_perceptron_cell_covers_methods_and_variants() -> None:
 
 
 def test_a_pooled_batch_has_ten_of_each_class() -> None:
-    data = setting.digit_images()
+    data = setting.digit_images(digits_label())
     x, y = balanced_batch(data.train_x, data.train_y, generator=torch.Generator().manual_seed(0))
     assert y.bincount().tolist() == [10] * 10
     rows = {image.numpy().tobytes() for image in data.train_x.contiguous()}
@@ -180,11 +185,25 @@ def test_a_large_network_runs_from_cifar_files(tmp_path: Path, monkeypatch: pyte
         records[:, 0] = np.arange(20) % 10
         (tmp_path / name).write_bytes(records.tobytes())
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    setting.cifar_images.cache_clear()
     one = replace(setting.SETTINGS["resnet20"], recipe=Recipe(epochs=1, batch=128))
     monkeypatch.setitem(setting.SETTINGS, "resnet20", one)
-    assert setting.large_networks() == (("resnet20", "vgg16") if torch.cuda.is_available() else ())
+    cells = [cell for cell in ai3_shuffle.grid(Scale.FULL, 1) if cell["network"] == "resnet20"]
+    assert {cell["data"] for cell in cells} == {setting.cifar_label()} and len(cells) > 8
+    assert str(setting.cifar_label()).startswith("unknown data in CIFAR-10's format (sha256 ")
     for ablation in ("none", "shuffle"):
-        (row,) = pruned(early(network="resnet20", ablation=ablation))
+        (row,) = pruned(early(network="resnet20", ablation=ablation, data=setting.cifar_label()))
         assert row["kept"] == 13_545 and len(row["layers"]) == 22
-    setting.cifar_images.cache_clear()
+    with pytest.raises(FileFormatError, match="needs CIFAR-10 of somebody else"):
+        pruned(early(network="resnet20", data="CIFAR-10 of somebody else"))
+
+
+def test_brought_images_are_a_network_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their cells carry the hash of the files, and are measured like those of the digits."""
+    write_idx(tmp_path, 0, train=600, side=28)
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    cells = [cell for cell in ai3_shuffle.grid(Scale.STANDARD, 1) if cell["network"] == "image cnn"]
+    assert {cell["data"] for cell in cells} == {brought_label()}
+    assert not [cell for cell in ai3_shuffle.grid(Scale.QUICK, 1) if cell["network"] == "image cnn"]
+    monkeypatch.setitem(setting.SETTINGS, "image cnn", replace(setting.SETTINGS["image cnn"], recipe=SHORT))
+    (row,) = pruned(cells[0])
+    assert row["kept"] == 714 and row["data"] == brought_label()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
 from pruneproof.claims.data.digits import digits
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.kernels import greedy_select
 from pruneproof.theory.theorems.greedy.hull import Geometry, geometry
@@ -87,8 +88,9 @@ class Paths:
 
 @dataclass(frozen=True)
 class PathsRow(Paths):
-    """The same with the cell it belongs to: `scaling`, `images`, `iterations` and `seed`; see `grid`."""
+    """The same with the cell it belongs to: `data`, `scaling`, `images`, `iterations` and `seed`; see `grid`."""
 
+    data: str
     scaling: str
     images: str
     iterations: int
@@ -98,7 +100,7 @@ class PathsRow(Paths):
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     """One cell per scaling, number of images, length of training and seed."""
     return [
-        {"scaling": scaling, "images": images, "iterations": iterations, "seed": seed}
+        {"data": digits_label(), "scaling": scaling, "images": images, "iterations": iterations, "seed": seed}
         for scaling in SCALINGS
         for images in IMAGES
         for iterations in ITERATIONS
@@ -106,7 +108,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("pruneproof.claims.pretraining.selection_bounds:measure")
+@stable_id("pruneproof.claims.pretraining.selection_bounds:measure", revision=1)
 def measure(cell: Cell) -> list[PathsRow]:
     """Loss, bounds and excess of both paths of one network."""
     images, labels, _, _ = digits(IMAGES[cell["images"]], seed=cell["seed"], binary=True, dtype=torch.float64)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pruneproof.claims.claim import Figure, Outcome, Scale, fresh_seeds
+from pruneproof.claims.claim import Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.claims.estimates import Comparison, decide, mean, paired_difference
 from pruneproof.prune import certify
 
-from .setting import DATA_FREE, INFORMED, NAMES, count, images, pruned_copy, sample, trained
+from .setting import DATA_FREE, INFORMED, NAMES, count, data_of, images, pruned_copy, sample, seeds_of, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -55,21 +55,21 @@ class MethodRow:
 
 def method_cells(scale: Scale, seeds: int | None) -> list[Cell]:
     """Networks × densities × seeds; all methods in one cell."""
-    networks = ("mlp",) if scale is Scale.QUICK else ("mlp", "lenet")
+    networks = ("mlp",) if scale is Scale.QUICK else ("mlp", "lenet", "image lenet")
     densities = (0.5,) if scale is Scale.QUICK else (0.1, 0.3, 0.5, 0.7, 0.9)
     return [
-        {"network": network, "density": density, "seed": seed}
-        for network in networks
+        {"network": network, "data": data, "density": density, "seed": seed}
+        for network, data in data_of(networks).items()
         for density in densities
-        for seed in fresh_seeds(seeds or count(scale, 5, 6, 10))
+        for seed in seeds_of(network, seeds or count(scale, 5, 6, 10))
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.data_free:measure")
+@stable_id("pruneproof.claims.sensitivity.data_free:measure", revision=1)
 def measure_methods(cell: Cell) -> list[MethodRow]:
     """Output error and accuracy on the test images, and the share of balls on which agreement is certified."""
-    model, split = trained(cell["network"], cell["seed"]), images()
-    points = sample(cell["seed"])
+    model, split = trained(cell["network"], cell["data"], cell["seed"]), images(cell["data"])
+    points = sample(cell["data"], cell["seed"])
     rows: list[MethodRow] = []
     for method in METHODS:
         pruned, _ = pruned_copy(method, model, points, cell["density"], cell["seed"])

@@ -1,15 +1,16 @@
-"""Networks, data and pruning methods of the sensitivity claims: digits with pixels in [0, 1], no retraining."""
+"""Networks, data and pruning methods of the sensitivity claims: images with pixels in [0, 1]."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from pruneproof.claims.claim import Scale
-from pruneproof.claims.data.digits import Split, digits
+from pruneproof.claims.claim import Scale, fresh_seeds
+from pruneproof.claims.data.digits import Split
+from pruneproof.claims.data.images import brought_label, digits_label, read_images
 from pruneproof.claims.training.single import train
 from pruneproof.claims.training.trainer import Recipe
 from pruneproof.prune import prunable, select, sipp
@@ -19,23 +20,51 @@ from pruneproof.prune.sensitivity.method import HalfRowBounds
 PUBLICATION = "Baykal et al., arXiv 1910.05422"
 ALPHA = 1e-9  # false-alarm rate of each exact test in a theorem's claim
 SAMPLE = 128  # points of S
-WIDTHS = {"mlp": (64, 256, 128, 10), "lenet": (64, 300, 100, 10)}
-RECIPE = Recipe(epochs=20, batch=64, rate=0.1, momentum=0.9)
+WIDTHS = {"mlp": (64, 256, 128, 10), "lenet": (64, 300, 100, 10), "image lenet": (784, 300, 100, 10)}
+IMAGES = 10_000  # of those that the user brings networks are trained on, the same for all seeds
+IMAGE_SEEDS = 5  # at most, of networks for these
 NAMES = {
     "mlp": "the digits perceptron 64–256–128–10",
     "lenet": "the digits perceptron 64–300–100–10 (LeNet-300-100's widths)",
     "cnn": "a digits CNN (conv8–conv16, 3 × 3, BatchNorm, max pooling, linear)",
+    "image lenet": f"LeNet-300-100 (784–300–100–10) on {IMAGES:,} images",
+    "image cnn": f"a CNN on {IMAGES:,} images (conv16–conv32, 3 × 3, stride 2, BatchNorm, max pooling, linear)",
 }
 INFORMED = ("sipp best", "sipp det", "sipp poisson")
 DATA_FREE = ("magnitude", "magnitude by layer", "uniform", "l1 rows", "l2 rows")
 
 
+def data_of(networks: Sequence[str]) -> dict[str, str]:
+    """The networks of a list that can be trained here, each with the name of its images in a cell.
+
+    Args:
+        networks: Names in `NAMES`; those on images that the user brings are left out if there are none.
+    """
+    labels = {network: brought_label() if network.startswith("image ") else digits_label() for network in networks}
+    return {network: label for network, label in labels.items() if label is not None}
+
+
+def seeds_of(network: str, count: int) -> range:
+    """Fresh seeds of a network, fewer on the images that the user brings."""
+    return fresh_seeds(min(count, IMAGE_SEEDS) if network.startswith("image ") else count)
+
+
+def recipe_of(data: str) -> Recipe:
+    """How a network is trained on these images, and retrained."""
+    return Recipe(epochs=20 if data == digits_label() else 6, batch=64, rate=0.1, momentum=0.9)
+
+
 @cache
-def images() -> Split:
-    """All digits, pixels in [0, 1] (16 grey levels)."""
-    split = digits()
-    top = split.train_x.max()
-    return Split(split.train_x / top, split.train_y, split.test_x / top, split.test_y)
+def images(data: str) -> Split:
+    """All digits, or some of the images that the user brings, flat, pixels in [0, 1].
+
+    Args:
+        data: The name of the images in a cell.
+    """
+    train_x, train_y, test_x, test_y = read_images(data)
+    drawn = torch.randperm(len(train_y), generator=torch.Generator().manual_seed(0))[:IMAGES]
+    chosen = slice(None) if data == digits_label() else drawn
+    return Split(train_x[chosen].flatten(1), train_y[chosen], test_x.flatten(1), test_y)
 
 
 def untrained(network: str, seed: int) -> nn.Sequential:
@@ -48,31 +77,38 @@ def untrained(network: str, seed: int) -> nn.Sequential:
                 nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(),
                 nn.Linear(256, 10),
             )  # fmt: skip
+        if network == "image cnn":
+            return nn.Sequential(
+                nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
+                nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+                nn.Flatten(), nn.Linear(288, 10),
+            )  # fmt: skip
         layers = [m for fan_in, fan_out in pairwise(WIDTHS[network]) for m in (nn.Linear(fan_in, fan_out), nn.ReLU())]
         return nn.Sequential(*layers[:-1])
 
 
 @cache
-def trained(network: str, seed: int) -> nn.Sequential:
+def trained(network: str, data: str, seed: int) -> nn.Sequential:
     """The network after training; kept for the other cells of this process, so nobody may change it."""
-    split = images()
+    split = images(data)
     model = untrained(network, seed)
-    train(model, split.train_x, split.train_y, RECIPE, seed=seed)
+    train(model, split.train_x, split.train_y, recipe_of(data), seed=seed)
     return model.eval()
 
 
-def sample(seed: int) -> Tensor:
+def sample(data: str, seed: int) -> Tensor:
     """S: training images drawn by a seed."""
     generator = torch.Generator().manual_seed(seed)
-    inputs = images().train_x
+    inputs = images(data).train_x
     return inputs[torch.randperm(len(inputs), generator=generator)[:SAMPLE]]
 
 
-def hidden(network: str, seed: int, layer: int, inputs: Tensor) -> tuple[Tensor, Tensor]:
+def hidden(network: str, data: str, seed: int, layer: int, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """The weight of a linear layer of a trained perceptron, and the layer's inputs, in float64.
 
     Args:
         network: `"mlp"` or `"lenet"`.
+        data: The name of its images in a cell.
         seed: Of the trained network.
         layer: Which linear layer, from 0.
         inputs: Inputs of the network, (n, 64).
@@ -80,7 +116,7 @@ def hidden(network: str, seed: int, layer: int, inputs: Tensor) -> tuple[Tensor,
     Returns:
         The weight (rows, columns) and what the layer reads (n, columns).
     """
-    model = trained(network, seed)
+    model = trained(network, data, seed)
     linear = [index for index, module in enumerate(model) if isinstance(module, nn.Linear)][layer]
     with torch.no_grad():
         layer_inputs = model[:linear](inputs)

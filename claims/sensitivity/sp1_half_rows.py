@@ -11,6 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.kernels import sensitivities
 from pruneproof.prune.sensitivity import draws, errors
@@ -72,19 +73,21 @@ class VariantRow:
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     """Instances × δ′; every variant in one cell."""
-    instances = [("block", 0), ("mlp", 0), ("mlp", 1), ("mlp", 2), ("lenet", 1)]
+    digits = {"data": digits_label()}
+    perceptrons = [("mlp", 0), ("mlp", 1), ("mlp", 2), ("lenet", 1)]
+    instances = {("block", 0): Cell()} | dict.fromkeys(perceptrons, digits)
     fractions = (0.5,) if scale is Scale.QUICK else (0.1, 0.25, 0.5, 0.75)
     number = count(scale, 4000, 20_000, 200_000)
     return [
-        {"instance": name, "layer": layer, "delta": delta, "fraction": fraction, "draws": number, "seed": seed}
-        for name, layer in instances
+        own | {"instance": name, "layer": layer, "delta": delta, "fraction": fraction, "draws": number, "seed": seed}
+        for (name, layer), own in instances.items()
         for delta in DELTAS
         for fraction in fractions
         for seed in range(seeds or 1)
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.rows:measure", revision=1)
+@stable_id("pruneproof.claims.sensitivity.rows:measure", revision=2)
 def measure(cell: Cell) -> list[VariantRow]:
     """Draw the half-row again and again; count how often ẑ misses ε, and ε/4 (the negative control)."""
     block = _block(cell)
@@ -98,7 +101,9 @@ def _block(cell: Cell) -> Block:
         points = torch.eye(BLOCKS, dtype=torch.float64).repeat_interleave(8, dim=1)
         weight = torch.ones(1, 160, dtype=torch.float64)
     else:
-        matrix, points = hidden(cell["instance"], cell["seed"], cell["layer"], sample(cell["seed"]))
+        matrix, points = hidden(
+            cell["instance"], cell["data"], cell["seed"], cell["layer"], sample(cell["data"], cell["seed"])
+        )
         weight = matrix[:1].clamp(min=0)
         points = points[(points @ weight[0]) > 0]
     return Block(0, slice(0, 1), weight, sensitivities(weight, points), points)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.kernels import sensitivities
 from pruneproof.prune import certify_population, select
@@ -60,13 +61,13 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     """Independent repetitions in a few cells."""
     repeats = count(scale, 250, 1000, 5000)
     return [
-        {"kind": kind, "repeats": repeats, "seed": seed, "network": "mlp"}
+        {"kind": kind, "repeats": repeats, "seed": seed, "network": "mlp", "data": digits_label()}
         for kind in ("conformal", "clopper-pearson")
         for seed in range(seeds or count(scale, 4, 4, 10))
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.population:measure", revision=1)
+@stable_id("pruneproof.claims.sensitivity.population:measure", revision=2)
 def measure(cell: Cell) -> list[CoverageRow]:
     """Resample, apply the rule, look whether the truth is covered."""
     return [_conformal(cell) if cell["kind"] == "conformal" else _clopper_pearson(cell)]
@@ -74,8 +75,8 @@ def measure(cell: Cell) -> list[CoverageRow]:
 
 def _conformal(cell: Cell) -> CoverageRow:
     """S, V and a new x without replacement from all images: V and x are exchangeable given S."""
-    split = images()
-    weight, points = hidden(cell["network"], 0, 1, torch.cat([split.train_x, split.test_x]))
+    split = images(cell["data"])
+    weight, points = hidden(cell["network"], cell["data"], 0, 1, torch.cat([split.train_x, split.test_x]))
     weight = weight[:ROWS]
     generator = torch.Generator().manual_seed(1000 + cell["seed"])
     missed = outside = control = 0
@@ -94,8 +95,8 @@ def _conformal(cell: Cell) -> CoverageRow:
 
 def _clopper_pearson(cell: Cell) -> CoverageRow:
     """All images as the population; points with replacement; the true rate of disagreement is known."""
-    split = images()
-    model = trained(cell["network"], 0)
+    split = images(cell["data"])
+    model = trained(cell["network"], cell["data"], 0)
     pruned = _pruned_by_magnitude(model, 0.15)
     inputs = torch.cat([split.train_x, split.test_x])
     with torch.no_grad():

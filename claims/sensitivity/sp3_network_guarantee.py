@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.prune import certify, predicted_error, propagated_error
 from pruneproof.theory.theorems.network.statement import CORENET_CONFIDENCE, CORENET_SIZE, N1, N1_PUBLISHED, N3
@@ -106,25 +107,29 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     """Pruned pairs, and one cell per network for the constants."""
     networks = ("mlp",) if scale is Scale.QUICK else ("mlp", "lenet", "cnn")
     densities = (0.2, 0.5, 0.8) if scale is Scale.QUICK else (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+    own = {"data": digits_label()}
     pairs = [
-        {"kind": "pair", "network": network, "density": density, "method": method, "seed": seed,
+        own | {"kind": "pair", "network": network, "density": density, "method": method, "seed": seed,
          "images": count(scale, 24, 40, 360) if network != "cnn" else count(scale, 0, 4, 50)}
         for network in networks for density in densities for method in METHODS
         for seed in range(seeds or count(scale, 1, 1, 5))
     ]  # fmt: skip
-    return pairs + [{"kind": "constants", "network": network, "seed": 0} for network in networks if network != "cnn"]
+    constants = [own | {"kind": "constants", "network": network, "seed": 0} for network in networks if network != "cnn"]
+    return pairs + constants
 
 
-@stable_id("pruneproof.claims.sensitivity.guarantee:measure")
+@stable_id("pruneproof.claims.sensitivity.guarantee:measure", revision=1)
 def measure(cell: Cell) -> list[PairRow] | list[ConstantsRow]:
     """One pruned pair, or the constants of one network."""
     return _constants(cell) if cell["kind"] == "constants" else [_pair(cell)]
 
 
 def _pair(cell: Cell) -> PairRow:
-    inputs = images().test_x[: cell["images"]].double()
-    single = trained(cell["network"], cell["seed"])
-    pruned, bounds = pruned_copy(cell["method"], single, sample(cell["seed"]), cell["density"], cell["seed"])
+    inputs = images(cell["data"]).test_x[: cell["images"]].double()
+    single = trained(cell["network"], cell["data"], cell["seed"])
+    pruned, bounds = pruned_copy(
+        cell["method"], single, sample(cell["data"], cell["seed"]), cell["density"], cell["seed"]
+    )
     pruned = pruned.double().eval()
     model = copy.deepcopy(single).double().eval()  # certificates are about exact arithmetic on the weights
     error, propagated = certify(model, pruned, inputs).error_bound, propagated_error(model, pruned, inputs)
@@ -197,7 +202,7 @@ def _violations(
 
 def _constants(cell: Cell) -> list[ConstantsRow]:
     """Per layer: the largest Δ on S, ε of both analyses, and the draws that each asks of a half-row with Σ = 1."""
-    model, points = trained(cell["network"], cell["seed"]), sample(cell["seed"])
+    model, points = trained(cell["network"], cell["data"], cell["seed"]), sample(cell["data"], cell["seed"])
     linear = [module for module in model if isinstance(module, nn.Linear)]
     neurons, widest = sum(m.out_features for m in linear), max(m.out_features for m in linear)
     stretch = [_amplification(model, module, points) for module in linear]

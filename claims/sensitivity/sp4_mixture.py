@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict, fresh_seeds
+from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.claims.estimates import Comparison, decide, mean, paired_difference
 from pruneproof.prune import sipp
 
 from .plots import mean_line
-from .setting import NAMES, PUBLICATION, count, images, sample, trained
+from .setting import NAMES, PUBLICATION, count, data_of, images, sample, seeds_of, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -66,20 +66,20 @@ class VariantRow:
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     """Networks × densities × seeds."""
-    networks = ("mlp",) if scale is Scale.QUICK else ("mlp", "lenet", "cnn")
+    networks = ("mlp",) if scale is Scale.QUICK else ("mlp", "lenet", "cnn", "image lenet")
     densities = (0.3, 0.7) if scale is Scale.QUICK else (0.1, 0.3, 0.5, 0.7, 0.9)
     return [
-        {"network": network, "density": density, "seed": seed}
-        for network in networks
+        {"network": network, "data": data, "density": density, "seed": seed}
+        for network, data in data_of(networks).items()
         for density in densities
-        for seed in fresh_seeds(seeds or count(scale, 4, 6, 10))
+        for seed in seeds_of(network, seeds or count(scale, 4, 6, 10))
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.mixture:measure", revision=1)
+@stable_id("pruneproof.claims.sensitivity.mixture:measure", revision=2)
 def measure(cell: Cell) -> list[VariantRow]:
     """Every variant at one budget: its bound, its median ε, and the output error on test images."""
-    model, split = trained(cell["network"], cell["seed"]), images()
+    model, split = trained(cell["network"], cell["data"], cell["seed"]), images(cell["data"])
     inputs, labels = split.test_x[:TESTED], split.test_y[:TESTED]
     with torch.no_grad():
         target = model(inputs)
@@ -87,7 +87,9 @@ def measure(cell: Cell) -> list[VariantRow]:
     rows: list[VariantRow] = []
     for variant in VARIANTS:
         generator = torch.Generator().manual_seed(cell["seed"])
-        result = sipp(model, sample(cell["seed"]), density=cell["density"], variant=variant, generator=generator)
+        result = sipp(
+            model, sample(cell["data"], cell["seed"]), density=cell["density"], variant=variant, generator=generator
+        )
         with torch.no_grad():
             outputs = result.model(inputs)
         epsilon = torch.cat([bound.epsilon.flatten() for bound in result.bounds.values()])

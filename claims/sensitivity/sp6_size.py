@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.prune import sipp
 from pruneproof.prune.sensitivity.measuring import layers
@@ -58,17 +59,17 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     networks = ("mlp",) if scale is Scale.QUICK else ("mlp", "lenet")
     epsilons = (2.0, 0.5) if scale is Scale.QUICK else (4.0, 2.0, 1.0, 0.5, 0.1)
     return [
-        {"network": network, "epsilon": epsilon, "seed": seed}
+        {"network": network, "data": digits_label(), "epsilon": epsilon, "seed": seed}
         for network in networks
         for epsilon in epsilons
         for seed in range(seeds or 1)
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.size:measure")
+@stable_id("pruneproof.claims.sensitivity.size:measure", revision=1)
 def measure(cell: Cell) -> list[LayerRow]:
     """Prune to ε by Rand; compare each half-row's non-zeros with min(n, S1-size at its Σ)."""
-    model, points = trained(cell["network"], cell["seed"]), sample(cell["seed"])
+    model, points = trained(cell["network"], cell["data"], cell["seed"]), sample(cell["data"], cell["seed"])
     generator = torch.Generator().manual_seed(cell["seed"])
     result = sipp(model, points, epsilon=cell["epsilon"], delta=DELTA, variant="rand", generator=generator)
     return [

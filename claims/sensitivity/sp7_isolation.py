@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from pruneproof.claims.claim import Claim, Outcome, Scale, fresh_seeds
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.claims.estimates import Comparison, Estimate, decide, mean, paired_difference
 from pruneproof.claims.training.single import accuracy, train
 from pruneproof.prune import Masks, connectivity, random, sipp, snip
 from pruneproof.prune import magnitude as magnitude_masks
 
-from .setting import NAMES, PUBLICATION, RECIPE, count, images, sample, untrained
+from .setting import NAMES, PUBLICATION, count, images, recipe_of, sample, untrained
 
 STATEMENT = "Sensitivities find connections that can be trained in isolation."
 SOURCE = PUBLICATION
@@ -68,20 +69,20 @@ class TrainedRow:
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     """Methods × seeds on the perceptron."""
     return [
-        {"network": "mlp", "density": density, "method": method, "seed": seed}
+        {"network": "mlp", "data": digits_label(), "density": density, "method": method, "seed": seed}
         for density in (DENSITIES[:1] if scale is Scale.QUICK else DENSITIES)
         for method in METHODS
         for seed in fresh_seeds(seeds or count(scale, 5, 10, 20))
     ]
 
 
-@stable_id("sensitivity/isolation")
+@stable_id("sensitivity/isolation", revision=1)
 def measure(cell: Cell) -> list[TrainedRow]:
     """Take the mask, go back to the initial weights, train what is kept."""
-    split = images()
+    split = images(cell["data"])
     model = copy.deepcopy(_initial(cell["network"], cell["seed"]))
     masks = _masks(cell, model)
-    train(masks.apply_(model), split.train_x, split.train_y, RECIPE, seed=cell["seed"], masks=masks)
+    train(masks.apply_(model), split.train_x, split.train_y, recipe_of(cell["data"]), seed=cell["seed"], masks=masks)
     return [
         TrainedRow(
             density=cell["density"],
@@ -106,20 +107,20 @@ def _initial(network: str, seed: int) -> nn.Sequential:
 
 
 @cache
-def _trained(network: str, seed: int) -> nn.Sequential:
+def _trained(network: str, data: str, seed: int) -> nn.Sequential:
     """The same after training."""
-    split, model = images(), copy.deepcopy(_initial(network, seed))
-    train(model, split.train_x, split.train_y, RECIPE, seed=seed)
+    split, model = images(data), copy.deepcopy(_initial(network, seed))
+    train(model, split.train_x, split.train_y, recipe_of(data), seed=seed)
     return model.eval()
 
 
 def _masks(cell: Cell, model: nn.Sequential) -> Masks:
-    split, density = images(), cell["density"]
+    split, density = images(cell["data"]), cell["density"]
     generator = torch.Generator().manual_seed(cell["seed"])
-    source = _trained(cell["network"], cell["seed"]) if cell["method"].endswith("rewound") else model
+    source = _trained(cell["network"], cell["data"], cell["seed"]) if cell["method"].endswith("rewound") else model
     match cell["method"].removesuffix(" rewound"):
         case "sipp":
-            points = sample(cell["seed"])
+            points = sample(cell["data"], cell["seed"])
             return sipp(source, points, density=density, variant="hybrid", generator=generator).masks
         case "magnitude":
             return magnitude_masks(source, density=density)
@@ -158,7 +159,8 @@ def judge(rows: Sequence[Row]) -> Outcome:
                     "runs with a layer cut off": f"{sum(bool(row.cut) for row in chosen)} of {len(chosen)}",
                 }
             )
-    scope = f"{NAMES['mlp']} with Kaiming's weights, {RECIPE.epochs} epochs from the initial weights, hybrid masks"
+    epochs = recipe_of(digits_label()).epochs
+    scope = f"{NAMES['mlp']} with Kaiming's weights, {epochs} epochs from the initial weights, hybrid masks"
     return Outcome(
         decision.verdict,
         dict(printed),

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, fresh_seeds
+from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.claims.estimates import Comparison, Estimate, decide, mean, paired_difference
 from pruneproof.claims.training.single import accuracy, train
 from pruneproof.prune import Masks, magnitude, random, sipp
 
-from .setting import NAMES, PUBLICATION, RECIPE, count, images, sample, trained
+from .setting import NAMES, PUBLICATION, count, data_of, images, recipe_of, sample, seeds_of, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -47,6 +47,7 @@ class RetrainedRow:
 
     Args:
         network: Name in `setting.NAMES`.
+        data: Name, number and hash of its images.
         density: Fraction of weights kept.
         method: One of `METHODS`.
         schedule: One of `SCHEDULES`.
@@ -57,6 +58,7 @@ class RetrainedRow:
     """
 
     network: str
+    data: str
     density: float
     method: str
     schedule: str
@@ -68,45 +70,47 @@ class RetrainedRow:
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     """Networks × densities × methods × schedules × seeds; random pruning in one shot only."""
-    networks = ("lenet",) if scale is Scale.QUICK else ("lenet", "cnn")
+    networks = ("lenet",) if scale is Scale.QUICK else ("lenet", "cnn", "image lenet", "image cnn")
     densities = (DENSITY,) if scale is Scale.QUICK else (0.3, DENSITY, 0.05, 0.02)
+    fewer = (DENSITY, 0.02)  # on the images that the user brings
     return [
-        {"network": network, "density": density, "method": method, "schedule": schedule, "seed": seed}
-        for network in networks
-        for density in densities
+        {"network": network, "data": data, "density": density, "method": method, "schedule": schedule, "seed": seed}
+        for network, data in data_of(networks).items()
+        for density in (fewer if network.startswith("image ") else densities)
         for method in METHODS
         for schedule in SCHEDULES
         if (method, schedule) != ("random", "cascade")
-        for seed in fresh_seeds(seeds or count(scale, 3, 6, 20))
+        for seed in seeds_of(network, seeds or count(scale, 3, 6, 20))
     ]
 
 
-@stable_id("sensitivity/prune-retrain")
+@stable_id("sensitivity/prune-retrain", revision=1)
 def measure(cell: Cell) -> list[RetrainedRow]:
     """Prune and retrain by the schedule; test."""
-    split, seed = images(), cell["seed"]
-    model: nn.Module = copy.deepcopy(trained(cell["network"], seed))
+    data, seed = cell["data"], cell["seed"]
+    split, points = images(data), sample(data, seed)
+    model: nn.Module = copy.deepcopy(trained(cell["network"], data, seed))
     dense = 100 * accuracy(model, split.test_x, split.test_y)
     rounds = ROUNDS if cell["schedule"] == "cascade" else 1
     generator = torch.Generator().manual_seed(seed)
     kept = 0
     for position in range(1, rounds + 1):
         density = cell["density"] ** (position / rounds)
-        model, masks = _pruned(model, cell["method"], density, seed, generator)
-        train(model, split.train_x, split.train_y, RECIPE, seed=seed + position, masks=masks)
+        model, masks = _pruned(model, cell["method"], density, points, generator)
+        train(model, split.train_x, split.train_y, recipe_of(data), seed=seed + position, masks=masks)
         kept = masks.count
     reached = 100 * accuracy(model, split.test_x, split.test_y)
     return [RetrainedRow(**cell, accuracy=reached, dense=dense, kept=kept)]
 
 
 def _pruned(
-    model: nn.Module, method: str, density: float, seed: int, generator: torch.Generator
+    model: nn.Module, method: str, density: float, points: Tensor, generator: torch.Generator
 ) -> tuple[nn.Module, Masks]:
     """A pruned network, its weights rescaled where the method draws them, and its masks."""
     model.eval()
     if method.startswith("sipp"):
         variant = method.removeprefix("sipp ")
-        result = sipp(model, sample(seed), density=density, variant=variant, generator=generator)
+        result = sipp(model, points, density=density, variant=variant, generator=generator)
         return result.model, result.masks
     masks = magnitude(model, density=density) if method == "magnitude" else random(
         model, density=density, generator=generator
@@ -139,7 +143,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
         for network, density, method, schedule in settings
     ]
     networks = ", ".join(NAMES[name] for name in dict.fromkeys(row.network for row in tried))
-    scope = f"{networks}; {RECIPE.epochs} epochs of retraining after each round, cascades of {ROUNDS} rounds"
+    scope = f"{networks}; retraining by the recipe of training after each round, cascades of {ROUNDS} rounds"
     return Outcome(
         decision.verdict,
         dict(printed),

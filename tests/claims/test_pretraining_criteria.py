@@ -19,10 +19,19 @@ from pruneproof.claims.pretraining.growth import fit_all
 from pruneproof.claims.pretraining.pt5_digits import CurvesRow, mean_slope, threshold
 
 Row = dict[str, Any]
+DIGITS = "digits (1437 + 360 images, SHA-256 18)"
 
 
 def _selection_row(**changes: Any) -> Row:
-    row: Row = {"scaling": "ntk", "images": "few", "iterations": 300, "seed": 0, "k": [1, 10], "average": [1.0, 0.1]}
+    row: Row = {
+        "data": DIGITS,
+        "scaling": "ntk",
+        "images": "few",
+        "iterations": 300,
+        "seed": 0,
+        "k": [1, 10],
+        "average": [1.0, 0.1],
+    }
     row |= {"line_search": [1.0, 0.01], "bounds": {"G1": [2.0, 0.3], "G2": [9.0, 0.2]}, "zero": 0.5, "V": 1.0}
     row |= {"excess": {"G1": -0.1, "G2": -0.1}, "D_y": 1.0, "gamma_s": 0.1, "gamma_y": 0.1, "dense": 0.0}
     return row | changes
@@ -157,7 +166,15 @@ def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
 
 
 def _curve(kind: str, m: int, seed: int, errors: list[float], k: int = 256, times: list[int] | None = None) -> Row:
-    own = {"kind": kind, "m": m, "seed": seed, "width": 2048, "k": k, "t": times or list(range(len(errors)))}
+    own = {
+        "data": DIGITS,
+        "kind": kind,
+        "m": m,
+        "seed": seed,
+        "width": 2048,
+        "k": k,
+        "t": times or list(range(len(errors))),
+    }
     return own | {"pruned_error": errors, "dense_error": errors}
 
 

@@ -10,11 +10,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Canvas
 
 from pruneproof.claims.claim import Figure
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.pretraining import CLAIMS, growth, pt6_direct_training
 from pruneproof.claims.report.picture import picture
 
 CELLS: dict[str, list[dict[str, Any]]] = {
-    "PT1": [{"scaling": "mean", "images": i, "iterations": 2, "seed": 0} for i in ("few", "many")],
+    "PT1": [
+        {"data": digits_label(), "scaling": "mean", "images": i, "iterations": 2, "seed": 0} for i in ("few", "many")
+    ],
     "PT2": [{"m": 4, "d": 6, "width": 50, "seed": 0}],
     "PT3": [{"m": 8, "width": 64, "labels": "random", "scaling": s, "seed": 0} for s in ("ntk", "mean")],
     "PT4": [
@@ -24,7 +27,7 @@ CELLS: dict[str, list[dict[str, Any]]] = {
         for m in (16, 24)
     ],
     "PT5": [
-        {"kind": k, "m": m, "seed": 0, "iterations": 3, "width": 300, "ratio": 2.0}
+        {"data": digits_label(), "kind": k, "m": m, "seed": 0, "iterations": 3, "width": 300, "ratio": 2.0}
         for k in ("binarised", "ten classes")
         for m in (50, 88)
     ],

@@ -1,17 +1,16 @@
 """The measurements behind PT1 … PT7 are deterministic, and each quantity they report is what its name says."""
 
 import json
-import struct
 from dataclasses import asdict
 from math import sqrt
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from pruneproof.claims.claim import Scale
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.pretraining import CLAIMS, growth, pt5_digits, pt6_direct_training
 from pruneproof.claims.pretraining.setting import (
     FAMILIES,
@@ -26,13 +25,22 @@ from pruneproof.claims.pretraining.setting import (
     trained,
 )
 from pruneproof.theory.theorems.pretraining.tangent_kernel import tangent_kernel
+from tests.claims.idx_files import write_idx
 
 TINY: dict[str, dict[str, Any]] = {
-    "PT1": {"scaling": "mean", "images": "few", "iterations": 5, "seed": 3},
+    "PT1": {"data": digits_label(), "scaling": "mean", "images": "few", "iterations": 5, "seed": 3},
     "PT2": {"m": 4, "d": 6, "width": 50, "seed": 1},
     "PT3": {"m": 8, "width": 64, "labels": "random", "scaling": "mean", "seed": 0},
     "PT4": {"family": "conditioned", "labels": "teacher", "scaling": "ntk", "m": 16, "seed": 0, "iterations": 12},
-    "PT5": {"kind": "ten classes", "m": 50, "seed": 0, "iterations": 5, "width": 300, "ratio": 2.0},
+    "PT5": {
+        "data": digits_label(),
+        "kind": "ten classes",
+        "m": 50,
+        "seed": 0,
+        "iterations": 5,
+        "width": 300,
+        "ratio": 2.0,
+    },
     "PT6": {"subject": "direct", "seed": 0, "iterations": 3},
     "PT7": {"family": "generic", "labels": "random", "scaling": "mean", "m": 16, "seed": 0, "iterations": 12},
 }
@@ -55,19 +63,13 @@ def test_every_grid_names_each_cell_once_and_follows_the_number_of_seeds(claim: 
     assert len({cell["seed"] for cell in claim.grid(Scale.STANDARD, None)}) >= 5
 
 
-def test_images_that_the_user_brings_have_their_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not any("data" in cell for cell in pt5_digits.grid(Scale.STANDARD, 1))
-    pixels = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
-    for part in ("train", "t10k"):
-        for name, values in (("images-idx3", pixels), ("labels-idx1", np.arange(60, dtype=np.uint8) % 10)):
-            header = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
-            (tmp_path / f"{part}-{name}-ubyte").write_bytes(header + values.tobytes())
-    monkeypatch.setenv("PRUNEPROOF_DATA_ROOT", str(tmp_path))
-    brought = [cell for cell in pt5_digits.grid(Scale.STANDARD, 1) if "data" in cell]
+def test_images_that_the_user_brings_have_their_own_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {cell["data"] for cell in pt5_digits.grid(Scale.STANDARD, 1)} == {digits_label()}
+    monkeypatch.setenv("PRUNEPROOF_DATA_ROOT", str(write_idx(tmp_path, 0)))
+    brought = [cell for cell in pt5_digits.grid(Scale.STANDARD, 1) if cell["data"] != digits_label()]
     assert {cell["m"] for cell in brought} == {50}  # of sixty images
-    name = f"unknown IDX data (sha256 {brought[0]['data'][:12]})"
-    assert {cell["kind"] for cell in brought} == {f"{name}, binarised", f"{name}, ten classes"}
-    rows = pt5_digits.measure(TINY["PT5"] | {"kind": brought[1]["kind"], "m": 10, "data": brought[0]["data"]})
+    assert all(cell["data"].startswith("unknown IDX data (sha256 ") for cell in brought)
+    rows = pt5_digits.measure(TINY["PT5"] | {"m": 10, "data": brought[0]["data"]})
     assert [row.k for row in rows] == [64, 128, 256]
     assert all(len(row.pruned_error) == len(row.t) and 0 <= min(row.dense_error) for row in rows)
 

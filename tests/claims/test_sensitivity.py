@@ -9,8 +9,10 @@ import pytest
 from matplotlib.figure import Figure as Canvas
 
 from pruneproof.claims.claim import Claim, Scale, Verdict
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.sensitivity import CLAIMS, sp7_isolation, sp8_prune_retrain
 from pruneproof.claims.sensitivity.measure import METHODS
+from pruneproof.claims.sensitivity.setting import recipe_of
 from pruneproof.claims.sensitivity.sp4_mixture import VARIANTS
 
 Rows = list[dict[str, Any]]
@@ -24,15 +26,23 @@ def _rows(claim: Claim, cells: list[dict[str, Any]]) -> Rows:
 SMALL: dict[str, list[dict[str, Any]]] = {
     "SP1": [{"instance": "block", "layer": 0, "delta": 0.2, "fraction": 0.5, "draws": 2000, "seed": 0}],
     "SP2": [
-        {"kind": "conformal", "repeats": 200, "seed": 0, "network": "mlp"},
-        {"kind": "clopper-pearson", "repeats": 200, "seed": 0, "network": "mlp"},
+        {"kind": "conformal", "repeats": 200, "seed": 0, "network": "mlp", "data": digits_label()},
+        {"kind": "clopper-pearson", "repeats": 200, "seed": 0, "network": "mlp", "data": digits_label()},
     ],
     "SP3": [
-        {"kind": "pair", "network": "mlp", "density": 0.8, "method": "sipp det", "seed": 0, "images": 4},
-        {"kind": "constants", "network": "mlp", "seed": 0},
+        {
+            "kind": "pair",
+            "network": "mlp",
+            "data": digits_label(),
+            "density": 0.8,
+            "method": "sipp det",
+            "seed": 0,
+            "images": 4,
+        },
+        {"kind": "constants", "network": "mlp", "data": digits_label(), "seed": 0},
     ],
-    "SP4": [{"network": "mlp", "density": 0.5, "seed": 0}],
-    "SP6": [{"network": "mlp", "epsilon": 2.0, "seed": 0}],
+    "SP4": [{"network": "mlp", "data": digits_label(), "density": 0.5, "seed": 0}],
+    "SP6": [{"network": "mlp", "data": digits_label(), "epsilon": 2.0, "seed": 0}],
 }
 
 
@@ -174,8 +184,15 @@ def most_kept(method: str, budget: int) -> float:
 
 @pytest.mark.parametrize("method", ["sipp hybrid", "magnitude", "random"])
 def test_sp8_keeps_the_weights_that_were_asked(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sp8_prune_retrain, "RECIPE", replace(sp8_prune_retrain.RECIPE, epochs=1))
-    cell = {"network": "lenet", "density": 0.1, "method": method, "schedule": "one-shot", "seed": 0}
+    monkeypatch.setattr(sp8_prune_retrain, "recipe_of", lambda data: replace(recipe_of(data), epochs=1))
+    cell = {
+        "network": "lenet",
+        "data": digits_label(),
+        "density": 0.1,
+        "method": method,
+        "schedule": "one-shot",
+        "seed": 0,
+    }
     (row,) = SP8.measure(cell)
     assert 0.05 * 50_200 < row.kept <= most_kept(method, 5020) and row.dense > 90
 
@@ -206,6 +223,6 @@ def test_sp7_is_not_reproduced_below_random() -> None:
 def test_sp7_masks_keep_what_was_asked_and_leave_every_layer_alive(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sp7_isolation, "RECIPE", replace(sp7_isolation.RECIPE, epochs=1))
-    (row,) = SP7.measure({"network": "mlp", "density": 0.1, "method": method, "seed": 0})
+    monkeypatch.setattr(sp7_isolation, "recipe_of", lambda data: replace(recipe_of(data), epochs=1))
+    (row,) = SP7.measure({"network": "mlp", "data": digits_label(), "density": 0.1, "method": method, "seed": 0})
     assert 0.05 * 50_432 < sum(row.kept) <= most_kept(method, 5044) and not row.cut

@@ -17,7 +17,9 @@ def idx(seed: int, count: int, side: int = 6) -> dict[str, bytes]:
     }
 
 
-def write_idx(folder: Path, seed: int, *, zipped: bool = False, train: int = 60, test: int = 10, side: int = 6) -> Path:
+def write_idx(
+    folder: Path, seed: int, *, zipped: bool = False, train: int = 120, test: int = 10, side: int = 6
+) -> Path:
     """Write the four files into a folder, made if absent."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, count in (("train", train), ("t10k", test)):

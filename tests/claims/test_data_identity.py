@@ -58,10 +58,10 @@ def test_files_that_change_in_place_change_their_identity(tmp_path: Path, monkey
 
 
 def test_more_images_than_there_are_cannot_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sixty images: no cell has more, and one that is made by hand is refused."""
+    """120 images: no cell has more, and one that is made by hand is refused."""
     cells = brought(write_idx(tmp_path / "a", 0), monkeypatch)
-    assert cells and all(cell["m"] <= 60 for cell in cells)
-    with pytest.raises(PruneproofError, match="there are 60"):
+    assert cells and all(cell["m"] <= 120 for cell in cells)
+    with pytest.raises(PruneproofError, match="there are 120"):
         pt5_digits.measure(cells[0] | {"m": 12_800})
 
 
@@ -100,7 +100,7 @@ def test_unknown_data_are_listed_by_their_hash(
     assert main(["data", "--data-root", str(write_idx(tmp_path / "a", 0))]) == 0
     out = capsys.readouterr().out
     assert "digits of scikit-learn: 1,437 + 360 images" in out and "unknown IDX data (sha256" in out
-    assert "60 + 10 images" in out and "MNIST:" not in out.replace("Fashion-MNIST:", "")
+    assert "120 + 10 images" in out and "MNIST:" not in out.replace("Fashion-MNIST:", "")
 
 
 class Server(http.server.SimpleHTTPRequestHandler):

@@ -65,9 +65,9 @@ def test_every_grid_names_each_cell_once_and_follows_the_number_of_seeds(claim: 
 
 def test_images_that_the_user_brings_have_their_own_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {cell["data"] for cell in pt5_digits.grid(Scale.STANDARD, 1)} == {digits_label()}
-    monkeypatch.setenv("PRUNEPROOF_DATA_ROOT", str(write_idx(tmp_path, 0)))
+    monkeypatch.setenv("PRUNEPROOF_DATA_ROOT", str(write_idx(tmp_path, 0, train=120)))
     brought = [cell for cell in pt5_digits.grid(Scale.STANDARD, 1) if cell["data"] != digits_label()]
-    assert {cell["m"] for cell in brought} == {50}  # of sixty images
+    assert {cell["m"] for cell in brought} == {100}  # of 120 images
     assert all(cell["data"].startswith("unknown IDX data (sha256 ") for cell in brought)
     rows = pt5_digits.measure(TINY["PT5"] | {"m": 10, "data": brought[0]["data"]})
     assert [row.k for row in rows] == [64, 128, 256]

@@ -17,7 +17,7 @@ _IDS = {
     "pretraining": ("PT", 7),
     "initialization": ("AI", 8),
     "sensitivity": ("SP", 10),
-    "scaling": ("SL", 6),
+    "scaling": ("SL", 8),
     "label_noise": ("LN", 6),
 }
 KEYS = tuple(_IDS)
@@ -36,7 +36,7 @@ def claim_ids(key: str) -> tuple[str, ...]:
 
     Example:
         >>> claim_ids("scaling")
-        ('SL1', 'SL2', 'SL3', 'SL4', 'SL5', 'SL6')
+        ('SL1', 'SL2', 'SL3', 'SL4', 'SL5', 'SL6', 'SL7', 'SL8')
     """
     prefix, number = _IDS[key]
     return tuple(f"{prefix}{index}" for index in range(1, number + 1))

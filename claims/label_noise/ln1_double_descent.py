@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, decide, mean
-from pruneproof.plotting import BLUE, ORANGE
+from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
+from pruneproof.plotting import BLUE, ORANGE, shades
 
 from .measure import PruningPath, measure_path, path_of, rise_and_fall
 from .plots import draw_curve, draw_dense, label_axes, shade_phases
-from .setting import DIGITS_NOISE, HE, HIDDEN, digits_cell
+from .setting import DIGITS_NOISE, HE, HIDDEN, SWEPT, SWEPT_SEEDS, digits_cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -34,8 +34,10 @@ SAYS_NOT = "That every network or kind of noise shows it; wide networks may not.
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
-    """One network on digits, with 40 % noise and with none."""
-    return [digits_cell(scale, seeds), digits_cell(scale, seeds, noise=0.0)]
+    """One network on digits, with 40 % noise and with none, and beyond quick a sweep of the noise."""
+    swept = () if scale is Scale.QUICK else SWEPT
+    sweep = [digits_cell(scale, seeds, noise=noise, usual=SWEPT_SEEDS) for noise in swept]
+    return [digits_cell(scale, seeds), digits_cell(scale, seeds, noise=0.0), *sweep]
 
 
 def judge(rows: Sequence[Row]) -> Outcome:
@@ -56,6 +58,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
             "peak above dense": rise,
             "dense above trough": fall,
             "control: peak above dense at 0 % noise": control,
+            **_sweep(rows),
             "density of the peak": float(noisy.densities[noisy.descent.peak]),
             "density of the trough": float(noisy.densities[noisy.trough]),
         },
@@ -64,6 +67,15 @@ def judge(rows: Sequence[Row]) -> Outcome:
         + (f"; {decision.sentence}" if decision.sentence else ""),
         table=_table(noisy, clean),
     )
+
+
+def _sweep(rows: Sequence[Row]) -> dict[str, Estimate]:
+    """Rise to the peak and fall to the trough at the other shares of noise."""
+    swept: dict[str, Estimate] = {}
+    for noise in sorted({row["noise"] for row in rows} - {0.0, DIGITS_NOISE}):
+        rise, fall = (mean(change) for change in rise_and_fall(path_of(rows, noise=noise)))
+        swept |= {f"{noise:.0%} noise: peak above dense": rise, f"{noise:.0%} noise: dense above trough": fall}
+    return swept
 
 
 def _table(noisy: PruningPath, clean: PruningPath) -> list[Row]:
@@ -83,10 +95,16 @@ def _table(noisy: PruningPath, clean: PruningPath) -> list[Row]:
 def figures(rows: Sequence[Row]) -> list[Figure]:
     """Two error curves, with the phases of the noisy one shaded."""
     noisy, clean = path_of(rows, noise=DIGITS_NOISE), path_of(rows, noise=0.0)
+    swept = sorted({row["noise"] for row in rows} - {0.0, DIGITS_NOISE})
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         shade_phases(axes, noisy)
+        for noise, colour in zip(swept, shades(len(swept)), strict=False):
+            path = path_of(rows, noise=noise)
+            axes.plot(
+                path.densities, path.column("test_error").mean(0), color=colour, linewidth=1, label=f"{noise:.0%}"
+            )
         draw_curve(axes, noisy, "test_error", ORANGE, "40 % of training labels flipped")
         draw_curve(axes, clean, "test_error", BLUE, "clean labels (control)")
         draw_dense(axes, noisy, "test_error", ORANGE)
@@ -94,7 +112,8 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
         axes.legend(frameon=False, loc="upper center")
 
     caption = (
-        "Test error along the pruning path, mean and range over seeds. The dotted line is the dense error. Shaded: "
+        "Test error along the pruning path, mean and range over seeds; thin lines are other shares of flipped "
+        "labels. The dotted line is the dense error. Shaded: "
         "Light, Critical, Sweet, Collapsed, found on the validation labels."
     )
     return [Figure("Sparse double descent", caption, draw)]

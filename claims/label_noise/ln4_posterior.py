@@ -10,9 +10,9 @@ from pruneproof.claims.engine.cell import Cell, Row
 from pruneproof.claims.estimates import Comparison, decide
 from pruneproof.plotting import plain_decades, shades
 
-from .measure import PruningPath, measure_path, path_of, pruned_over_dense
+from .measure import PruningPath, measure_path, paths_of_mixtures, pruned_over_dense
 from .plots import draw_curve, label_axes, ring
-from .setting import ARORA, HARDER, MIXTURES, REFERENCE_WIDTH, SEPARATION, mixture_cell
+from .setting import ARORA, MIXTURES, REFERENCE_WIDTH, mixture_cell, small_mixtures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -38,18 +38,14 @@ SCORES = {"divergence": "divergence", "posterior_distance": "mean abs(p̂ − p*
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     """Small mixtures of several distances, and beyond quick the published ones."""
-    quick = scale is Scale.QUICK
-    small = [("xor", SEPARATION), *(("linear", each) for each in (SEPARATION, *(() if quick else HARDER)))]
-    judged = [
-        mixture_cell(scale, seeds, task, REFERENCE_WIDTH, separation=separation, small=True)
-        for task, separation in small
-    ]
-    return judged + ([] if quick else [mixture_cell(scale, seeds, task, REFERENCE_WIDTH) for task in MIXTURES])
+    published = () if scale is Scale.QUICK else MIXTURES
+    printed = [mixture_cell(scale, seeds, task, REFERENCE_WIDTH) for task in published]
+    return small_mixtures(scale, seeds) + printed
 
 
 def judge(rows: Sequence[Row]) -> Outcome:
     """Divergence and distance from the true posterior, pruned over dense."""
-    paths = _paths(rows)
+    paths = paths_of_mixtures(rows)
     ratios = {
         (name, score): Comparison(f"{name}: {words}, pruned / dense", pruned_over_dense(path, score), below=1.0)
         for name, path in paths.items()
@@ -67,15 +63,6 @@ def judge(rows: Sequence[Row]) -> Outcome:
     )
 
 
-def _paths(rows: Sequence[Row]) -> dict[str, PruningPath]:
-    """Task, distance and dimension → path; the small mixtures first."""
-    cells = sorted({(row["features"], row["task"], -row["nu"]) for row in rows})
-    return {
-        f"{task}, ν√D = {-nu * features**0.5:.3g}, D = {features}": path_of(rows, task=task, nu=-nu, features=features)
-        for features, task, nu in cells
-    }
-
-
 def _table_row(task: str, path: PruningPath) -> Row:
     columns = ("divergence", "posterior_distance", "nll_noisy", "ece_noisy")
     return {"task": task, "weights": float(path.sizes[path.trough])} | {
@@ -87,7 +74,7 @@ def _table_row(task: str, path: PruningPath) -> Row:
 
 def figures(rows: Sequence[Row]) -> list[Figure]:
     """Divergence from the true posterior for every mixture."""
-    paths = _paths(rows)
+    paths = paths_of_mixtures(rows)
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()

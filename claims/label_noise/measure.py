@@ -19,6 +19,7 @@ from pruneproof.theory.statistics.calibration import (
     posterior_distance,
     posterior_divergence,
     quality,
+    reliability,
 )
 from pruneproof.theory.statistics.double_descent import (
     Descent,
@@ -57,6 +58,10 @@ class LevelRow:
         ece_clean: The same on the clean test labels.
         divergence: Mean KL(p*‖p̂), nats; None where the posterior p* is unknown.
         posterior_distance: Mean |p̂ − p*|; None where p* is unknown.
+        reliability: For each bin of the noisy test examples by confidence that is not empty, mean confidence, accuracy
+            and number of examples; None where p* is known.
+        posterior_map: For each bin of the test examples by p* that is not empty, mean p*, and mean, 10 % and 90 %
+            quantile of p̂, all of class 1; None where p* is unknown.
     """
 
     seed: int
@@ -76,9 +81,11 @@ class LevelRow:
     ece_clean: float
     divergence: float | None = None
     posterior_distance: float | None = None
+    reliability: list[list[float]] | None = None
+    posterior_map: list[list[float]] | None = None
 
 
-@stable_id("pruneproof.claims.label_noise.path:measure_path")
+@stable_id("pruneproof.claims.label_noise.path:measure_path", revision=1)
 def measure_path(cell: Cell) -> list[LevelRow]:
     """Prune iteratively from the initial weights (lottery tickets) and score every level.
 
@@ -90,7 +97,7 @@ def measure_path(cell: Cell) -> list[LevelRow]:
         A row for every level and seed, the dense network first.
     """
     task = noisy_task(cell)
-    widths = (task.train.inputs.shape[2], *cell["hidden"], 10 if cell["task"] == "digits" else 2)
+    widths = (task.train.inputs.shape[2], *cell["hidden"], 10 if "data" in cell else 2)
     seeds, device = cell["seeds"], cell.get("device", "cpu")
     nets = initial_replicates([widths] * len(seeds), seeds, bias=cell["bias"], device=device)
     recipe = Recipe(cell["epochs"], cell["batch"], cell["rate"], cell["momentum"], drops=tuple(cell["drops"]))
@@ -127,10 +134,10 @@ def _probabilities(level: Level, part: Part) -> Tensor:
     return level.nets.probabilities(part.inputs.to(level.nets.parameters.device)).cpu()
 
 
-def _scores(probabilities: np.ndarray, test: Part, replicate: int) -> dict[str, float]:
+def _scores(probabilities: np.ndarray, test: Part, replicate: int) -> Row:
     clean, noisy = (_array(labels[replicate]) for labels in (test.clean, test.noisy))
     on_clean, on_noisy = quality(probabilities, clean), quality(probabilities, noisy)
-    scores = {
+    scores: Row = {
         "test_error": on_clean.error,
         "noisy_error": on_noisy.error,
         "nll_noisy": on_noisy.negative_log_likelihood,
@@ -140,11 +147,34 @@ def _scores(probabilities: np.ndarray, test: Part, replicate: int) -> dict[str, 
         "ece_noisy": _ece(probabilities, noisy),
         "ece_clean": _ece(probabilities, clean),
     }
-    if test.posterior is not None:
-        posterior = _array(test.posterior[replicate])
-        scores["divergence"] = posterior_divergence(posterior, probabilities)
-        scores["posterior_distance"] = posterior_distance(posterior, probabilities)
+    if test.posterior is None:
+        scores["reliability"] = _rounded(_reliability(probabilities, noisy))
+        return scores
+    posterior = _array(test.posterior[replicate])
+    scores["divergence"] = posterior_divergence(posterior, probabilities)
+    scores["posterior_distance"] = posterior_distance(posterior, probabilities)
+    scores["posterior_map"] = _rounded(_posterior_map(posterior[:, 1], probabilities[:, 1]))
     return scores
+
+
+def _reliability(probabilities: Floats, labels: NDArray[np.int64]) -> Floats:
+    diagram = reliability(probabilities, labels, bins=BINS)
+    return np.stack([diagram.confidence, diagram.accuracy, diagram.count.astype(float)], 1)
+
+
+def _posterior_map(posterior: Floats, predicted: Floats) -> Floats:
+    bins = np.minimum((posterior * BINS).astype(int), BINS - 1)
+    members = [bins == each for each in np.unique(bins)]
+    return np.array(
+        [
+            [posterior[mine].mean(), predicted[mine].mean(), *np.quantile(predicted[mine], (0.1, 0.9))]
+            for mine in members
+        ]
+    )
+
+
+def _rounded(table: Floats) -> list[list[float]]:
+    return table.round(4).tolist()
 
 
 def _ece(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -212,6 +242,15 @@ def path_of(rows: Iterable[Row], **wanted: object) -> PruningPath:
     return PruningPath(tuple(read_rows(LevelRow, chosen)))
 
 
+def paths_of_mixtures(rows: Sequence[Row]) -> dict[str, PruningPath]:
+    """Task, distance and number of features → path; few features first."""
+    cells = sorted({(row["features"], row["task"], -row["nu"]) for row in rows})
+    return {
+        f"{task}, ν√D = {-nu * features**0.5:.3g}, D = {features}": path_of(rows, task=task, nu=-nu, features=features)
+        for features, task, nu in cells
+    }
+
+
 def rise_and_fall(path: PruningPath) -> tuple[Floats, Floats]:
     """Rise to the peak and fall to the trough against the dense network, (seeds,) each, on clean test labels."""
     dense = path.at("test_error", 0)
@@ -244,5 +283,5 @@ def sizes_by_seed(path: PruningPath) -> dict[int, float]:
 
 def mixture_text(rows: Sequence[Row]) -> str:
     """The data of the mixture claims in words."""
-    row = rows[0]
+    row = max(rows, key=lambda row: row["features"])
     return f"Gaussian mixture, D = {row['features']}, {row['examples']} examples, {row['epochs']} epochs"

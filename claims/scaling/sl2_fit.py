@@ -1,25 +1,27 @@
 """SL2: does one formula describe single networks at every density, and one set of constants a whole family?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
+from pruneproof.claims.estimates import Comparison, decide, mean, ratio
 from pruneproof.theory.scaling.fitting import FittedLaw, fit
 from pruneproof.theory.scaling.intervals import profile_intervals
 from pruneproof.theory.scaling.models import CONSTANT
 from pruneproof.theory.scaling.plots import draw_networks, draw_one_curve, draw_residuals
 from pruneproof.theory.scaling.points import Points
 
-from .measure import PathRow, measure_path, points_of, seeds_of
-from .setting import PUBLICATION, network_cells
+from .measure import PathRow, measure_path, points_of, root, seeds_of, squares
+from .setting import JUDGED, PUBLICATION, judged_task, network_cells, task_text, tasks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-SINGLE, JOINT, TIMES_BETTER = 0.04, 0.07, 4.0
+SINGLE, JOINT, TIMES_BETTER = 0.04, 0.06, 4.0  # the first two are the paper's
 
 STATEMENT = (
     "One formula describes the error of a network at every density, and one set of constants a whole family: "
@@ -27,42 +29,60 @@ STATEMENT = (
 )
 SOURCE = f"{PUBLICATION}; theory/theorems/scaling_law/proof.md"
 CRITERION = (
-    f"Teacher grid: σ of the relative deviation ≤ {SINGLE:.0%} for single networks, ≤ {JOINT:.0%} jointly, and the "
-    f"joint σ ≥ {TIMES_BETTER:g} times smaller than that of a constant."
+    f"Judged {JUDGED}; errors are means over seeds. σ is the root mean square relative deviation, its 95 % interval "
+    f"taken over networks: the upper limit lies below {SINGLE:.0%} for fits of single networks and below {JOINT:.0%} "
+    f"for the joint fit (both the paper's), and that of joint σ / σ of a constant below 1/{TIMES_BETTER:g} (ours). Not "
+    "reproduced if one of the three is refuted after Holm's correction; else inconclusive. Settled after runs with "
+    "other seeds (docs/pilots.md)."
 )
-SAYS_NOT = "That the formula is the only one, or the best: see SL5."
+SAYS_NOT = "That the formula is the only one, or the best: see SL5 and SL8."
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
-    """Every network of the teacher task."""
-    return network_cells(scale, seeds, "teacher")
+    """Every network of the images if there are any, and of the teacher task."""
+    return [cell for task in tasks(scale) if task != "digits" for cell in network_cells(scale, seeds, task)]
 
 
 def judge(rows: Sequence[Row]) -> Outcome:
     """Fit each network alone, then all together; a constant and shuffled densities stand beside it."""
-    path = read_rows(PathRow, rows)
-    points = points_of(path, "teacher")
-    singles = {name: fit(points.where(points.network == name)) for name in points.networks()}
-    single = np.concatenate([each.deviation for each in singles.values()])
-    law, constant, shuffled = fit(points), fit(points, CONSTANT), fit(_shuffled(points))
-    better = constant.spread / law.spread
-    passed = float(single.std()) <= SINGLE and law.spread <= JOINT and better >= TIMES_BETTER
+    path, judged = read_rows(PathRow, rows), judged_task(rows)
+    points = points_of(path, judged)
+    singles, law, comparisons = _compared(points)
+    decision = decide(comparisons)
+    others = [task for task in dict.fromkeys(row.task for row in path) if task != judged]
+    printed = {f"{task}: {each.name}": each.estimate for task in others for each in _compared(points_of(path, task))[2]}
     table: list[Row] = [{"network": name, "σ": each.spread, **each.parameters} for name, each in singles.items()]
     return Outcome(
-        verdict=Verdict.HOLDS if passed else Verdict.NOT_REPRODUCED,
+        verdict=decision.verdict,
         measured={
-            "σ of single fits": float(single.std()),
-            "σ of the joint fit": law.spread,
+            **{each.name: each.estimate for each in comparisons},
             "μ of the joint fit": law.mean,
-            "constant σ / joint σ": better,
-            "σ of a constant": constant.spread,
-            "σ of the law on shuffled densities (control)": shuffled.spread,
+            "σ of a constant": fit(points, CONSTANT).spread,
+            "σ of the law on shuffled densities (control)": fit(_shuffled(points)).spread,
+            "single fits with γ at its search limit": sum("gamma" in each.at_bound for each in singles.values()),
             **_parameters(law),
+            **printed,
         },
         seeds=seeds_of(path),
-        scope=f"teacher task, {len(singles)} perceptrons, {len(points)} points averaged over seeds",
+        scope=f"{task_text(rows, judged)}, {len(singles)} perceptrons, {len(points)} points averaged over seeds"
+        + (f"; {decision.sentence}" if decision.sentence else ""),
         table=table,
     )
+
+
+def _compared(points: Points) -> tuple[dict[str, FittedLaw], FittedLaw, list[Comparison]]:
+    """The single fits, the joint fit, and their deviations with intervals over networks."""
+    singles = {name: fit(points.where(points.network == name)) for name in points.networks()}
+    single = [float(np.mean(each.deviation**2)) for each in singles.values()]
+    law, constant = fit(points), fit(points, CONSTANT)
+    together, nothing = squares(law.deviation, points), squares(constant.deviation, points)
+    share = replace(ratio(together, nothing), unit="networks")
+    comparisons = [
+        Comparison("σ of single fits", root(mean(single, unit="networks")), below=SINGLE),
+        Comparison("σ of the joint fit", root(mean(together, unit="networks")), below=JOINT),
+        Comparison("joint σ / σ of a constant", root(share), below=1 / TIMES_BETTER),
+    ]
+    return singles, law, comparisons
 
 
 def _shuffled(points: Points) -> Points:
@@ -82,7 +102,7 @@ def _parameters(law: FittedLaw) -> dict[str, object]:
 
 def figures(rows: Sequence[Row]) -> list[Figure]:
     """The joint fit seen three ways."""
-    law = fit(points_of(read_rows(PathRow, rows), "teacher"))
+    law = fit(points_of(read_rows(PathRow, rows), judged_task(rows)))
 
     def networks(canvas: "Canvas") -> None:
         draw_networks(canvas.subplots(), law)

@@ -7,29 +7,30 @@ from pruneproof.claims.engine.cell import Cell, Row, read_rows
 from pruneproof.claims.estimates import Comparison, decide, mean
 
 from .measure import PathRow, measure_path, seeds_of
-from .setting import PUBLICATION, network_cells
+from .setting import JUDGED, PUBLICATION, judged_task, network_cells, task_text, tasks
 from .smallest import SHARES, smallest_networks
 
 STATEMENT = "The law names the network of the family that, pruned to a target error, has the fewest weights."
 SOURCE = f"derived here from {PUBLICATION}, which compares numbers of weights (SL4)"
 CRITERION = (
-    f"Teacher grid, three targets at {', '.join(f'{share:.0%}' for share in SHARES)} of the logarithmic range, fitted "
-    "seed by seed: the share of targets at which the named network is the best measured one has the 95 % interval of "
-    "its mean over seeds above ½ (ours). Not reproduced if it lies below ½; else inconclusive. Settled after runs with "
-    "other seeds (docs/pilots.md)."
+    f"Judged {JUDGED}, three targets at {', '.join(f'{share:.0%}' for share in SHARES)} of the logarithmic range, "
+    "fitted seed by seed: the share of targets at which the named network is the best measured one has the 95 % "
+    "interval of its mean over seeds above ½ (ours). Not reproduced if it lies below ½; else inconclusive. Settled "
+    "after runs with other seeds (docs/pilots.md)."
 )
 SAYS_NOT = "That the named network is much larger than the best one: SL4 compares their weights."
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
-    """Every network of the teacher task."""
-    return network_cells(scale, seeds, "teacher")
+    """Every network of the task that is judged."""
+    return network_cells(scale, seeds, tasks(scale)[0])
 
 
 def judge(rows: Sequence[Row]) -> Outcome:
     """Count the targets at which the named network is the best one."""
     path = read_rows(PathRow, rows)
-    smallest = smallest_networks(path, "teacher")
+    judged = judged_task(rows)
+    smallest = smallest_networks(path, judged)
     seeds = seeds_of(path)
     shares = [mean([float(each.named == each.best) for each in smallest if each.seed == seed]).value for seed in seeds]
     right = Comparison("share of targets whose best network is named", mean(shares), above=0.5)
@@ -42,7 +43,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
         decision.verdict,
         {right.name: right.estimate},
         seeds,
-        "teacher grid, three targets a seed" + (f"; {decision.sentence}" if decision.sentence else ""),
+        f"{task_text(rows, judged)}, three targets a seed" + (f"; {decision.sentence}" if decision.sentence else ""),
         table,
     )
 

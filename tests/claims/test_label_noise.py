@@ -1,4 +1,4 @@
-"""The label-noise claims judge by their criteria: made-up paths that meet them hold, the false twins do not."""
+"""The label-noise claims judge by their criteria: made-up paths that meet them hold, others do not."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pruneproof.claims.claim import Claim, Scale, Verdict
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Row
 from pruneproof.claims.estimates import Estimate
 from pruneproof.claims.label_noise import CLAIMS, PAPER
@@ -18,6 +19,7 @@ from pruneproof.claims.label_noise.setting import noisy_task
 BY_ID = {claim.id: claim for claim in CLAIMS}
 SHAPE = [0.30, 0.32, 0.36, 0.33, 0.20, 0.14, 0.16, 0.40, 0.70]  # double descent: peak at level 2, trough at level 5
 FLAT = [0.02, 0.02, 0.02, 0.02, 0.02, 0.03, 0.05, 0.20, 0.60]
+TABLES = {"reliability": [[0.3, 0.4, 100.0], [0.9, 0.8, 300.0]], "posterior_map": [[0.1, 0.2, 0.1, 0.3]] * 3}
 Curves = dict[str, list[float]]
 
 
@@ -25,10 +27,11 @@ def _rows(cell: dict[str, Any], curves: Curves, weights: int = 10_000, noise: fl
     """One row per seed and level; curves not given are flat. Noise beyond the dense level has mean zero over seeds."""
     sample = np.random.default_rng(0).standard_normal(len(cell["seeds"]))
     deviations = dict(zip(cell["seeds"], noise * (sample - sample.mean()), strict=True))
-    columns = {field.name for field in fields(LevelRow)} - {"seed", "level", "density", "kept"}
+    columns = {field.name for field in fields(LevelRow)} - {"seed", "level", "density", "kept"} - set(TABLES)
     filled: Curves = {name: [0.1] * len(SHAPE) for name in columns} | curves
     return [
         cell
+        | TABLES
         | {"seed": seed, "level": level, "density": 0.5**level, "kept": round(weights * 0.5**level)}
         | {
             name: values[level] + 0.0001 * (seed - 200) * (1 + level % 2) + deviations[seed] * (level > 0)
@@ -160,11 +163,12 @@ def test_a_cell_is_deterministic_and_scores_every_level() -> None:
     assert rows == measure_path(cell)
     assert [LevelRow(**json.loads(json.dumps(asdict(row)))) for row in rows] == rows
     assert [row.kept for row in rows] == [72, 72, 36, 36, 18, 18, 9, 9]
-    assert all(np.isfinite(value) for row in rows for value in asdict(row).values())
+    assert all(row.reliability is None and row.posterior_map for row in rows)
+    assert all(np.isfinite(value).all() for row in rows for value in asdict(row).values() if value is not None)
 
 
 def test_noise_is_in_every_part_but_the_clean_labels() -> None:
-    task = noisy_task({"task": "digits", "noise": 0.4, "kind": "flipped", "seeds": [0, 1]})
+    task = noisy_task({"task": "digits", "data": digits_label(), "noise": 0.4, "kind": "flipped", "seeds": [0, 1]})
     for part, examples in ((task.train, 1000), (task.validation, 437), (task.test, 360)):
         assert (part.noisy != part.clean).sum(1).tolist() == [round(0.4 * examples)] * 2
     assert not (task.train.noisy[0] == task.train.noisy[1]).all()

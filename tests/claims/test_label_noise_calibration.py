@@ -22,7 +22,8 @@ def share(dense: list[float], pruned: list[float]) -> Estimate:
         for level, error in enumerate(ERROR):
             row = cell | {"seed": seed, "level": level, "density": 0.5**level, "validation_error": error}
             rows.append(row | dict.fromkeys(COLUMNS, 0.1) | {"ece_noisy": before if level == 0 else after})
-    printed = LN5.judge(rows).measured["ECE on noisy labels, pruned / dense"]
+    measured = LN5.judge(rows).measured
+    (printed,) = (value for name, value in measured.items() if name.endswith("ECE on noisy labels, pruned / dense"))
     assert isinstance(printed, Estimate)
     return printed
 

@@ -71,11 +71,11 @@ KNOWN = {
     "pruneproof.claims.scaling.algebra:measure_algebra": ('{"check":"identities"}', "b06f7ba80b4427ad044aa65e9903b27a"),
     "pruneproof.claims.scaling.path:measure_path": (
         '{"batch":128,"depth":2,"epochs":30,"examples":2000,"levels":24,"momentum":0.9,"rate":0.1,"rewind_epochs":2,"seeds":[0,1,2],"share":0.2,"task":"teacher","width":64}',
-        "f85b07199da84e1a529015f92a217e8b",
+        "2408852f8a198ef64065e72cc05b4635",
     ),
     "pruneproof.claims.label_noise.path:measure_path": (
         '{"batch":128,"bias":true,"drops":[50,75],"epochs":100,"hidden":[100,50],"kind":"flipped","lowest":0.003,"momentum":0.9,"noise":0.4,"rate":0.1,"seeds":[0,1,2,3,4],"share":0.2,"task":"digits"}',
-        "84166fff64036a4ed4b503aae59e6b5f",
+        "83f2a204b1277f9a8e8f7991b8ee5264",
     ),
 }
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from .points import Floats, Points
 
-OVERFLOW = 700.0  # exp of more is beyond double precision
 Curve = Callable[[dict[str, Floats], Floats, Floats], Floats]
 
 
@@ -45,16 +45,19 @@ class Model:
 
 
 def _law(values: dict[str, Floats], m: Floats, dense: Floats) -> Floats:
-    gamma, square = values["gamma"], values["p"] ** 2
+    """ln ε_np + γ/2 · ln(1 − s + s·e^r) with s = p²/(m² + p²) and r = 2/γ · ln(ε↑/ε_np), for every r and every s."""
+    gamma = values["gamma"]
     rise = 2 * np.log(values["upper_error"] / dense) / gamma
-    near = np.log1p(square * np.expm1(np.minimum(rise, OVERFLOW)) / (m**2 + square))
-    far = np.logaddexp(0, np.log(square / (m**2 + square)) + rise)  # the same but for 1 beside exp(700)
-    return np.log(dense) + gamma / 2 * np.where(rise > OVERFLOW, far, near)
+    invariant, transition = 2 * np.log(m), 2 * np.log(values["p"])
+    share = transition - np.logaddexp(invariant, transition)  # ln s
+    rest = invariant - np.logaddexp(invariant, transition)  # ln(1 − s)
+    near = np.log1p(np.exp(share) * np.expm1(np.clip(rise, -1, 1)))  # exact where r is small
+    return np.log(dense) + gamma / 2 * np.where(abs(rise) > 1, np.logaddexp(rest, share + rise), near)
 
 
 def _hill(values: dict[str, Floats], m: Floats, dense: Floats) -> Floats:
     power = values.get("q", np.asarray(2.0))
-    return np.log(dense) + np.log(values["upper_error"] / dense) / (1 + (m / values["p"]) ** power)
+    return np.log(dense) + np.log(values["upper_error"] / dense) * expit(power * np.log(values["p"] / m))
 
 
 def _clipped(values: dict[str, Floats], m: Floats, dense: Floats) -> Floats:

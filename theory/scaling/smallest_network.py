@@ -17,9 +17,10 @@ from pruneproof.errors import InvalidValueError
 
 from .fitting import FittedLaw, relative_to
 from .intervals import Resample, bootstrap
-from .models import LAW, OVERFLOW
+from .models import LAW
 from .points import Points
 
+OVERFLOW = 700.0  # exp of more is beyond double precision
 Feasibility = Literal["feasible", "dense only", "every density", "dense error above the target"]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pruneproof import PruneproofError
-from pruneproof.theory.scaling.models import LAW, LOG_HILL, STEEP_LIMIT
+from pruneproof.theory.scaling.models import LAW, LOG_HILL, STEEP_LIMIT, Model
 from pruneproof.theory.scaling.points import Points, points_from_rows
 from pruneproof.theory.scaling.smallest_network import smallest_invariant
 from pruneproof.theory.theorems.scaling_law import statement as law
@@ -125,3 +125,14 @@ def test_infeasible_targets() -> None:
     assert smallest_invariant(0.9, 0.05, shape) == 0.0
     with pytest.raises(PruneproofError, match="target error in"):
         smallest_invariant(0.0, 0.05, shape)
+
+
+@pytest.mark.filterwarnings("error")
+@given(st.floats(1e-8, 1e8), st.floats(1e-8, 1e8), st.floats(1e-3, 1e3), unit, unit, st.sampled_from((LAW, LOG_HILL)))
+def test_the_curves_are_finite_wherever_a_fit_may_look(
+    m: float, p: float, gamma: float, dense: float, upper: float, model: Model
+) -> None:
+    values = {"p": p, "gamma": gamma, "q": gamma, "upper_error": upper}
+    logged = model.log_error(values, _row(1.0, dense).replaced(density=np.array([m])))[0]
+    slack = 1e-9 * (1 + gamma)
+    assert min(np.log(dense), np.log(upper)) - slack <= logged <= max(np.log(dense), np.log(upper)) + slack

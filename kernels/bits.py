@@ -57,7 +57,18 @@ class BitMask:
 
     @classmethod
     def pack(cls, mask: Tensor) -> "BitMask":
-        """Pack a bool tensor of at least one dimension (any device, any strides)."""
+        """Pack a bool tensor.
+
+        Args:
+            mask: Bool, of at least one dimension, on any device, of any strides.
+
+        Returns:
+            The mask, 32 weights in a word.
+
+        Raises:
+            InvalidTypeError: The mask is no tensor.
+            InvalidValueError: It is not bool, or has no dimension.
+        """
         require_tensors("BitMask.pack", mask=mask)
         if mask.dtype != torch.bool or mask.dim() == 0:
             raise InvalidValueError(
@@ -71,7 +82,14 @@ class BitMask:
         return unpack_words(self.words, self.shape[-1])
 
     def to(self, device: torch.device | str) -> "BitMask":
-        """The same mask on another device."""
+        """The same mask on another device.
+
+        Args:
+            device: Where the words shall lie.
+
+        Returns:
+            A new mask, or one of the same words where they lie there already.
+        """
         return BitMask(self.words.to(device), self.shape)
 
     @property

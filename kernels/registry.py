@@ -64,6 +64,9 @@ def explain_plan(op: str | Callable[..., Any], *args: Any) -> Choice:
         op: The operation or its name.
         args: The arguments it would be called with.
 
+    Returns:
+        The implementation and the reason for it.
+
     Raises:
         PruneproofError: For an unknown operation, and where the chosen backend cannot run.
 

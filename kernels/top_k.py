@@ -41,7 +41,7 @@ def top_k_masks(tensors: Sequence[Tensor], k: int) -> list[Tensor]:
         k: How many entries survive, between 0 and the number of entries.
 
     Returns:
-        one bool tensor per input, of its shape and on its device, with exactly k `True` in all.
+        One bool tensor per input, of its shape and on its device, with exactly k `True` in all.
 
     Raises:
         PruneproofError: For NaN, a dtype that is not floating point, or a k out of range.

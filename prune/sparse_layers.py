@@ -44,7 +44,14 @@ class MaskedLinear(nn.Module):
         self.train(linear.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, in) → (…, out), in the dtype of `torch.autocast` where that is on."""
+        """Apply the layer.
+
+        Args:
+            x: (…, in).
+
+        Returns:
+            (…, out), in the dtype of `torch.autocast` where that is on.
+        """
         mask = BitMask(self.words, self.shape)
         return _as_autocast(lambda x, w, bias: masked_linear(x, w, mask, bias), x, self.weight, self.bias)
 
@@ -94,7 +101,14 @@ class SparseLinear(nn.Module):
         return SparseWeight(self.format, self.shape, parts, self.reason)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, in) → (…, out), in the dtype of `torch.autocast` where that is on."""
+        """Apply the layer.
+
+        Args:
+            x: (…, in).
+
+        Returns:
+            (…, out), in the dtype of `torch.autocast` where that is on.
+        """
         return _as_autocast(lambda x, bias, *parts: sparse_linear(x, self._of(parts), bias), x, self.bias, *self._parts)
 
     def dense(self) -> nn.Linear:

@@ -98,7 +98,8 @@ class ScreenedSteps:
     Args:
         features: (neurons, points), rows in one piece. screen: their low-precision copy. half: ½‖Φ_i‖².
         target: (points,) float64. tie: the tie width. gamma: of sums of `points` terms in float32.
-        steps: how many choices will be made. replacement: as in `greedy_select`.
+        steps: How many choices will be made.
+        replacement: As in `greedy_select`.
     """
 
     def __init__(

@@ -180,6 +180,10 @@ def greedy_select(
 ) -> Selection:
     """Choose neurons one at a time so that their combination approaches the target, ℓ(u) = ½‖u − y‖².
 
+    Ties, scores that differ by rounding only, go to the lowest index: by rounding of float64, so
+    that of two neurons that are equal in a float32 problem, whose inner products are rounded more
+    coarsely, either may be chosen.
+
     Args:
         problem: A `Gram`, or a pair `(features, target)` with features (neurons, points) and target
             (points,), float. Nothing is rescaled: pass features scaled by 1/√m if ℓ is to be a mean
@@ -194,8 +198,8 @@ def greedy_select(
             step, `"naive"` is the definition, `"auto"` the faster of the first two. All choose the
             same neurons in float64.
 
-    Ties, scores that differ by rounding only, go to the lowest index: by rounding of float64, so that of two neurons
-    that are equal in a float32 problem, whose inner products are rounded more coarsely, either may be chosen.
+    Returns:
+        The chosen neurons, their weights and the loss after each step.
 
     Raises:
         PruneproofError: For fewer than one step, more distinct steps than neurons, an unknown rule
@@ -291,6 +295,9 @@ def greedy_select_many(
             the same `matrix` in all of them (several targets for the same neurons) is not copied.
             Elsewhere, and for pairs, the problems take turns.
         steps, rule, replacement: As in `greedy_select`, for every problem.
+
+    Returns:
+        The selections, in the order of the problems.
 
     Raises:
         PruneproofError: Naming the problem, for whatever `greedy_select` refuses.

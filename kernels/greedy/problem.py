@@ -54,11 +54,15 @@ class Gram:
     def empty(
         cls, neurons: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None
     ) -> "Gram":
-        """The Gram form of no points at all, to be filled by `update`; accumulates in float64 unless told otherwise.
+        """The Gram form of no points at all, to be filled by `update`.
 
         Args:
             neurons: How many candidates there are, at least 1.
-            dtype: Float64 or float32, the type of the sums. `device`: where they live.
+            dtype: Float64 or float32, the type of the sums.
+            device: Where the sums lie.
+
+        Returns:
+            Sums that are all zero.
 
         Raises:
             PruneproofError: For fewer than one neuron or another dtype.
@@ -82,6 +86,9 @@ class Gram:
             features: (neurons, points) float, each neuron's output on each point.
             target: (points,) float, what the selected neurons should reproduce together.
 
+        Returns:
+            All inner products of features and target.
+
         Raises:
             PruneproofError: For empty, mismatched, NaN or infinite input.
 
@@ -102,6 +109,9 @@ class Gram:
             outgoing: (neurons, outputs) float, the unit's weight to each output.
             target: (points, outputs) float.
 
+        Returns:
+            All inner products of Φ and the flattened target.
+
         Raises:
             PruneproofError: For empty, mismatched, NaN or infinite input.
 
@@ -120,8 +130,8 @@ class Gram:
         """Add a batch of points: G += ΦΦᵀ, b += Φy, ‖y‖² += ‖y_batch‖².
 
         Args:
-            features: (neurons, points) float. `target`: (points,) float. Any number of points but
-                zero.
+            features: (neurons, points) float, any number of points but zero.
+            target: (points,) float.
 
         Raises:
             PruneproofError: For empty, mismatched, NaN or infinite input, before anything is added.
@@ -145,7 +155,7 @@ class Gram:
         """Add a batch of points seen by rank-one neurons: G += (HHᵀ) ∘ (VVᵀ), b += rowsum((HY) ∘ V).
 
         Args:
-            as in `from_rank_one`.
+            hidden, outgoing, target: As in `from_rank_one`.
 
         Raises:
             PruneproofError: For empty, mismatched, NaN or infinite input, before anything is added.
@@ -175,7 +185,13 @@ class Gram:
         return self.matrix.diagonal()
 
     def column(self, neuron: int) -> Tensor:
-        """Inner products ⟨Φ_i, Φ_neuron⟩ with every neuron i, (neurons,).
+        """Inner products ⟨Φ_i, Φ_neuron⟩ with every neuron i.
+
+        Args:
+            neuron: Its index.
+
+        Returns:
+            (neurons,), a view of `matrix`.
 
         Example:
             >>> Gram.from_features(torch.eye(2), torch.ones(2)).column(1).tolist()

@@ -86,6 +86,9 @@ class SparseWeight:
             batch: For "auto", how many tokens `sparse_linear` will mostly see at once; None means
                 unknown.
 
+        Returns:
+            A weight that `sparse_linear` takes.
+
         Raises:
             InvalidTypeError: The weight or the mask is not a tensor.
             InvalidValueError: The weight is not a floating matrix, the mask has another shape,
@@ -153,6 +156,9 @@ class SparseWeight:
         Args:
             device: Where to; a dtype here converts the values, as `tensor.to` does.
             dtype: Floating dtype of the values; indices keep theirs.
+
+        Returns:
+            A new weight.
 
         Raises:
             InvalidValueError: The dtype is not a floating dtype that operations accept.

@@ -23,7 +23,7 @@ class Budget:
         scope: `"row"`, `"layer"` or `"n:m"`.
         length: Inputs of one output.
         count: Kept weights of a row, of the layer, or of a group.
-        group: m of a pattern; otherwise the length.
+        group: `m` of a pattern; otherwise the length.
     """
 
     scope: str

@@ -115,8 +115,10 @@ def check_certificate(path: Path, *, factory: str) -> list[str]:
             it.
 
     Returns:
-        What is wrong with it, one line each; empty if it is sound. Raises PruneproofError if it, or
-        a file it names, cannot be read, or if it names another factory.
+        What is wrong with it, one line each; empty if it is sound.
+
+    Raises:
+        PruneproofError: It, or a file it names, cannot be read, or it names another factory.
     """
     return _differing(read_certificate(path), path.parent, factory)
 

@@ -31,7 +31,7 @@ from .linear_maps import PairMap, as_float64
 
 
 def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Tensor]) -> Tensor:
-    """The error (batch, outputs) that half-rows' relative errors ε predict at the output.
+    """Predict the error at the output from the relative errors ε of half-rows.
 
     Args:
         model: The original, of the layers that `certify` supports.
@@ -39,9 +39,13 @@ def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Ten
         epsilons: Weight name → (2, outputs), ε of W⁺ and W⁻ (`bounds[name].epsilon` of `sipp`);
             others are exact.
 
+    Returns:
+        (batch, outputs) float64, a prediction and no bound.
+
     Raises:
-        PruneproofError: For unsupported layers or a name that is no weight of the model. Source: N2
-            and S6.
+        PruneproofError: For unsupported layers or a name that is no weight of the model.
+
+    Source: N2 and S6.
 
     Example:
         >>> layer = nn.Linear(2, 1, bias=False)
@@ -64,16 +68,21 @@ def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Ten
 
 
 def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> Tensor:
-    """N2 with r = |(Ŵ−W)a|: a bound (batch, outputs) on |f̂−f| at known points, up to float64 rounding.
+    """Bound |f̂−f| at known points by N2 with r = |(Ŵ−W)a|, up to float64 rounding.
+
+    At known points `certify(…, radius=0)` is exact; this bound shows what absolute values cost.
 
     Args:
         original, pruned: Networks of one architecture, of the layers that `certify` supports.
         inputs: (batch, *item).
 
+    Returns:
+        (batch, outputs) float64, a bound.
+
     Raises:
-        PruneproofError: As `certify` does for networks it does not understand. Source: N2 in
-            theory/theorems/network/proof.md. At known points `certify(…, radius=0)` is exact; this
-            one shows what absolute values cost.
+        PruneproofError: As `certify` does for networks it does not understand.
+
+    Source: N2 in theory/theorems/network/proof.md.
 
     Example:
         >>> layer, silent = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)

@@ -65,9 +65,14 @@ def certify_population(
         alpha: In (0, 1), error probability of each confidence statement.
         beta: In (0, 1), share of the population given up.
 
+    Returns:
+        Counts on the held-out points, and what they say of the population.
+
     Raises:
-        PruneproofError: For no points, outputs of different shapes or not finite, α or β outside
-            (0, 1). Source: S5(b), (c) in theory/theorems/sensitivity/proof.md.
+        InvalidValueError: No points, outputs of different shapes or not finite, α or β outside
+            (0, 1).
+
+    Source: S5(b), (c) in theory/theorems/sensitivity/proof.md.
 
     Example:
         >>> layer = nn.Linear(2, 2)

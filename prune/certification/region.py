@@ -152,12 +152,17 @@ def certify(
         lipschitz: Module class → Lipschitz constant, for elementwise activations not known to be
             1-Lipschitz.
 
+    Returns:
+        Error bounds, margins and certified predictions. Statements are about evaluation mode; a
+        parametrised weight is the one that float64 computes.
+
     Raises:
-        PruneproofError: For different architectures, unsupported layers (named), hooks, networks
-            that do not compute what their trace says, non-finite inputs or weights, or a radius
-            that is not a non-negative number. Statements are about evaluation mode; a parametrised
-            weight is the one that float64 computes. Source: N2′ in
-            theory/theorems/network/proof.md.
+        InvalidValueError: Different architectures, non-finite inputs or weights, or a radius that
+            is not a non-negative number.
+        UnsupportedError: Layers without a known bound (named), hooks, or networks that do not
+            compute what their trace says.
+
+    Source: N2′ in theory/theorems/network/proof.md.
 
     Example:
         >>> net, copy = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)

@@ -11,7 +11,14 @@ from .checkpoint import Checkpoint
 
 
 def read_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """All tensors of a checkpoint by name; those of safetensors files are mapped from the disk."""
+    """Read all tensors of a checkpoint.
+
+    Args:
+        checkpoint: An open checkpoint.
+
+    Returns:
+        Name → tensor; those of safetensors files are mapped from the disk.
+    """
     if checkpoint.saved is None:
         return {name: tensor for file in checkpoint.files for name, tensor in load_file(file.path).items()}
     contents = [(tensor, tensor.content) for tensor in checkpoint.tensors]
@@ -32,6 +39,9 @@ def stored_masks(
         masks: Name of a parameter → mask.
         checkpoint: Its checkpoint.
         where: The function or command that the user called, for error messages.
+
+    Returns:
+        Name of a tensor in the checkpoint → mask.
 
     Raises:
         UnsupportedError: A weight is not in the checkpoint.

@@ -173,6 +173,9 @@ def write_masked(
         masks: Name of a tensor in the checkpoint → what to keep of it.
         progress: Called again and again with the number of bytes read so far and in all.
         where: The function or command that the user called, for error messages.
+
+    Returns:
+        What was kept of each layer, and which files were copied.
     """
     reader = Reader(where, progress)
     reader.expected = checkpoint.nbytes

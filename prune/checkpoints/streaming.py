@@ -139,11 +139,14 @@ class Reader:
 
 
 def read_tensor(tensor: StoredTensor, *, where: str) -> Tensor:
-    """One whole tensor of a dtype that torch has.
+    """Read one whole tensor of a dtype that torch has.
 
     Args:
         tensor: Where it is stored.
         where: The function or command that the user called, for error messages.
+
+    Returns:
+        A tensor in memory, of the stored dtype and shape.
 
     Raises:
         FileAccessError: The file cannot be read to its end.

@@ -186,6 +186,9 @@ class Masks(Mapping[str, Tensor]):
     def save(self, path: str | PathLike[str]) -> None:
         """Write the masks to one file of packed bits (safetensors), all of it or nothing.
 
+        Args:
+            path: The file, which is replaced if it exists.
+
         Raises:
             FileAccessError: The file cannot be written; what was there before is still there.
             InvalidValueError: The path names no file, or a parameter is named `__metadata__`, as the
@@ -196,6 +199,12 @@ class Masks(Mapping[str, Tensor]):
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Masks":
         """Read masks that `save` wrote; nothing is executed or unpickled.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The masks, on the CPU.
 
         Raises:
             MissingFileError: There is no such file.

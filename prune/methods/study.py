@@ -75,11 +75,14 @@ class AblationStudy:
     rows: tuple[AblationRow, ...]
 
     def values(self, score: str, ablation: str = "none") -> dict[float, list[float]]:
-        """Density → what was measured, one number per repeat.
+        """Look up what was measured: density → one number per repeat.
 
         Args:
             score: Name of a score, or `"dense"`.
             ablation: One of `"none"`, `"shuffle"`, `"reinitialize"`, `"invert"`.
+
+        Returns:
+            Only densities that were measured, in the order of the rows.
 
         Example:
             >>> AblationStudy((AblationRow(0, "dense", "none", 1.0, 0.9),)).values("dense")

@@ -60,7 +60,7 @@ def pattern_masks(
         layouts: How a parameter forms its layer's matrix, where it does not store outputs first.
 
     Raises:
-        InvalidValueError: m does not divide the inputs of an output.
+        InvalidValueError: `m` does not divide the inputs of an output.
     """
     how = {name: (layouts or {}).get(name, OUTPUTS_FIRST) for name in scores}
     matrices = {name: how[name].matrix(score.detach()) for name, score in scores.items()}

@@ -8,9 +8,7 @@ With n steps and final density d, after step k = 1 … n:
 * `cubic`: d + (1 − d)·(1 − k/n)³, much at first and little at the end (Zhu & Gupta 2018).
 """
 
-from numbers import Real
-
-from pruneproof.errors import InvalidValueError, described
+from pruneproof.checks import require_fraction, require_whole
 
 
 def one_shot(density: float) -> tuple[float, ...]:
@@ -18,6 +16,13 @@ def one_shot(density: float) -> tuple[float, ...]:
 
     Args:
         density: The final kept fraction, in (0, 1].
+
+    Returns:
+        The densities, the last of them `density`.
+
+    Raises:
+        InvalidTypeError: An argument is no number.
+        InvalidValueError: The density lies outside (0, 1].
 
     Example:
         >>> one_shot(0.1)
@@ -34,6 +39,13 @@ def linear(density: float, steps: int) -> tuple[float, ...]:
         density: The final kept fraction, in (0, 1].
         steps: The number of densities, at least 1; the last is `density`.
 
+    Returns:
+        The densities, the last of them `density`.
+
+    Raises:
+        InvalidTypeError: An argument is no number.
+        InvalidValueError: The density lies outside (0, 1], or there is no step.
+
     Example:
         >>> linear(0.5, 2)
         (0.75, 0.5)
@@ -48,6 +60,13 @@ def exponential(density: float, steps: int) -> tuple[float, ...]:
     Args:
         density: The final kept fraction, in (0, 1].
         steps: The number of densities, at least 1; the last is `density`.
+
+    Returns:
+        The densities, the last of them `density`.
+
+    Raises:
+        InvalidTypeError: An argument is no number.
+        InvalidValueError: The density lies outside (0, 1], or there is no step.
 
     Example:
         >>> exponential(0.25, 2)
@@ -64,6 +83,13 @@ def cubic(density: float, steps: int) -> tuple[float, ...]:
         density: The final kept fraction, in (0, 1].
         steps: The number of densities, at least 1; the last is `density`.
 
+    Returns:
+        The densities, the last of them `density`.
+
+    Raises:
+        InvalidTypeError: An argument is no number.
+        InvalidValueError: The density lies outside (0, 1], or there is no step.
+
     Example:
         >>> cubic(0.2, 2)
         (0.30000000000000004, 0.2)
@@ -73,11 +99,5 @@ def cubic(density: float, steps: int) -> tuple[float, ...]:
 
 
 def _check(where: str, density: float, steps: int) -> None:
-    if isinstance(density, bool) or not isinstance(density, Real) or not 0 < density <= 1:
-        raise InvalidValueError(
-            f"{where}: the density must be a number in (0, 1], got {described(density)}. Pass the kept fraction."
-        )
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise InvalidValueError(
-            f"{where}: steps must be a whole number of at least 1, got {described(steps)}. Pass, for example, 100."
-        )
+    require_fraction(where, "the density", density, one=True)
+    require_whole(where, "steps", steps)

@@ -27,10 +27,11 @@ from .measuring import Layer, met, pseudo_points, supported
 class PfpResult:
     """A smaller network.
 
-    Arguments:
-        model: the copy with channels removed.
-        channels: name of a layer's weight → bool (outputs,), the channels kept.
-        bounds: name of the *next* layer's weight → (2, outputs) float64, ε of its half-rows on S (S2, probability 1).
+    Args:
+        model: The copy with channels removed.
+        channels: Name of a layer's weight → bool (outputs,), the channels kept.
+        bounds: Name of the *next* layer's weight → (2, outputs) float64, ε of its half-rows on S
+            (S2, probability 1).
 
     Example:
         >>> from torch import nn
@@ -47,14 +48,21 @@ class PfpResult:
 def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
     """Remove the least sensitive channels of every layer but the last.
 
-    Arguments:
-        model: an `nn.Sequential` (nested ones are fine) of linear, 2-d convolution (one group, zero padding),
-            BatchNorm, elementwise activation, 2-d pooling, `Flatten()`, dropout and identity layers; weights used once.
+    Args:
+        model: An `nn.Sequential` (nested ones are fine) of linear, 2-d convolution (one group, zero
+            padding), BatchNorm, elementwise activation, 2-d pooling, `Flatten()`, dropout and
+            identity layers; weights used once.
         inputs: (batch, *item), the sample S.
-        density: kept fraction of channels in each layer, in (0, 1]; at least one stays.
+        density: Kept fraction of channels in each layer, in (0, 1]; at least one stays.
 
-    Raises PruneproofError for another kind of model or a density out of range. Source: S2 in
-    theory/theorems/sensitivity/proof.md.
+    Returns:
+        A smaller copy, the channels it keeps, and the error bounds of its half-rows.
+
+    Raises:
+        UnsupportedError: Another kind of model.
+        InvalidValueError: A density outside (0, 1].
+
+    Source: S2 in theory/theorems/sensitivity/proof.md.
 
     Example:
         >>> _ = torch.manual_seed(0)

@@ -100,7 +100,8 @@ def _bisect(
 def pruned_rows(layer: Measured, choice: Choice, log: float, stretch: float, generator: Generator) -> Tensor:
     """Draw the layer's new weights (outputs, inputs).
 
-    Raises PruneproofError where a reweighted weight is beyond the layer's dtype.
+    Raises:
+        InvalidValueError: A reweighted weight is beyond the layer's dtype.
     """
     new = torch.zeros_like(layer.weight)
     groups = [layer.weight.new_zeros(0, layer.weight.shape[1])] * layer.layer.groups

@@ -20,12 +20,12 @@ from .half_rows import UNIT, Block, rounding
 class Ranking:
     """Sensitivities of a block in falling order, ties to the lowest index.
 
-    Arguments:
+    Args:
         order: (rows, inputs) int64.
         sorted: (rows, inputs) float64.
         tail: (rows, inputs) float64, Σ from each place on; `tail[:, 0]` is Σ.
         size: (rows,) number of non-zero weights.
-        excess: what a sensitivity may be too small by, as a factor of C.
+        excess: What a sensitivity may be too small by, as a factor of C.
         unit: (rows,) float64, relative error of a reweighted weight once it is stored.
     """
 

@@ -21,9 +21,9 @@ UNIT = 2.0**-53  # unit roundoff of float64
 class Block:
     """Half-rows of one sign.
 
-    Arguments:
+    Args:
         sign: 0 for W⁺, 1 for W⁻.
-        rows: which rows of the layer.
+        rows: Which rows of the layer.
         weight: (rows, inputs) ≥ 0.
         sensitivity: (rows, inputs), floored where a weight was never seen; 0 where the weight is 0.
         points: (points, inputs) ≥ 0.
@@ -86,8 +86,11 @@ def rounding(terms: int) -> float:
 def blocks(weight: Tensor, sensitivity: Tensor, groups: list[Tensor], *, rows: int = ROWS) -> Iterator[Block]:
     """The half-rows of a layer in blocks: rows of one group, W⁺ before W⁻.
 
-    **Arguments:** `weight` and `sensitivity` (outputs, inputs of one output); `groups`, the non-negative points of each
-    group; `rows`, rows of a block.
+    Args:
+        weight: (outputs, inputs of one output).
+        sensitivity: Of the same shape.
+        groups: The non-negative points of each group.
+        rows: The number of rows of a block.
     """
     share = len(weight) // len(groups)
     for group, points in enumerate(groups):

@@ -27,11 +27,11 @@ from .half_rows import ROWS, Block, blocks, floored
 class Layer:
     """A weight that sensitivities are defined for.
 
-    Arguments:
-        name: the parameter's name.
-        modules: the modules that use it (several if it is tied).
-        groups: independent linear maps it consists of.
-        weight: the parameter.
+    Args:
+        name: The parameter's name.
+        modules: The modules that use it (several if it is tied).
+        groups: Independent linear maps it consists of.
+        weight: The parameter.
     """
 
     name: str
@@ -72,7 +72,9 @@ def supported(module: nn.Module) -> bool:
 def met(model: nn.Module, inputs: Tensor, layer: Layer) -> tuple[list[Tensor], int]:
     """The rows that each group of a layer meets, (points, inputs of one output), and how many come from one item.
 
-    Raises PruneproofError where an activation is not finite, naming the layer, or if the layer is never reached.
+    Raises:
+        InvalidValueError: An activation is not finite (the layer is named), or the layer is never
+            reached.
     """
     seen: list[list[Tensor]] = [[] for _ in range(layer.groups)]
 
@@ -116,12 +118,12 @@ def pseudo_points(rows: Tensor) -> Tensor:
 class Measured:
     """One layer on the sample.
 
-    Arguments:
-        layer: the layer.
+    Args:
+        layer: The layer.
         weight: (outputs, inputs of one output).
-        scores: sensitivities of that shape, floored.
+        scores: Sensitivities of that shape, floored.
         costs: (2, outputs) float64, mean of z over the pseudo-points of S; 0 for dead half-rows.
-        events: half-rows × pseudo-points that one item of the batch gives rise to.
+        events: Half-rows × pseudo-points that one item of the batch gives rise to.
     """
 
     layer: Layer
@@ -156,7 +158,9 @@ class Measured:
 def measure(model: nn.Module, inputs: Tensor, layer: Layer) -> Measured:
     """Visit a layer once.
 
-    Raises PruneproofError where a sum of a float64 layer overflows or nearly vanishes: nothing could be said of it.
+    Raises:
+        InvalidValueError: A sum of a float64 layer overflows or nearly vanishes: nothing could be
+            said of it.
     """
     weight = layer.rows()
     rows, positions = met(model, inputs, layer)

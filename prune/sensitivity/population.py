@@ -14,7 +14,10 @@ from .half_rows import blocks, floored
 def ratios(weight: Tensor, sensitivity: Tensor, points: Tensor) -> Tensor:
     """R(x) = max over half-rows and weights of g_j(x)/s_j, one float64 per point; dead half-rows are kept whole: exact.
 
-    **Arguments:** `weight`, `sensitivity` (outputs, inputs), sensitivities on S; `points` (points, inputs) ≥ 0.
+    Args:
+        weight: (outputs, inputs) of one layer.
+        sensitivity: (outputs, inputs), sensitivities on S.
+        points: (points, inputs) ≥ 0.
     """
     floor = floored(weight, sensitivity).double()
     points = points.double()
@@ -33,14 +36,21 @@ def ratios(weight: Tensor, sensitivity: Tensor, points: Tensor) -> Tensor:
 def stretch(weight: Tensor, sensitivity: Tensor, held_out: Tensor, *, beta: float) -> float:
     """The conformal C: a new point's shares exceed C times the sensitivities with probability at most β.
 
-    Arguments:
+    Args:
         weight: (outputs, inputs) of one layer.
         sensitivity: (outputs, inputs), from `kernels.sensitivities` on S.
-        held_out: (points, inputs), what the layer meets on points exchangeable with the new one given S.
-        beta: in (0, 1), share of the population given up.
+        held_out: (points, inputs), what the layer meets on points exchangeable with the new one
+            given S.
+        beta: In (0, 1), share of the population given up.
 
-    Returns C ≥ 1, or inf where fewer than (1 − β)/β points were held out: the statement is vacuous then.
-    Raises PruneproofError for no points or a β outside (0, 1). Source: S5(b) in theory/theorems/sensitivity/proof.md.
+    Returns:
+        C ≥ 1, or inf where fewer than (1 − β)/β points were held out: the statement is vacuous
+        then.
+
+    Raises:
+        InvalidValueError: No points, or a β outside (0, 1).
+
+    Source: S5(b) in theory/theorems/sensitivity/proof.md.
 
     Example:
         >>> weight, points = torch.ones(1, 2), torch.tensor([[1.0, 1.0], [3.0, 1.0], [1.0, 1.0]])

@@ -91,7 +91,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def described(value: object) -> str:
-    """Name a wrong argument in a few words: tensors by dtype and shape, anything that is no number also by its type.
+    """Name a wrong argument in a few words: tensors by dtype and shape, what is no number also by its type.
+
+    Args:
+        value: What was given.
+
+    Returns:
+        The end of a message, "got …".
 
     Example:
         >>> described("0.1"), described(1.5), described([0.0] * 100)
@@ -112,6 +118,9 @@ def one_line(error: BaseException) -> str:
 
     Args:
         error: Any exception.
+
+    Returns:
+        One line.
 
     Example:
         >>> one_line(ValueError("two\\n\\tlines"))

@@ -462,7 +462,7 @@ def low_places(gap: Gap, side: Side, beyond: list[fmpq]) -> list[fmpq]:
     """Points inside a range near which f seems to have a local minimum: candidates, of which nothing is promised.
 
     Args:
-        gap: f of one variable.
+        gap: `f` of one variable.
         side: Its range.
         beyond: Points of it where cuts are made; the largest is where an infinite range is left to its tail.
 

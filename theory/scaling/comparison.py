@@ -38,8 +38,11 @@ def compare(points: Points, *, generator: np.random.Generator, models: Sequence[
         generator: Shuffles the folds, the same for all models.
         models: The candidates.
 
+    Returns:
+        One entry per model that could be fitted, the lowest AICc first.
+
     Raises:
-        PruneproofError: if no model can be fitted.
+        PruneproofError: If no model can be fitted.
 
     Example:
         >>> from pruneproof.theory.scaling.points import points_from_rows
@@ -62,7 +65,12 @@ def held_out(points: Points, model: Model, folds: np.ndarray) -> float:
     """Root mean square relative deviation of points predicted by fits to the other folds.
 
     Args:
+        points: Measured errors.
+        model: What is fitted.
         folds: (n,) the fold of each point. NaN if the rest is too small to fit.
+
+    Returns:
+        The deviation; NaN if the other folds are too few to fit.
     """
     deviations: list[Floats] = []
     for fold in np.unique(folds):
@@ -79,8 +87,17 @@ def leave_large_out(
 ) -> tuple[FittedLaw, Floats]:
     """Fit to networks of at most a width (or depth), predict the larger ones: the fit and their relative deviations.
 
+    Args:
+        points: Measured errors.
+        largest: The greatest width (or depth) that is fitted.
+        model: What is fitted.
+        by: `"width"` or `"depth"`.
+
+    Returns:
+        The fit, and (n,) ε̂/ε − 1 at the points of the larger networks.
+
     Raises:
-        PruneproofError: if the width does not split the points, or the smaller networks do not
+        PruneproofError: If the width does not split the points, or the smaller networks do not
             carry the model.
 
     Example:
@@ -108,8 +125,15 @@ def leave_large_out(
 def simplest(points: Points, models: Sequence[Model] = MODELS) -> Model:
     """The first model that the points can carry: enough places (network, density) and enough different densities.
 
+    Args:
+        points: Measured errors.
+        models: The candidates, the richest first.
+
+    Returns:
+        A model of at most as many constants as the points determine.
+
     Raises:
-        PruneproofError: for fewer than three places.
+        PruneproofError: For fewer than three places.
 
     Example:
         >>> from pruneproof.theory.scaling.points import points_from_rows

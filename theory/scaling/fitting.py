@@ -61,10 +61,17 @@ class FittedLaw:
         return count * np.log(squares) + 2 * free + 2 * free * (free + 1) / (count - free - 1)
 
     def predict(self, points: Points, *, extrapolate: bool = False) -> Floats:
-        """Errors (n,) of other networks with known dense errors.
+        """Predict the errors of other networks with known dense errors.
+
+        Args:
+            points: Networks and densities; their errors are not read.
+            extrapolate: Whether to answer outside the fitted range.
+
+        Returns:
+            Errors (n,).
 
         Raises:
-            PruneproofError: if a density, width or depth leaves the range of the fit and
+            PruneproofError: If a density, width or depth leaves the range of the fit and
                 `extrapolate` is not set.
         """
         outside = self.outside(points)
@@ -77,7 +84,14 @@ class FittedLaw:
         return np.exp(self.model.log_error(dict(self.parameters), relative_to(points, self.reference)))
 
     def outside(self, points: Points) -> np.ndarray:
-        """(n,) bool: which points would be extrapolation in density, width or depth."""
+        """Mark the points that would be extrapolation in density, width or depth.
+
+        Args:
+            points: Networks and densities.
+
+        Returns:
+            (n,) bool.
+        """
         flags = np.zeros(len(points), bool)
         for name in ("density", "width", "depth"):
             known, asked = getattr(self.points, name), getattr(points, name)
@@ -86,7 +100,14 @@ class FittedLaw:
         return flags
 
     def invariant(self, points: Points) -> Floats:
-        """(n,) m = (l/l₀)^φ (w/w₀)^ψ d."""
+        """The law's invariant, m = (l/l₀)^φ (w/w₀)^ψ d.
+
+        Args:
+            points: Networks and densities.
+
+        Returns:
+            (n,).
+        """
         scaled = relative_to(points, self.reference)
         depth, width = self.parameters.get("phi", 0.0), self.parameters.get("psi", 0.0)
         return scaled.depth**depth * scaled.width**width * scaled.density
@@ -113,15 +134,30 @@ class ScalingLaw:
 
     @staticmethod
     def fit(points: Points, model: Model = LAW) -> FittedLaw:
-        """Fit one network, or a family jointly with the exponents φ and ψ that its depths and widths determine."""
+        """Fit one network, or a family jointly with the exponents φ and ψ that its depths and widths determine.
+
+        Args:
+            points: Measured errors.
+            model: The family of curves.
+
+        Returns:
+            The fit.
+        """
         return fit(points, model)
 
 
 def fit(points: Points, model: Model = LAW) -> FittedLaw:
     """Fit a model; exponents of depth and width are added when they vary over the points.
 
+    Args:
+        points: Measured errors.
+        model: The family of curves.
+
+    Returns:
+        The best of several local fits from starts that are the same every time.
+
     Raises:
-        PruneproofError: if there are fewer than two places (network, density) more than parameters,
+        PruneproofError: If there are fewer than two places (network, density) more than parameters,
             or fewer different densities than the curve has constants of its own.
 
     Example:

@@ -55,6 +55,9 @@ def profile_intervals(fitted: FittedLaw, level: float = 0.95) -> dict[str, Confi
         fitted: A fit; its points give the likelihood.
         level: Confidence, e.g. 0.95.
 
+    Returns:
+        Parameter → interval.
+
     Example:
         >>> from pruneproof.theory.scaling.fitting import fit
         >>> from pruneproof.theory.scaling.points import points_from_rows
@@ -140,6 +143,9 @@ def bootstrap(fitted: FittedLaw, repeats: int, *, generator: np.random.Generator
         fitted: A fit.
         repeats: Number of resamples.
         generator: The source of randomness.
+
+    Returns:
+        One fit per resample.
     """
     logged = np.log1p(fitted.deviation)
     count = len(logged)

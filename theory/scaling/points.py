@@ -123,7 +123,7 @@ def dense_errors(network: NDArray[np.str_], table: Mapping[str, Floats], seed: N
     """ε_np of every row (n,): the mean over seeds of what is given, or of the rows at density 1.
 
     Raises:
-        PruneproofError: if a network has neither, or two given values for one seed.
+        PruneproofError: If a network has neither, or two given values for one seed.
     """
     given = table.get("dense_error", np.full(len(network), np.nan))
     result = np.empty(len(network))
@@ -196,11 +196,25 @@ class Points:
         return len(self.error)
 
     def where(self, chosen: NDArray[np.bool_]) -> "Points":
-        """The rows marked by a bool array (n,)."""
+        """The rows marked by a bool array (n,).
+
+        Args:
+            chosen: (n,) bool.
+
+        Returns:
+            New points.
+        """
         return Points(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
     def replaced(self, **columns: Floats) -> "Points":
-        """The same rows with some columns exchanged."""
+        """The same rows with some columns exchanged.
+
+        Args:
+            columns: Name of a column → (n,) values.
+
+        Returns:
+            New points.
+        """
         return replace(self, **columns)
 
     @property
@@ -225,8 +239,14 @@ def read_points(path: Path) -> Points:
 
     Columns may be separated by commas, semicolons or tabs, and be written with capitals.
 
+    Args:
+        path: A CSV file in UTF-8.
+
+    Returns:
+        The checked columns.
+
     Raises:
-        PruneproofError: for a missing file or column, rows that are too long or too short, a dense
+        PruneproofError: For a missing file or column, rows that are too long or too short, a dense
             error that differs from the error at density 1 by a factor of two, and for everything
             that `points_from_rows` refuses.
 
@@ -260,8 +280,14 @@ def points_from_rows(rows: Sequence[Mapping[str, object]]) -> Points:
     The dense error of a network is the mean over its seeds of `dense_error`; where no row of the network has one (cells
     may be empty), of its rows at density 1. Densities that agree to twelve digits are one density.
 
+    Args:
+        rows: Mappings with the columns of the CSV.
+
+    Returns:
+        The checked columns.
+
     Raises:
-        PruneproofError: naming the row, for missing columns, densities outside (0, 1], errors
+        PruneproofError: Naming the row, for missing columns, densities outside (0, 1], errors
             outside (0, 1), widths or depths that are not positive or not the same within a network,
             seeds that are not whole, repeated or contradictory rows, networks without a name, and
             networks whose dense error is unknown or contradicted.

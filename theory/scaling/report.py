@@ -55,7 +55,7 @@ def fit_report(path: Path, target: float | None, *, generator: np.random.Generat
         generator: Of the folds and the bootstrap.
 
     Raises:
-        PruneproofError: for a table that cannot be fitted, a target outside (0, 1), or a target
+        PruneproofError: For a table that cannot be fitted, a target outside (0, 1), or a target
             when the points do not carry the law.
     """
     if target is not None and not 0 < target < 1:

@@ -55,10 +55,13 @@ def smallest_invariant(target: float, dense_error: float, parameters: Mapping[st
     Args:
         target: Allowed error ε_k in (0, 1).
         dense_error: ε_np of the dense network.
-        parameters: P, gamma, upper_error.
+        parameters: The law's `p`, `gamma` and `upper_error`.
+
+    Returns:
+        m* ≥ 0.
 
     Raises:
-        PruneproofError: for a target outside (0, 1).
+        PruneproofError: For a target outside (0, 1).
 
     Example:
         >>> law = {"p": 0.1, "gamma": 1.0, "upper_error": 0.8}
@@ -95,8 +98,11 @@ def recommend(
         generator: Drives the bootstrap of the density.
         repeats: Bootstrap resamples.
 
+    Returns:
+        One candidate per network.
+
     Raises:
-        PruneproofError: if another model was fitted, for a target outside (0, 1), or if the fitted
+        PruneproofError: If another model was fitted, for a target outside (0, 1), or if the fitted
             ε↑ is not above every dense error: by such a law pruning would improve a network.
 
     Example:

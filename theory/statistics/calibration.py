@@ -53,8 +53,11 @@ def quality(probabilities: ArrayLike, labels: ArrayLike) -> Quality:
         probabilities: (n, C), rows in the simplex.
         labels: (n,) int in 0 … C − 1.
 
+    Returns:
+        The mean of each score.
+
     Raises:
-        PruneproofError: if the rows are no probabilities or the labels do not fit.
+        PruneproofError: If the rows are no probabilities or the labels do not fit.
 
     Example:
         >>> found = quality([[0.75, 0.25], [0.5, 0.5]], [0, 1])
@@ -81,6 +84,9 @@ def posterior_divergence(posterior: ArrayLike, probabilities: ArrayLike) -> floa
         posterior: (n, C) true conditional probabilities.
         probabilities: (n, C) predictions.
 
+    Returns:
+        The mean over examples, in nats.
+
     Example:
         >>> round(posterior_divergence([[0.5, 0.5]], [[0.9, 0.1]]), 4)
         0.5108
@@ -93,6 +99,13 @@ def posterior_divergence(posterior: ArrayLike, probabilities: ArrayLike) -> floa
 
 def posterior_distance(posterior: ArrayLike, probabilities: ArrayLike) -> float:
     """Mean total variation ½ Σ abs(p* − p); for two classes the mean of abs(p̂ − p*).
+
+    Args:
+        posterior: (n, C) true conditional probabilities.
+        probabilities: (n, C) predictions.
+
+    Returns:
+        The mean over examples, between 0 and 1.
 
     Example:
         >>> posterior_distance([[0.5, 0.5]], [[0.75, 0.25]])
@@ -112,7 +125,7 @@ def checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArra
     """Probabilities and labels as arrays.
 
     Raises:
-        PruneproofError: if the rows are no probabilities or the labels do not fit.
+        PruneproofError: If the rows are no probabilities or the labels do not fit.
     """
     p, y = _simplex(probabilities), np.asarray(labels)
     whole = y.shape == (len(p),) and np.issubdtype(y.dtype, np.integer)
@@ -189,8 +202,11 @@ def reliability(
             as many examples in each bin, but equal confidences into one, so that the order of the
             examples does not matter.
 
+    Returns:
+        Accuracy, confidence and standard error of every bin that is not empty.
+
     Raises:
-        PruneproofError: for bad probabilities or labels, a number of bins that is not whole or
+        PruneproofError: For bad probabilities or labels, a number of bins that is not whole or
             below one, an unknown binning.
 
     Example:
@@ -221,8 +237,11 @@ def calibration_error(
             simulated data sets of 50 to 1000 examples (calibration.md): wide rather than wrong.
         repeats: Draws of that noise.
 
+    Returns:
+        The plug-in value, the corrected one and an interval.
+
     Raises:
-        PruneproofError: as `reliability`, and for a level outside (0, 1) or fewer than one draw.
+        PruneproofError: As `reliability`, and for a level outside (0, 1) or fewer than one draw.
 
     Example:
         >>> p = np.tile([0.9, 0.1], (1000, 1))

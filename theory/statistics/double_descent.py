@@ -46,8 +46,11 @@ def double_descent(error: ArrayLike) -> Descent:
     Args:
         error: (levels,) mean test error along the path, dense first, densities decreasing.
 
+    Returns:
+        Where peak and trough lie, and the phase of every level.
+
     Raises:
-        PruneproofError: for fewer than three levels or values that are not finite.
+        PruneproofError: For fewer than three levels or values that are not finite.
 
     Example:
         >>> found = double_descent([0.30, 0.31, 0.35, 0.25, 0.14, 0.20, 0.60])
@@ -85,8 +88,11 @@ def effective_level(error: ArrayLike, *, rule: Literal["lowest", "one standard e
             whose mean is within one standard error of it (Breiman et al. 1984, section 3.4.3),
             which needs at least two seeds.
 
+    Returns:
+        A position on the path.
+
     Raises:
-        PruneproofError: for curves that are too short, not finite, or single with the
+        PruneproofError: For curves that are too short, not finite, or single with the
             standard-error rule.
 
     Example:
@@ -121,6 +127,13 @@ def effective_size_interval(
         repeats: Resamples.
         level: Confidence.
 
+    Returns:
+        The number at the effective level of the mean curve, and the ends of its interval.
+
+    Raises:
+        InvalidValueError: The sizes do not match the curves, or the curves are too short or not
+            finite.
+
     Example:
         >>> effective_size_interval([[0.3, 0.4, 0.2, 0.5]] * 3, [80, 40, 20, 10], generator=np.random.default_rng(0))
         (20.0, 20.0, 20.0)
@@ -140,7 +153,7 @@ def checked(error: ArrayLike, *, dimensions: int) -> Floats:
     """Error curves as an array.
 
     Raises:
-        PruneproofError: for fewer than three levels or values that are not finite.
+        PruneproofError: For fewer than three levels or values that are not finite.
     """
     curve = np.asarray(error, dtype=np.float64)
     if curve.ndim != dimensions or curve.shape[-1] < 3 or not np.isfinite(curve).all():

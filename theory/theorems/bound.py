@@ -30,7 +30,7 @@ class Assumption:
     Args:
         text: The hypothesis in words.
         condition: The same as a sympy relation over the statement's symbols, or `None` when numbers
-            cannot decide it: then the user must ensure it.
+            cannot decide it: Then the user must ensure it.
         domain: Whether the relation follows from what the symbols mean, such as "a probability is at
             most 1". Values that break it describe no object at all, so that no counterexample can
             show what happens without it.

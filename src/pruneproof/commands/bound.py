@@ -41,13 +41,13 @@ def main(
     Example: pruneproof bound G1 loss=0.01 V=2.5 --solve k --value 0.05
 
     Args:
-        name: which bound; default a list of all.
-        values: one name=number per symbol; those left out stay open.
-        solve: the symbol for which the bound is solved; needs --value.
-        value: the value that the bound is to take.
-        assume: take for granted the hypotheses that fail or are not decided.
-        latex: print the statement as LaTeX.
-        json: print JSON; a value beyond the largest float is null.
+        name: Which bound; default a list of all.
+        values: One name=number per symbol; those left out stay open.
+        solve: The symbol for which the bound is solved; needs --value.
+        value: The value that the bound is to take.
+        assume: Take for granted the hypotheses that fail or are not decided.
+        latex: Print the statement as LaTeX.
+        json: Print JSON; a value beyond the largest float is null.
     """
     if name is None:
         _list_all(json)

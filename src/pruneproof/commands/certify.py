@@ -36,18 +36,18 @@ def main(
     Example: pruneproof certify dense.st sparse.st --data test.st --factory my_package.nets:mlp --radius 0.03
 
     Args:
-        original: safetensors file with the original's state.
-        pruned: safetensors file with the pruned network's state, of the same architecture.
-        data: safetensors file with a tensor named inputs, (batch, *item).
-        factory: package.module:function that builds the architecture; it is imported and called.
-        radius: radius of the ball around every input, in input units.
-        norm: norm of the ball.
-        method: crown (linear relaxation of the pair with back-substitution) or ibp (interval bounds: faster, looser).
-        alpha: error probability of each confidence statement.
-        beta: share of the population given up by quantile and conformal bounds.
-        lipschitz: activations of torch.nn with their slopes, e.g. --lipschitz GELU 1.13: assumed, and said so.
-        out: certificate file to write.
-        json: print the summary as one JSON object; a bound that is infinite is null.
+        original: Safetensors file with the original's state.
+        pruned: Safetensors file with the pruned network's state, of the same architecture.
+        data: Safetensors file with a tensor named inputs, (batch, *item).
+        factory: Package.module:function that builds the architecture; it is imported and called.
+        radius: Radius of the ball around every input, in input units.
+        norm: Norm of the ball.
+        method: Crown (linear relaxation of the pair with back-substitution) or ibp (interval bounds: faster, looser).
+        alpha: Error probability of each confidence statement.
+        beta: Share of the population given up by quantile and conformal bounds.
+        lipschitz: Activations of torch.nn with their slopes, e.g. --lipschitz GELU 1.13: assumed, and said so.
+        out: Certificate file to write.
+        json: Print the summary as one JSON object; a bound that is infinite is null.
     """
     replaced = _check_out(out, (original, pruned, data))
     from pruneproof.prune.certification.certificate import build_certificate, write_certificate

@@ -39,9 +39,9 @@ def main(
     Example: pruneproof check proof.json
 
     Args:
-        file: a certificate as written by `theory.prover.certificate.save` or `pruneproof certify`.
-        factory: package.module:function that builds the networks; must be the one that the certificate names.
-        root: folder from which the certificate's paths start; the certificate's own folder if left out.
+        file: A certificate as written by `theory.prover.certificate.save` or `pruneproof certify`.
+        factory: Package.module:function that builds the networks; must be the one that the certificate names.
+        root: Folder from which the certificate's paths start; the certificate's own folder if left out.
     """
     data = _read(file)
     verify = _checker(file, data, factory, root)

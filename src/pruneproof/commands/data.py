@@ -32,9 +32,9 @@ def main(
     Example: pruneproof data get fashion-mnist --data-root ~/data
 
     Args:
-        action: nothing to list, or: get NAME.
-        data_root: the folder of the data sets; default the environment variable PRUNEPROOF_DATA_ROOT.
-        json: print the list as JSON.
+        action: Nothing to list, or: get NAME.
+        data_root: The folder of the data sets; default the environment variable PRUNEPROOF_DATA_ROOT.
+        json: Print the list as JSON.
     """
     match action:
         case ():

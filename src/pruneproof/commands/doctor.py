@@ -16,7 +16,7 @@ def main(json: tyro.conf.FlagCreatePairsOff[bool] = False) -> int:
     Example: pruneproof doctor --json
 
     Args:
-        json: print JSON.
+        json: Print JSON.
     """
     import torch
 

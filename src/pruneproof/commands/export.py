@@ -25,9 +25,9 @@ def main(
     Example: pruneproof export sweep/results.sqlite --to parquet --out rows.parquet
 
     Args:
-        file: a results.sqlite, or the folder of a run.
-        to: the format.
-        out: the file to write; default the results file with another ending.
+        file: A results.sqlite, or the folder of a run.
+        to: The format.
+        out: The file to write; default the results file with another ending.
     """
     results = existing_results(file)
     path = out or results.with_suffix(f".{to}")

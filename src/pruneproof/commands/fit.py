@@ -37,11 +37,11 @@ def main(
     Example: pruneproof fit results.csv --target-error 0.06 --plot fit.svg
 
     Args:
-        results: the CSV file.
-        target_error: allowed error in (0, 1), the share of wrong examples.
-        json: print one JSON object instead of the table.
-        plot: file for the three pictures (.svg, .png, .pdf).
-        seed: of the folds and of the bootstrap.
+        results: The CSV file.
+        target_error: Allowed error in (0, 1), the share of wrong examples.
+        json: Print one JSON object instead of the table.
+        plot: File for the three pictures (.svg, .png, .pdf).
+        seed: Of the folds and of the bootstrap.
     """
     if seed < 0:
         raise InvalidValueError(f"--seed: must be a whole number from 0, got {seed}. Pass for example 0.")

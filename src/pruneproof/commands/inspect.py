@@ -35,12 +35,12 @@ def main(
     Example: pruneproof inspect model.safetensors --factory my_package.nets:resnet20 --input-shape 1 3 32 32
 
     Args:
-        model: a safetensors file, a folder, or a .pt or .bin file with a state dict.
-        factory: package.module:function that builds the module of the checkpoint.
-        input_shape: shape of a batch of one example, to count multiply–accumulates; needs the factory.
-        allow_missing: accept parameters of the module that the checkpoint lacks.
-        allow_extra: accept tensors of the checkpoint that the module has not.
-        json: print one JSON object.
+        model: A safetensors file, a folder, or a .pt or .bin file with a state dict.
+        factory: Package.module:function that builds the module of the checkpoint.
+        input_shape: Shape of a batch of one example, to count multiply–accumulates; needs the factory.
+        allow_missing: Accept parameters of the module that the checkpoint lacks.
+        allow_extra: Accept tensors of the checkpoint that the module has not.
+        json: Print one JSON object.
     """
     from pruneproof.errors import InvalidValueError
     from pruneproof.prune import inspect_model

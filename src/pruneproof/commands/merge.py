@@ -25,9 +25,9 @@ def main(
     Example: pruneproof merge here/results.sqlite there/results.sqlite --out both
 
     Args:
-        files: results.sqlite files, or the folders of runs.
-        out: folder of the merged run, made if absent.
-        resume: add to the run that is in the folder, instead of keeping it aside.
+        files: Results.sqlite files, or the folders of runs.
+        out: Folder of the merged run, made if absent.
+        resume: Add to the run that is in the folder, instead of keeping it aside.
     """
     sources = [existing_results(file) for file in files]
     if len(sources) < (1 if resume else 2):

@@ -38,14 +38,14 @@ def main(
     Example: pruneproof prove "x*log(x) > -0.37" --on "x in (0, 1]"
 
     Args:
-        inequality: two formulas with <, <=, >, >= between them; numbers are exact, ^ is a power, pi and e are known.
-        on: the range of each variable, such as "x in (0, 1]" "y in [0, oo)".
-        given: inequalities to assume.
-        seconds: how long to search for a proof of your inequality.
-        out: write the certificate of your inequality, for `pruneproof check`.
-        theorem: check one theorem and print its page: hypotheses, steps, negative controls, what rests on trust.
-        pages: write the page of every theorem into a folder.
-        json: print JSON: of your inequality verdict, boxes, witness; else a list of steps with id, theorem, statement,
+        inequality: Two formulas with <, <=, >, >= between them; numbers are exact, ^ is a power, pi and e are known.
+        on: The range of each variable, such as "x in (0, 1]" "y in [0, oo)".
+        given: Inequalities to assume.
+        seconds: How long to search for a proof of your inequality.
+        out: Write the certificate of your inequality, for `pruneproof check`.
+        theorem: Check one theorem and print its page: hypotheses, steps, negative controls, what rests on trust.
+        pages: Write the page of every theorem into a folder.
+        json: Print JSON: of your inequality verdict, boxes, witness; else a list of steps with id, theorem, statement,
             level, verdict, boxes, seconds, control, control_verdict, witness, trust.
     """
     if inequality is not None:

@@ -68,25 +68,25 @@ def main(
     --input-shape 1 3 32 32 --density 0.1 --out pruned.safetensors
 
     Args:
-        model: a safetensors file, a folder, or a .pt or .bin file with a state dict.
-        out: the file or folder to write, of the kind that the checkpoint is.
-        density: the kept fraction of the convolution and linear weights that are pruned, in (0, 1]; not needed with a
+        model: A safetensors file, a folder, or a .pt or .bin file with a state dict.
+        out: The file or folder to write, of the kind that the checkpoint is.
+        density: The kept fraction of the convolution and linear weights that are pruned, in (0, 1]; not needed with a
             scope N:M.
-        method: how weights are scored.
-        scope: global: the highest scores of the model; layer: one density in all layers; row: one density in all
+        method: How weights are scored.
+        scope: Global: the highest scores of the model; layer: one density in all layers; row: one density in all
             outputs; erk: Erdős–Rényi-kernel; 2:4 and the like: two of every four consecutive weights of a row (synflow
             then computes the flow once).
-        include: shell patterns of the parameters or modules that may be pruned, such as "layer1.*"; all if left out.
-        exclude: shell patterns of those that stay dense.
-        factory: package.module:function that builds the module of the checkpoint.
-        allow_missing: accept parameters of the module that the checkpoint lacks; they stay as the factory set them.
-        allow_extra: accept tensors of the checkpoint that the module has not; they are copied.
-        batch: scoring examples for snip, grasp, grasp_abs and wanda, which alone take it.
-        input_shape: shape of a batch of one example, for synflow, which alone takes it.
-        masks: also write the masks, packed, to this file; takes a byte of memory per weight.
-        seed: for random, which alone takes it; 0 if left out.
-        force: replace an output that exists.
-        json: print one JSON object.
+        include: Shell patterns of the parameters or modules that may be pruned, such as "layer1.*"; all if left out.
+        exclude: Shell patterns of those that stay dense.
+        factory: Package.module:function that builds the module of the checkpoint.
+        allow_missing: Accept parameters of the module that the checkpoint lacks; they stay as the factory set them.
+        allow_extra: Accept tensors of the checkpoint that the module has not; they are copied.
+        batch: Scoring examples for snip, grasp, grasp_abs and wanda, which alone take it.
+        input_shape: Shape of a batch of one example, for synflow, which alone takes it.
+        masks: Also write the masks, packed, to this file; takes a byte of memory per weight.
+        seed: For random, which alone takes it; 0 if left out.
+        force: Replace an output that exists.
+        json: Print one JSON object.
     """
     _check_model(method, factory, allow_missing or allow_extra)
     _check_options(method, batch, input_shape, seed)

@@ -23,9 +23,9 @@ def main(
     Example: pruneproof report --out my-report
 
     Args:
-        paper: import names of papers of your own whose claims were run.
-        out: folder of the run, or its results.sqlite.
-        page: the file to write; default OUT/index.html.
+        paper: Import names of papers of your own whose claims were run.
+        out: Folder of the run, or its results.sqlite.
+        page: The file to write; default OUT/index.html.
     """
     for module in ("matplotlib", "jinja2", "latex2mathml"):
         require("report", module)

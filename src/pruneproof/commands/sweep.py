@@ -41,11 +41,11 @@ def main(
     Example: pruneproof sweep study.toml --out study --scheduler tcp://10.0.0.1:8786
 
     Args:
-        file: the sweep as TOML: measure = "my_study:train", [axes] width = [16, 32], [fixed] epochs = 20.
-        out: folder for the rows, made if absent.
-        resume: continue the sweep of the same measure in the folder: finished cells are not computed again.
-        workers: worker processes; default one per core; not with --scheduler.
-        scheduler: address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
+        file: The sweep as TOML: measure = "my_study:train", [axes] width = [16, 32], [fixed] epochs = 20.
+        out: Folder for the rows, made if absent.
+        resume: Continue the sweep of the same measure in the folder: finished cells are not computed again.
+        workers: Worker processes; default one per core; not with --scheduler.
+        scheduler: Address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
     """
     if workers is not None and workers < 1:
         raise InvalidValueError(f"--workers: must be at least 1, got {workers}. Pass a positive number.")

@@ -51,17 +51,17 @@ def main(
     Example: pruneproof verify --paper pretraining --claim PT1 PT4 --scale standard --seeds 5 --out my-report
 
     Args:
-        paper: papers to run, by key or by the import name of a module of your own with PAPER and CLAIMS; default all.
-        claim: claims to run, by id; default all of the papers.
-        scale: quick (minutes), standard (seeds and sizes as the criteria name them), full (hours, or a GPU).
-        seeds: number of seeds, instead of what the scale says.
-        list: only show the papers and their claims; nothing is run.
-        json: print the results as a JSON list on standard output.
-        out: folder for the report, made if absent.
-        resume: continue the run in the folder: finished cells are not computed again.
-        data_root: folder with MNIST, Fashion-MNIST or CIFAR-10, for the claims that can use them; see pruneproof data.
-        workers: worker processes; default one per core.
-        scheduler: address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
+        paper: Papers to run, by key or by the import name of a module of your own with PAPER and CLAIMS; default all.
+        claim: Claims to run, by id; default all of the papers.
+        scale: Quick (minutes), standard (seeds and sizes as the criteria name them), full (hours, or a GPU).
+        seeds: Number of seeds, instead of what the scale says.
+        list: Only show the papers and their claims; nothing is run.
+        json: Print the results as a JSON list on standard output.
+        out: Folder for the report, made if absent.
+        resume: Continue the run in the folder: finished cells are not computed again.
+        data_root: Folder with MNIST, Fashion-MNIST or CIFAR-10, for the claims that can use them; see pruneproof data.
+        workers: Worker processes; default one per core.
+        scheduler: Address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
     """
     _check(seeds, workers)
     if list:

@@ -25,18 +25,20 @@ def kernel_laws(
 ) -> tuple[Law, ...]:
     """The laws that a kernel must obey, to be called one by one.
 
-    **Arguments:**
+    Args:
+        kernel: Tensors → a tensor or a sequence of tensors.
+        reference: The definition, of the same signature; called on float64 copies of the inputs.
+        inputs: Tuples of tensors to try; include sizes of zero, one, and no multiple of any block.
+        tolerance: Of the same signature, called on float64 copies; the largest permitted error of
+            each output entry, derived from the arithmetic (for a dot product of n terms
+            γ_n·|x|·|w|), never tuned. `None`: exact equality.
+        gradient: Whether the kernel is differentiable in its floating-point inputs.
 
-    - `kernel`: tensors → a tensor or a sequence of tensors.
-    - `reference`: the definition, of the same signature; called on float64 copies of the inputs.
-    - `inputs`: tuples of tensors to try; include sizes of zero, one, and no multiple of any block.
-    - `tolerance`: of the same signature, called on float64 copies; the largest permitted error of each output entry,
-      derived from the arithmetic (for a dot product of n terms γ_n·|x|·|w|), never tuned. `None`: exact equality.
-    - `gradient`: whether the kernel is differentiable in its floating-point inputs.
-
-    **Returns:** the laws `oracle`, `integers` (exact equality when the inputs are rounded to quarters, whose sums are
-    exact), `purity`, `determinism`, `layout` (strided inputs give what contiguous ones give, within twice the
-    tolerance) and, if asked for, `gradient` (central differences in float64).
+    Returns:
+        The laws `oracle`, `integers` (exact equality when the inputs are rounded to quarters, whose
+        sums are exact), `purity`, `determinism`, `layout` (strided inputs give what contiguous ones
+        give, within twice the tolerance) and, if asked for, `gradient` (central differences in
+        float64).
 
     Example:
         >>> x = torch.tensor([1.0, -2.0, 0.25])

@@ -18,11 +18,10 @@ class LawBroken(AssertionError):
 class Law:
     """A statement about one implementation that can be checked; call it.
 
-    **Arguments**
-
-    - `name`: one word, e.g. `"purity"`; also what `str` gives, for test ids.
-    - `statement`: the law in one sentence.
-    - `check`: returns `None` if the law holds, else what breaks it.
+    Args:
+        name: One word, e.g. `"purity"`; also what `str` gives, for test ids.
+        statement: The law in one sentence.
+        check: Returns `None` if the law holds, else what breaks it.
 
     Example:
         >>> law = Law("even", "the number is even", lambda: None if 4 % 2 == 0 else "4 is odd")

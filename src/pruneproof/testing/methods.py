@@ -23,16 +23,17 @@ DENSITIES = (1.0, 0.8, 0.5, 0.21, 0.1)
 def method_laws(method: Method, *, nested: bool = True, equivariant: bool = True) -> tuple[Law, ...]:
     """The laws that a pruning method must obey, to be called one by one.
 
-    **Arguments:**
+    Args:
+        method: `(model, (inputs, targets), density) -> Masks`. A random method takes a generator of
+            a fixed seed at every call.
+        nested: Whether what a lower density keeps must be kept at a higher one too; false for a
+            method that scores again on the way down.
+        equivariant: Whether reordering hidden units must reorder the masks alike; false for a
+            random method. No score may then tie at the threshold on the samples.
 
-    - `method`: `(model, (inputs, targets), density) -> Masks`. A random method takes a generator of a fixed seed at
-      every call.
-    - `nested`: whether what a lower density keeps must be kept at a higher one too; false for a method that scores
-      again on the way down.
-    - `equivariant`: whether reordering hidden units must reorder the masks alike; false for a random method. No score
-      may then tie at the threshold on the samples.
-
-    **Returns:** the laws `counts`, `names`, `purity`, `determinism` and, if asked for, `nestedness`, `equivariance`.
+    Returns:
+        The laws `counts`, `names`, `purity`, `determinism` and, if asked for, `nestedness`,
+        `equivariance`.
 
     Example:
         >>> from pruneproof.prune import magnitude

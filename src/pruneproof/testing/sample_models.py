@@ -18,13 +18,13 @@ Batch = tuple[Tensor, Tensor]
 class Sample:
     """A network with a batch to score it on.
 
-    **Arguments**
-
-    - `name`: `"perceptron"` or `"convolutional"`.
-    - `model`: an `nn.Sequential` in float64, in training mode.
-    - `batch`: (inputs, targets), targets being class indices; every class occurs.
-    - `hidden`: positions in the model of two consecutive layers with parameters, and of normalisation between them,
-      whose shared hidden units may be permuted without changing the function.
+    Args:
+        name: `"perceptron"` or `"convolutional"`.
+        model: An `nn.Sequential` in float64, in training mode.
+        batch: (inputs, targets), targets being class indices; every class occurs.
+        hidden: Positions in the model of two consecutive layers with parameters, and of
+            normalisation between them, whose shared hidden units may be permuted without changing
+            the function.
 
     Example:
         >>> sample = samples()[0]
@@ -38,7 +38,14 @@ class Sample:
     hidden: tuple[int, ...]
 
     def permuted(self, order: Tensor) -> "Sample":
-        """The same function with its hidden units in another order."""
+        """Reorder the hidden units of the network.
+
+        Args:
+            order: A permutation of `units` indices.
+
+        Returns:
+            The same function with its hidden units in that order.
+        """
         model = copy.deepcopy(self.model)
         state = model.state_dict()
         first, *between, second = self.hidden
@@ -51,7 +58,15 @@ class Sample:
         return Sample(self.name, model, self.batch, self.hidden)
 
     def reordered(self, tensors: Mapping[str, Tensor], order: Tensor) -> dict[str, Tensor]:
-        """What tensors of the shapes of the prunable weights become when the hidden units are reordered."""
+        """Reorder scores or masks as `permuted` reorders the weights.
+
+        Args:
+            tensors: Parameter name → tensor of the parameter's shape.
+            order: A permutation of `units` indices.
+
+        Returns:
+            Parameter name → tensor.
+        """
         first, second = f"{self.hidden[0]}.weight", f"{self.hidden[-1]}.weight"
         moved = {first: tensors[first].index_select(0, order), second: tensors[second].index_select(1, order)}
         return {**tensors, **moved}
@@ -65,9 +80,11 @@ class Sample:
 def samples(seed: int = 0) -> tuple[Sample, ...]:
     """A perceptron with two hidden layers and a convolutional network with BatchNorm, new at every call.
 
-    **Arguments:**
+    Args:
+        seed: Of the weights and the data.
 
-    - `seed`: of the weights and the data.
+    Returns:
+        Both, each with a batch.
 
     Example:
         >>> [sample.name for sample in samples()]

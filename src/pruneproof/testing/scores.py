@@ -22,14 +22,16 @@ ROUNDING = 1e-9
 def score_laws(score: Score, *, equivariant: bool = True) -> tuple[Law, ...]:
     """The laws that a score must obey, to be called one by one.
 
-    **Arguments:**
+    Args:
+        score: `(model, (inputs, targets)) -> {parameter name: tensor}`, higher is kept; a score
+            that needs no data ignores the batch. A random score takes a generator of a fixed seed
+            at every call.
+        equivariant: Whether reordering hidden units must reorder the scores alike; false for a
+            random score.
 
-    - `score`: `(model, (inputs, targets)) -> {parameter name: tensor}`, higher is kept; a score that needs no data
-      ignores the batch. A random score takes a generator of a fixed seed at every call.
-    - `equivariant`: whether reordering hidden units must reorder the scores alike; false for a random score.
-
-    **Returns:** the laws `names`, `order`, `purity`, `determinism` and, if asked for, `equivariance`; each tries the
-    score on all `samples()`.
+    Returns:
+        The laws `names`, `order`, `purity`, `determinism` and, if asked for, `equivariance`; each
+        tries the score on all `samples()`.
 
     Example:
         >>> from pruneproof.prune import scores

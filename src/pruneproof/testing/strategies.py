@@ -212,7 +212,7 @@ class NetworkPair:
         original: Weight matrices, (out, in) each, of whole numbers.
         pruned: The same with some entries zero.
         point: (inputs,), whole numbers.
-        difference: f̂(x) - f(x), exact.
+        difference: F̂(x) - f(x), exact.
     """
 
     original: tuple[Floats, ...]

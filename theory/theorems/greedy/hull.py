@@ -26,13 +26,13 @@ class Geometry:
     Args:
         V: (1/N)Σ‖Φ_i-s̄‖².
         D: The largest distance between two neurons.
-        D_y: max‖Φ_i-y‖.
-        radius: max‖Φ_i-s̄‖.
+        D_y: Max‖Φ_i-y‖.
+        radius: Max‖Φ_i-s̄‖.
         loss: ½‖s̄-y‖².
         spans: Whether the neurons affinely span the output space.
         gamma_s: A lower bound of the margin of the dense output (in the affine span).
         gamma_y: A lower bound of the margin of the target, or `None` when the neurons do not span the
-            output space or the bound is not positive: then G2 does not apply.
+            output space or the bound is not positive: Then G2 does not apply.
     """
 
     V: float

@@ -28,8 +28,8 @@ class TangentKernel:
     """The constants of P1, and what they imply.
 
     Args:
-        examples: m.
-        dimension: d.
+        examples: M.
+        dimension: D.
         width: N.
         norm: ‖X‖.
         residual: ‖r_0‖.
@@ -73,7 +73,7 @@ def tangent_kernel(
         inputs: (m, d).
         targets: (m,).
         weights: W_0, (N, d).
-        signs: a, (N,), each ±1.
+        signs: A, (N,), each ±1.
         activation: `"tanh"` or `"softplus"`.
         oversized: What to do when some ‖x_j‖ > 1: `"refuse"`, or `"rescale"` all inputs by 1/max‖x_j‖
             (P1 then speaks of the network trained on the rescaled inputs).

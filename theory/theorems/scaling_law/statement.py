@@ -52,7 +52,7 @@ def complex_form(invariant: sympy.Expr = density) -> sympy.Expr:
     """The law as published, with complex numbers: ε_np · ‖(m − i p (ε↑/ε_np)^{1/γ}) / (m − i p)‖^γ.
 
     Args:
-        invariant: m, by default the density of one network.
+        invariant: M, by default the density of one network.
 
     Returns:
         The error as a formula.
@@ -69,7 +69,7 @@ def real_form(invariant: sympy.Expr = density) -> sympy.Expr:
     """The same law without complex numbers: ε_np · [(m² + p²K²)/(m² + p²)]^{γ/2}.
 
     Args:
-        invariant: m, by default the density of one network.
+        invariant: M, by default the density of one network.
 
     Returns:
         The error as a formula.
@@ -86,7 +86,7 @@ def limit_form(invariant: sympy.Expr = density) -> sympy.Expr:
     """The limit γ → ∞ at fixed ε↑/ε_np: ε_np · (ε↑/ε_np)^{p²/(m² + p²)}.
 
     Args:
-        invariant: m, by default the density of one network.
+        invariant: M, by default the density of one network.
 
     Returns:
         The error as a formula.

@@ -47,11 +47,11 @@ def spread(reach: sympy.Expr, most: sympy.Expr) -> sympy.Expr:
     """The variance bound of S3.
 
     Args:
-        reach: b, the range of a term.
-        most: r, the largest share of the rest.
+        reach: B, the range of a term.
+        most: R, the largest share of the rest.
 
     Returns:
-        max over r' ≤ `most` of r'(`reach` − r').
+        Max over r' ≤ `most` of r'(`reach` − r').
     """
     best = sympy.Min(most, reach / 2)
     return best * (reach - best)

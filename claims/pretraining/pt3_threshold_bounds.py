@@ -3,6 +3,9 @@
 The theorems need a contraction q with ‖r_t‖ ≤ q^t·‖r_0‖. Where the network is wide enough it is P1's 1 − ηλ₀/16; else
 it is the smallest q that the run itself obeyed, max_t (‖r_t‖/‖r_0‖)^(1/t): then the descent is measured and the
 theorem's step from descent to pruned network is what is tested.
+
+At the largest step the pruned network is good from the start, or nearly. So that there are thresholds to compare with
+the predicted ones, some runs have more examples, the scaling 1/N and a 32nd of the step.
 """
 
 from collections.abc import Sequence
@@ -45,8 +48,9 @@ SAYS_NOT = "That so much pre-training is needed: the thresholds suffice, and unt
 
 SIZES = (16, 64, 256, 1024, 4096)  # k
 SHAPES = ((8, 512), (16, 512), (32, 512), (4, 24_576))  # m, N; the last is wide enough for P1
+SLOW_SIZES, SLOW_FRACTION = (64, 128), 1 / 32  # m of the runs with a small step
 SEEDS = {Scale.QUICK: 1, Scale.STANDARD: 5, Scale.FULL: 50}
-ITERATIONS, RATIO, NARROW = 250, 2.0, 1000
+ITERATIONS, SLOW_ITERATIONS, RATIO, NARROW = 250, 2000, 2.0, 1000
 ROUNDING = 2.0**-44  # times the largest squared length: rounding of a loss from inner products
 
 
@@ -109,6 +113,8 @@ class ThresholdRow(Descended):
         width: Number of neurons.
         labels: Kind of labels.
         scaling: Scaling of the network.
+        fraction: Of the largest step.
+        iterations: Of gradient descent.
         seed: Of data and weights.
         k: Neurons selected.
         V: At the last checkpoint.
@@ -128,6 +134,8 @@ class ThresholdRow(Descended):
     width: int
     labels: str
     scaling: str
+    fraction: float
+    iterations: int
     seed: int
     k: int
     V: float
@@ -145,28 +153,31 @@ class ThresholdRow(Descended):
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     """One cell per shape, kind of labels, scaling and seed; the wide shape only in the scaling of P1."""
-    return [
-        {"m": m, "width": width, "labels": labels, "scaling": scaling, "seed": seed}
+    usual = {"fraction": 1.0, "iterations": ITERATIONS}
+    slow = {"width": 512, "scaling": "mean", "fraction": SLOW_FRACTION, "iterations": SLOW_ITERATIONS}
+    setups = [
+        usual | {"m": m, "width": width, "labels": labels, "scaling": scaling}
         for m, width in SHAPES
         for labels in LABELS
         for scaling in SCALINGS
-        for seed in range(seeds or SEEDS[scale])
         if width <= NARROW or (scaling == "ntk" and labels == "random")
     ]
+    setups += [slow | {"m": m, "labels": labels} for m in SLOW_SIZES for labels in LABELS]
+    return [setup | {"seed": seed} for setup in setups for seed in range(seeds or SEEDS[scale])]
 
 
-@stable_id("pruneproof.claims.pretraining.threshold_bounds:measure", revision=1)
+@stable_id("pruneproof.claims.pretraining.threshold_bounds:measure", revision=2)
 def measure(cell: Cell) -> list[ThresholdRow]:
     """One row per size k: predicted and measured thresholds, excesses of losses over bounds, what was vacuous."""
     generator = torch.Generator().manual_seed(cell["seed"])
     data = controlled_task("generic", cell["labels"], cell["m"], generator)
     net = network(cell["width"], data.inputs.shape[1], cell["scaling"], generator)
     kernel = tangent_kernel(data.inputs.numpy(), data.labels.numpy(), net.weights.numpy(), net.signs.numpy())
-    times = set(checkpoints(ITERATIONS, RATIO))
+    times = set(checkpoints(cell["iterations"], RATIO))
     run: list[PrunedSnapshot] = []
     rate = 0.0
     neurons = torch.empty(0)
-    for snapshot in descend(data, net, ITERATIONS):
+    for snapshot in descend(data, net, cell["iterations"], cell["fraction"]):
         dense = float(snapshot.residual.square().mean()) / 2
         if snapshot.t:
             rate = max(rate, (dense / run[0].dense) ** (0.5 / snapshot.t))
@@ -174,7 +185,7 @@ def measure(cell: Cell) -> list[ThresholdRow]:
             neurons = features(snapshot, net)
             run.append(_pruned(snapshot.t, dense, neurons, data.labels))
     proved = bool(kernel.applies) and cell["scaling"] == "ntk"
-    q = 1 - kernel.step_size * kernel.eigenvalue / 16 if proved else rate
+    q = 1 - cell["fraction"] * kernel.step_size * kernel.eigenvalue / 16 if proved else rate
     shared = {
         "q": q,
         "contraction": "P1" if proved else "measured",
@@ -258,12 +269,8 @@ def judge(rows: Sequence[Row]) -> Outcome:
         excess for row in tried for excess in (row.excess_t1, row.excess_t1_regime, row.excess_t2) if excess is not None
     ]
     lost = sum(row.lost_t3 for row in tried)
-    first = [row.predicted_t1 - row.measured_t1 for row in tried if not row.vacuous_t1 and row.measured_t1 is not None]
-    third = [
-        row.predicted_t3 - row.measured_t3
-        for row in tried
-        if row.checked_t3 and row.predicted_t3 is not None and row.measured_t3 is not None
-    ]
+    first = [row.predicted_t1 / row.measured_t1 for row in tried if not row.vacuous_t1 and row.measured_t1]
+    third = [row.predicted_t3 / row.measured_t3 for row in tried if row.predicted_t3 and row.measured_t3]
     return Outcome(
         Verdict.VIOLATED if max(excesses) > 0 or lost else Verdict.HOLDS,
         {
@@ -272,20 +279,39 @@ def judge(rows: Sequence[Row]) -> Outcome:
             "of these 2V/k says nothing (at least the loss of the empty network)": sum(row.vacuous_t1 for row in tried),
             "checkpoints at which T3 applied": sum(row.checked_t3 for row in tried),
             "misclassified there": lost,
-            "T1 threshold, predicted - measured, median iterations": median(first) if first else "none applied",
-            "T3 threshold, predicted - measured, median iterations": median(third) if third else "none applied",
+            "T1 threshold, predicted / measured where that is above 0": _ratios(first),
+            "T3 threshold, predicted / measured where that is above 0": _ratios(third),
             "runs past T2's threshold": sum(row.excess_t2 is not None for row in tried if row.k == tried[0].k),
         },
         tuple(sorted({row.seed for row in tried})),
         "two-layer tanh networks on random directions in R^40, (m, N) = "
         + ", ".join(f"({m}, {width})" for m, width in sorted({(row.m, row.width) for row in tried}))
-        + ", two kinds of labels, two scalings, 250 iterations",
+        + f", two kinds of labels, two scalings, {ITERATIONS} iterations, or {SLOW_ITERATIONS} of a small step",
         [_line(row) for row in tried],
     )
 
 
+def _ratios(ratios: Sequence[float]) -> str:
+    """Median and range."""
+    return f"{median(ratios):.3g} [{min(ratios):.3g}, {max(ratios):.3g}], {len(ratios)} cases" if ratios else "none"
+
+
 def _line(row: ThresholdRow) -> Row:
-    names = ("m", "width", "labels", "scaling", "seed", "k", "V", "D_y", "gamma_s", "eigenvalue", "norm_squared", "q")
+    names = (
+        "m",
+        "width",
+        "labels",
+        "scaling",
+        "fraction",
+        "seed",
+        "k",
+        "V",
+        "D_y",
+        "gamma_s",
+        "eigenvalue",
+        "norm_squared",
+        "q",
+    )
     return {name: getattr(row, name) for name in names} | {
         "q from": row.contraction,
         "T1 predicted": row.predicted_t1,

@@ -138,7 +138,7 @@ IDX = [f"{name}.gz" for name in IDX_FILES]
 def test_a_download_brings_all_files(address: str, tmp_path: Path) -> None:
     target = download(small(tmp_path / "served", IDX), tmp_path / "root", address=address)
     assert sorted(file.name for file in target.iterdir()) == sorted(IDX)
-    assert identify_mnist(target).train == 60
+    assert identify_mnist(target).train == 120
     assert [folder.name for folder in (tmp_path / "root").iterdir()] == ["small"]
 
 

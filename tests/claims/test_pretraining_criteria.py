@@ -68,7 +68,18 @@ def test_pt2_claims_nothing_about_narrow_networks() -> None:
 
 
 def _threshold_row(**changes: Any) -> Row:
-    row: Row = {"m": 8, "width": 512, "labels": "random", "scaling": "ntk", "seed": 0, "k": 64, "V": 1.0, "D_y": 2.0}
+    row: Row = {
+        "m": 8,
+        "width": 512,
+        "labels": "random",
+        "scaling": "ntk",
+        "fraction": 1.0,
+        "iterations": 9,
+        "seed": 0,
+        "k": 64,
+        "V": 1.0,
+        "D_y": 2.0,
+    }
     row |= {"gamma_s": 0.1, "eigenvalue": 0.5, "norm_squared": 1.0, "q": 0.9, "contraction": "measured", "L_0": 0.5}
     row |= {"excess_t1": -0.1, "excess_t1_regime": -0.1, "excess_t2": None, "predicted_t1": 9, "measured_t1": 3}
     row |= {"vacuous_t1": False, "predicted_t2": None, "predicted_t3": 20, "measured_t3": 4, "checked_t3": 2}

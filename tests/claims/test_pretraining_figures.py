@@ -19,7 +19,10 @@ CELLS: dict[str, list[dict[str, Any]]] = {
         {"data": digits_label(), "scaling": "mean", "images": i, "iterations": 2, "seed": 0} for i in ("few", "many")
     ],
     "PT2": [{"m": 4, "d": 6, "width": 50, "seed": 0}],
-    "PT3": [{"m": 8, "width": 64, "labels": "random", "scaling": s, "seed": 0} for s in ("ntk", "mean")],
+    "PT3": [
+        {"m": 8, "width": 64, "labels": "random", "scaling": s, "fraction": 1.0, "iterations": 9, "seed": 0}
+        for s in ("ntk", "mean")
+    ],
     "PT4": [
         {"family": "conditioned", "labels": x, "scaling": s, "m": m, "seed": 0, "iterations": 8}
         for x in ("random", "teacher")

@@ -30,7 +30,7 @@ from tests.claims.idx_files import write_idx
 TINY: dict[str, dict[str, Any]] = {
     "PT1": {"data": digits_label(), "scaling": "mean", "images": "few", "iterations": 5, "seed": 3},
     "PT2": {"m": 4, "d": 6, "width": 50, "seed": 1},
-    "PT3": {"m": 8, "width": 64, "labels": "random", "scaling": "mean", "seed": 0},
+    "PT3": {"m": 8, "width": 64, "labels": "random", "scaling": "mean", "fraction": 0.5, "iterations": 9, "seed": 0},
     "PT4": {"family": "conditioned", "labels": "teacher", "scaling": "ntk", "m": 16, "seed": 0, "iterations": 12},
     "PT5": {
         "data": digits_label(),

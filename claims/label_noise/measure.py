@@ -174,7 +174,7 @@ def _posterior_map(posterior: Floats, predicted: Floats) -> Floats:
 
 
 def _rounded(table: Floats) -> list[list[float]]:
-    return table.round(4).tolist()
+    return table.round(3).tolist()
 
 
 def _ece(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -51,7 +51,8 @@ def seeds_of(network: str, count: int) -> range:
 
 def recipe_of(data: str) -> Recipe:
     """How a network is trained on these images, and retrained."""
-    return Recipe(epochs=20 if data == digits_label() else 6, batch=64, rate=0.1, momentum=0.9)
+    epochs, batch = (20, 64) if data == digits_label() else (6, 128)
+    return Recipe(epochs, batch, rate=0.1, momentum=0.9)
 
 
 @cache

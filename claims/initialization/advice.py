@@ -32,6 +32,6 @@ ADVICE: Mapping[str, Mapping[Verdict, str]] = {
     },
 }
 DEVIATIONS = (
-    "The network of the verdicts is a small convolutional one with its own short recipe; ResNet-20 and "
-    "VGG-16 with the published recipe run at `full`, where CIFAR-10 and a GPU are at hand.",
+    "The networks of the verdicts are small convolutional ones with short recipes of their own; ResNet-20 and VGG-16 "
+    "with the published recipe are judged beside them at `full`, where CIFAR-10 is at hand.",
 )

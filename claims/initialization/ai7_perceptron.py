@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, fresh_seeds
+from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale, fresh_seeds
 from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
 from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
@@ -112,4 +112,5 @@ AI7 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    origin=Origin.DERIVED,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
+from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
 from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
 from pruneproof.plotting import BLUE, ORANGE, shades
@@ -130,4 +130,5 @@ LN1 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    origin=Origin.OTHER,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
+from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
 from pruneproof.claims.estimates import Comparison, decide, mean
 from pruneproof.plotting import GREEN, ORANGE
@@ -101,4 +101,5 @@ LN6 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    origin=Origin.OTHER,
 )

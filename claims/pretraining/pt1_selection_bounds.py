@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale, Verdict
 from pruneproof.claims.data.digits import digits
 from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
@@ -261,4 +261,5 @@ PT1 = Claim(
     figures=figures,
     theorem=True,
     says_not=SAYS_NOT,
+    origin=Origin.DERIVED,
 )

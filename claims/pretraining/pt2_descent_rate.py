@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale, Verdict
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.theory.theorems.pretraining.gradient_descent import P1_MOVEMENT, P1_RATE
 from pruneproof.theory.theorems.pretraining.tangent_kernel import tangent_kernel
@@ -218,4 +218,5 @@ PT2 = Claim(
     figures=figures,
     theorem=True,
     says_not=SAYS_NOT,
+    origin=Origin.DERIVED,
 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
+from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale, Verdict
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.kernels import greedy_select
 from pruneproof.theory.theorems.greedy.hull import geometry
@@ -378,4 +378,5 @@ PT3 = Claim(
     figures=figures,
     theorem=True,
     says_not=SAYS_NOT,
+    origin=Origin.DERIVED,
 )

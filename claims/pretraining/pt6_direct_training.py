@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, fresh_seeds
+from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale, fresh_seeds
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.claims.estimates import Comparison, Estimate, decide, mean, paired_difference, slope
 from pruneproof.kernels import Gram, greedy_select
@@ -241,4 +241,5 @@ PT6 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    origin=Origin.OTHER,
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pruneproof.claims.claim import Claim, Outcome, Scale
+from pruneproof.claims.claim import Claim, Origin, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
 from pruneproof.claims.estimates import Comparison, decide, mean
 
@@ -58,4 +58,5 @@ SL6 = Claim(
     grid=grid,
     judge=judge,
     says_not=SAYS_NOT,
+    origin=Origin.DERIVED,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pruneproof.claims.claim import Claim, Outcome, Scale, Verdict
+from pruneproof.claims.claim import Claim, Origin, Outcome, Scale, Verdict
 from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.kernels import sensitivities
@@ -154,4 +154,5 @@ SP2 = Claim(
     judge=judge,
     theorem=True,
     says_not=SAYS_NOT,
+    origin=Origin.DERIVED,
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pruneproof.claims.claim import Claim, Outcome
+from pruneproof.claims.claim import Claim, Origin, Outcome
 from pruneproof.claims.engine.cell import Row
 
 from .measure import RULE, error_figures, judge_methods, measure_methods, method_cells
@@ -34,4 +34,5 @@ SP9 = Claim(
     judge=judge,
     figures=error_figures,
     says_not=SAYS_NOT,
+    origin=Origin.DERIVED,
 )

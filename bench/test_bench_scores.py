@@ -2,7 +2,7 @@
 
 The yardstick of a score is a plain forward–backward pass of the same network on the same batch, in turn with it. The
 gate is the value: the score equals abs(weight · gradient) of that pass. Selection is printed beside `torch.topk` on one
-flat tensor, which leaves ties to chance and gives indices; its peer and its bar are in `test_bench_select.py`.
+flat tensor, which leaves ties to chance and gives indices; its peer and its bar are in `pruneproof bench`.
 """
 
 from statistics import median
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from pruneproof.claims.initialization.measure import stacked
-from pruneproof.claims.initialization.setting import MLP_INPUT, digits_mlp, resnet20
+from pruneproof.claims.initialization.setting import digits_mlp, resnet20
 from pruneproof.claims.training.single import train
 from pruneproof.claims.training.trainer import Recipe, Trainer
-from pruneproof.prune import magnitude, prunable, scores, select, synflow
+from pruneproof.prune import magnitude, prunable, scores, select
 
 ROUNDS = 7
 ADDED = 1.2  # bar: at most 20 % on top of the passes
@@ -125,11 +125,3 @@ def test_stacked_perceptrons_beat_a_loop(benchmark: Any) -> None:
     print(f"\n17 perceptrons: stacked {together:.3f} s, loop {apart:.3f} s, {apart / together:.1f}x")
     benchmark.pedantic(batched, rounds=1)
     assert apart > 1.5 * together
-
-
-def test_synflow_per_iteration(benchmark: Any) -> None:
-    """Not a bar: a hundred iterations on the perceptron, copy and selection included."""
-    net = digits_mlp(0)
-    seconds = in_turn(lambda: synflow(net, MLP_INPUT, density=0.05))[0]
-    print(f"\nSynFlow: {10 * seconds:.2f} ms per iteration")
-    benchmark.pedantic(synflow, args=(net, MLP_INPUT), kwargs={"density": 0.05}, rounds=1)

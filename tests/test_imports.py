@@ -16,10 +16,11 @@ FLOORS: dict[str, list[list[str]]] = {  # of each package, from the top down; a 
         ["__main__"],
         ["cli"],
         ["commands"],
+        ["comparisons"],
         ["claims", "testing"],
         ["prune"],
         ["kernels", "theory"],
-        ["checks", "environment", "files"],
+        ["checks", "environment", "files", "timing"],
         ["errors", "plotting", "_version"],
     ],
     "kernels": [

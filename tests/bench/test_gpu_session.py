@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from bench import goals
-from bench.session import Row, Rows, SessionError, Supervisor, only_one
+from bench.session import Row, Rows, SessionError, Supervisor, only_one, replace_json
 from pruneproof.kernels import backend
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -257,3 +257,12 @@ def test_the_table_of_goals_holds_measured_figures_against_promises_and_roofs() 
         2 * float(empty[6]), rel=0.01
     )  # half of an H200's bandwidth
     assert all(row[3] == row[5] == "" for row in goals.table({})[1:])  # nothing is claimed before it is measured
+
+
+def test_a_file_that_cannot_be_replaced_stays_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "table.json"
+    file.write_text("{}")
+    (tmp_path / "table.json.new").mkdir()  # in the way of the new content
+    with pytest.raises(SessionError, match="as it was"):
+        replace_json(file, {"a": 1})
+    assert file.read_text() == "{}"

@@ -5,7 +5,7 @@ of it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,19 @@ from pruneproof.claims.verification import Result
 FILE = Path(__file__).with_name("published.json")
 
 
-def summary(results: Sequence[Result], record: dict[str, Any]) -> dict[str, Any]:
+def summary(results: Sequence[Result], record: dict[str, Any], rates: Mapping[str, float]) -> dict[str, Any]:
     """What `published.json` holds of a run.
 
     Args:
         results: Its judged claims.
         record: Its `run.json`.
+        rates: CPU seconds for a unit of work by kind of cell, see `cost`.
     """
     return {
         "source": record.get("environment", {}).get("source", ""),
         "started": record.get("started", ""),
         "verdicts": {each.claim.id: {"label": each.label, "criterion": each.claim.criterion_hash} for each in results},
+        "rates": {name: float(f"{rate:.3g}") for name, rate in rates.items()},
     }
 
 

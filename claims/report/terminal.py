@@ -10,6 +10,8 @@ from pruneproof.claims.estimates import as_json, shown
 from pruneproof.claims.papers import LoadedPaper
 from pruneproof.claims.verification import Result
 
+from .published import standard_verdict
+
 FIGURES = 4  # measured values per claim on a terminal
 
 
@@ -84,7 +86,10 @@ def print_verdicts(results: Iterable[Result]) -> None:
     table = Table("claim", "verdict", "measured", box=box.SIMPLE_HEAD, pad_edge=False)
     for result in results:
         verdict = result.outcome.verdict
-        table.add_row(Text(result.claim.id), Text(str(verdict), COLOURS[verdict]), Text(_digest(result)))
+        told = Text(str(verdict), COLOURS[verdict])
+        if beside := standard_verdict(result):
+            told.append(f"\n({beside})", "dim")
+        table.add_row(Text(result.claim.id), told, Text(_digest(result)))
     Console().print(table)
 
 

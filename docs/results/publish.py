@@ -22,6 +22,7 @@ from pruneproof.claims.engine.export import Format, export_rows
 from pruneproof.claims.engine.folder import existing_results, read_record, replace_file
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.papers import load_papers
+from pruneproof.claims.report.cost import rates
 from pruneproof.claims.report.document import page
 from pruneproof.claims.report.publish import judged
 from pruneproof.claims.report.published import FILE, summary
@@ -116,7 +117,8 @@ def publish(run: Path) -> None:
         results = judged(store, papers)
         replace_file(FOLDER / "index.html", page(papers, results, store, record, links=LINKS))
         export_rows(store, FOLDER / "rows.parquet", Format.PARQUET)
-    replace_file(FILE, json.dumps(summary(results, record), indent=1, ensure_ascii=False) + "\n")
+        known = summary(results, record, rates(store.answers(), record.get("cpu_seconds", {})))
+    replace_file(FILE, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
     before, _, rest = README.read_text("utf-8").partition(BEGIN)
     replace_file(README, before + section(results, record) + rest.partition(END)[2])
 

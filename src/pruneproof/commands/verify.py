@@ -16,10 +16,11 @@ from pruneproof.claims.engine.executors import executor_for
 from pruneproof.claims.engine.folder import Record, check_folder, results_folder
 from pruneproof.claims.engine.progress import progress_for
 from pruneproof.claims.papers import load_papers, papers_of, select_claims
+from pruneproof.claims.report.cost import Cost, cost
 from pruneproof.claims.report.publish import publish
 from pruneproof.claims.report.terminal import print_claims, print_failures, print_verdicts, result_fields
 from pruneproof.claims.verification import Result, run
-from pruneproof.environment import require
+from pruneproof.environment import cores, require
 from pruneproof.errors import InvalidValueError, MissingFileError, PruneproofError
 
 from . import INTERRUPTED
@@ -36,6 +37,7 @@ def main(
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
     out: Path = Path("report"),
     resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+    long: tyro.conf.FlagCreatePairsOff[bool] = False,
     data_root: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
     workers: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None,
     scheduler: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None,
@@ -59,6 +61,7 @@ def main(
         json: Print the results as a JSON list on standard output.
         out: Folder for the report, made if absent.
         resume: Continue the run in the folder: finished cells are not computed again.
+        long: Run at scale full also if that is expected to take more than ten hours, or cannot be estimated.
         data_root: Folder with MNIST, Fashion-MNIST or CIFAR-10, for the claims that can use them; see pruneproof data.
         workers: Worker processes; default one per core.
         scheduler: Address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
@@ -81,6 +84,8 @@ def main(
     check_folder(out)
     known = load_papers(papers)
     claims = select_claims(known, claim)
+    if scale is Scale.FULL:
+        _say_cost(cost(claims, scale, seeds), workers or cores(), long)
     measures = frozenset(one.measure.__module__ for one in claims)
     record = Record(out, resume=resume)
     try:
@@ -118,6 +123,21 @@ def _check(seeds: int | None, workers: int | None) -> None:
     for name, value in (("--seeds", seeds), ("--workers", workers)):
         if value is not None and value < 1:
             raise InvalidValueError(f"{name}: must be at least 1, got {value}. Pass a positive number.")
+
+
+LONG = 10.0  # hours
+
+
+def _say_cost(expected: Cost, workers: int, allowed: bool) -> None:
+    """Say how long a run will take before it starts; refuse a long one that was not asked for."""
+    hours = expected.hours / workers
+    rest = f", and {expected.unknown} of them of kinds that were never timed" if expected.unknown else ""
+    text = f"{expected.cells:,} cells, about {hours:.1f} hours on {workers} processes{rest}"
+    print(f"scale full: {text}", file=sys.stderr)
+    if not allowed and (hours > LONG or expected.unknown):
+        raise InvalidValueError(
+            f"verify: scale full needs {text}. Pass --long to run it, or make it smaller by --claim or --seeds."
+        )
 
 
 def _tell(results: list[Result], as_json: bool, page: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from .errors import Ranking, prefix, sampling
+from .errors import ERRORS, Ranking, prefix, sampling
 from .half_rows import Block
 
 
@@ -44,9 +44,11 @@ def rand(block: Block, order: Ranking, budget: Tensor, epsilon: Tensor, law: Dra
 
 
 def hybrid(block: Block, order: Ranking, budget: Tensor, epsilon: Tensor, law: Drawing) -> Tensor:
-    """Keep S3's best prefix, draw from the rest."""
-    _, kept = prefix(order, budget, law.log, law.stretch)
-    return _kept_and_drawn(order, kept, (budget.floor() - kept).clamp(min=0), law.generator)
+    """Keep S3's best prefix, draw from the rest; or as S2-symmetric, where that has the smaller error."""
+    error, kept = prefix(order, budget, law.log, law.stretch)
+    drawn = _kept_and_drawn(order, kept, (budget.floor() - kept).clamp(min=0), law.generator)
+    better = error < ERRORS["symmetric"](block, order, budget, law.log, law.stretch)
+    return torch.where(better.unsqueeze(1), drawn, symmetric(block, order, budget, epsilon, law))
 
 
 def _kept_and_drawn(order: Ranking, kept: Tensor, draws: Tensor, generator: Generator) -> Tensor:

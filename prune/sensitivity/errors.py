@@ -119,8 +119,8 @@ def rand(block: Block, order: Ranking, budget: Tensor, log: float, stretch: floa
 
 
 def hybrid(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
-    """S3 at its best k."""
-    return prefix(order, budget, log, stretch)[0]
+    """S3 at its best k, or S2-symmetric where that is less: there nothing is drawn."""
+    return torch.minimum(prefix(order, budget, log, stretch)[0], symmetric(block, order, budget, log, stretch))
 
 
 def prefix(order: Ranking, budget: Tensor, log: float, stretch: float) -> tuple[Tensor, Tensor]:

@@ -7,20 +7,20 @@ of what that layer meets, since the model may overwrite both.
 What SiPP must know of a network before it prunes: sensitivities, costs, living half-rows, number of events.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import InvalidValueError
+from pruneproof.errors import InvalidValueError, PruneproofError
 from pruneproof.kernels.patches import convolution_patches
 from pruneproof.kernels.sensitivity.op import sensitivities
 from pruneproof.prune.models.evaluation import explained
 from pruneproof.prune.models.parameters import Patterns, find_prunable, require_values
 
-from .half_rows import ROWS, Block, blocks, floored
+from .half_rows import LEAST, ROWS, Block, blocks, floored
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ class Measured:
         layer: The layer.
         weight: (outputs, inputs of one output).
         scores: Sensitivities of that shape, floored.
-        costs: (2, outputs) float64, mean of z over the pseudo-points of S; 0 for dead half-rows.
+        costs: (2, outputs) float64, mean of z over the pseudo-points of S, times the gain of the row once `priced`; 0
+            for dead half-rows.
         events: Half-rows × pseudo-points that one item of the batch gives rise to.
     """
 
@@ -131,6 +132,10 @@ class Measured:
     scores: Tensor
     costs: Tensor
     events: int
+
+    def priced(self, gain: Tensor) -> "Measured":
+        """The same layer with costs times the gain (outputs,) of their rows."""
+        return replace(self, costs=self.costs * gain)
 
     @property
     def alive(self) -> Tensor:
@@ -153,6 +158,53 @@ class Measured:
         """The half-rows with the points they meet, in a second visit."""
         rows, _ = met(model, inputs, self.layer)
         return blocks(self.weight, self.scores, [pseudo_points(group) for group in rows])
+
+
+PROBED = 32  # items whose derivatives are taken: the gains steer budgets, no bound rests on them
+PROBES = 8  # directions of the output
+
+
+def gains(model: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> list[Tensor]:
+    """How much the model's output moves, to first order, with what each row of a layer gives: (outputs,) float64 each.
+
+    The mean over items, and over directions of random signs, of the sum over positions of the absolute derivative.
+    Ones where a model cannot be differentiated.
+    """
+    found: list[tuple[int, Tensor]] = []
+
+    def see(index: int, output: Tensor) -> Tensor:
+        output = output if output.requires_grad else output.detach().requires_grad_()
+        found.append((index, output))
+        return output.clone()  # what follows may overwrite it
+
+    handles = [
+        module.register_forward_hook(lambda _, __, output, index=index: see(index, output))
+        for index, layer in enumerate(layers)
+        for module in layer.modules
+    ]
+    totals = [torch.zeros(len(layer.weight), dtype=torch.float64) for layer in layers]
+    generator = torch.Generator().manual_seed(0)
+    try:
+        with torch.enable_grad():
+            output = model(inputs[:PROBED].clone())
+            for _ in range(PROBES):
+                signs = torch.randint(0, 2, output.shape, generator=generator).to(output.dtype) * 2 - 1
+                seen = [tensor for _, tensor in found]
+                slopes = torch.autograd.grad((output * signs).sum(), seen, retain_graph=True, allow_unused=True)
+                for (index, _), slope in zip(found, slopes, strict=True):
+                    if slope is not None:
+                        outputs = 1 if isinstance(layers[index].modules[0], nn.Conv2d) else -1
+                        totals[index] += slope.double().abs().movedim(outputs, 0).flatten(1).sum(1)
+    except (PruneproofError, AttributeError, NotImplementedError, RuntimeError, TypeError):
+        totals = []
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not totals or not all(bool(total.isfinite().all() and total.any()) for total in totals):
+        return [torch.ones(len(layer.weight), dtype=torch.float64) for layer in layers]
+    largest = max(float(total.max()) for total in totals)
+    items = PROBES * min(PROBED, len(inputs))
+    return [total.clamp(min=LEAST * largest) / items for total in totals]
 
 
 def measure(model: nn.Module, inputs: Tensor, layer: Layer) -> Measured:

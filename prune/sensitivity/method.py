@@ -1,15 +1,17 @@
 """SiPP: prune every row by the sensitivities of its weights on a batch, and say how wrong each row can be.
 
 A budget is shared among all half-rows of the network without a solver (N4 in
-theory/theorems/network/proof.md): each allocation takes the layers and a whole number of weights, and
-returns one budget (2, outputs) per layer. What pruning leaves without a path to the output is
+theory/theorems/network/proof.md), so that Σ cost·ε is small, the error of the output to first order:
+each allocation takes the layers and a whole number of weights, and returns one budget (2, outputs)
+per layer. What pruning leaves without a path to the output is
 dropped, which changes no output, and its budget is spent elsewhere: the allocation is repeated with a
 larger number until as many weights are kept as were asked for. The number is settled on pilot draws
 that have nothing to do with the final one, so that every bound holds for that with the probability
 it states; for the half-rows that were dropped it is restated as ε = 1.
 
-BatchNorm needs no folding: sensitivities do not change when a row is scaled. Biases are kept. Cost:
-two forward passes per layer, one (max, ×) product for the sensitivities, about two matrix products
+BatchNorm needs no folding: neither sensitivities nor costs change when a row is scaled and what
+reads it is scaled back. Biases are kept. Cost: a forward and eight backward passes on at most 32
+examples, two forward passes per layer, one (max, ×) product for the sensitivities, about two matrix products
 (outputs, inputs) × (inputs, points) per candidate for the bound, and a forward and a backward pass on
 one example for each of about ten allocations. Memory: a copy of the model, another one in double
 precision to follow paths, its sensitivities, and blocks of 128 rows.
@@ -32,26 +34,28 @@ from pruneproof.prune.models.parameters import Patterns, find_prunable
 from pruneproof.prune.models.shards import require_whole
 
 from .choices import DROPPED, KEPT, NAMES, Choice, fixed_variant, least_budget, least_error, pruned_rows
-from .half_rows import ROWS
-from .measuring import Measured, layers, measure
+from .half_rows import LEAST, ROWS
+from .measuring import Measured, gains, layers, measure
 
 
 def threshold(layers: Sequence[Measured], count: int) -> list[Tensor]:
-    """Det: one global threshold on s; exactly `count` weights."""
-    masks = top_k_masks([_open_scores(layer) for layer in layers], count)
+    """Det: one global threshold on cost·s; exactly `count` weights."""
+    masks = top_k_masks(_dear(layers), count)
     return [_by_half(mask, layer.weight) for mask, layer in zip(masks, layers, strict=True)]
 
 
 def rate(layers: Sequence[Measured], count: int) -> list[Tensor]:
-    """Poisson: bisect on τ so that Σ min(1, τ s) = `count` over the network."""
-    scores = [_open_scores(layer) for layer in layers]
+    """Poisson: bisect on τ so that Σ min(1, τ_i s) = `count` over the network, τ_i = τ(cost/Σ)^{2/3}."""
+    masses = [_by_half(_open_scores(layer), layer.weight).clamp(min=LEAST) for layer in layers]
+    triples = zip(layers, _prices(layers), masses, strict=True)
+    scores = [_scaled(layer, (price / mass) ** (2 / 3)) for layer, price, mass in triples]
 
     def expected(tau: float) -> float:
         parts = (part for s in scores for part in s.split(ROWS))
         return sum(float((tau * part).clamp_(max=1.0).sum(dtype=torch.float64)) for part in parts)
 
     low, high = 0.0, 1.0
-    while expected(high) < count * (1 - 1e-9) and high < 1e18:
+    while expected(high) < count * (1 - 1e-9) and high < 1e36:
         low, high = high, 4 * high
     for _ in range(30):
         middle = 0.5 * (low + high)
@@ -78,6 +82,24 @@ def cube_root(layers: Sequence[Measured], count: int) -> list[Tensor]:
         low, high = (middle, high) if float(given(middle).sum()) < count else (low, middle)
     whole = given(high * (1 + 1e-12)).floor()  # 1e-12: what should be whole may lie a rounding below
     return [part.reshape(2, -1) for part in whole.split([layer.costs.numel() for layer in layers])]
+
+
+def _prices(layers: Sequence[Measured]) -> list[Tensor]:
+    """Costs as parts of the largest; above 2⁻⁶⁰, so that their products with sensitivities are normal in float32."""
+    largest = max((float(layer.costs.max()) for layer in layers), default=0.0) or 1.0
+    return [(layer.costs / largest).clamp(min=2.0**-60) for layer in layers]
+
+
+def _scaled(layer: Measured, factor: Tensor) -> Tensor:
+    """Open sensitivities, times a factor (2, outputs) of their half-row."""
+    scores = _open_scores(layer)
+    plus, minus = factor.to(scores.dtype).unsqueeze(2)
+    return scores.mul_(torch.where(layer.weight > 0, plus, minus))
+
+
+def _dear(layers: Sequence[Measured]) -> list[Tensor]:
+    """What dropping each weight adds to Σ cost·ε at most: cost·s."""
+    return [_scaled(layer, price) for layer, price in zip(layers, _prices(layers), strict=True)]
 
 
 def _open_scores(layer: Measured) -> Tensor:
@@ -112,8 +134,9 @@ class HalfRowBounds:
             kept whole, 1 where dropped.
         budget: (2, outputs) float64, weights kept (det), expected (poisson), drawn (rand), both
             (hybrid).
-        cost: (2, outputs) float64, the mean of z over S: what a relative error stands for; 0 for
-            dead half-rows, which are kept whole and lie outside the guarantee.
+        cost: (2, outputs) float64, what a relative error stands for: the mean of z over S, times how
+            much the output moves with the row, to first order (`gains`); 0 for dead half-rows, which
+            are kept whole and lie outside the guarantee.
         variant: (2, outputs) int64, index into `SippResult.VARIANTS`; their number for dead
             half-rows, and one more for half-rows that were dropped since no kept path leads from
             them to the output.
@@ -138,8 +161,8 @@ class SippResult(Generic[M]):
         exact: Weights of unsupported layers: kept, so exact.
         delta: Probability that anything in `bounds` fails at one point of S fixed before the draw; 0
             for `"det"`.
-        merit: Σ cost·ε over all half-rows as planned, before the draw: the absolute error of all
-            pre-activations, to first order.
+        merit: Σ cost·ε over all half-rows as planned, before the draw: to first order, the absolute
+            error of a sum of the outputs with random signs.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -239,7 +262,8 @@ def sipp(
     require_whole("sipp", find_prunable("sipp", model, include, exclude))
     pruned = copied(model).eval()
     supported, exact = layers(pruned, include, exclude)
-    measured = [measure(pruned, inputs, layer) for layer in supported]
+    pairs = zip(supported, gains(pruned, inputs, supported), strict=True)
+    measured = [measure(pruned, inputs, layer).priced(gain) for layer, gain in pairs]
     share = delta / max(1, sum(layer.events for layer in measured))
     log = math.log(2 / share)
     setting = _Setting(pruned, inputs, measured, log, stretch, _reach(pruned, inputs, measured))
@@ -361,11 +385,12 @@ def _thresholded(setting: _Setting, wanted: int, count: int) -> list[Choice]:
             high = middle - 1
     kept, unread = _kept_above(setting, low)
     missing = wanted - sum(int(mask[~rows].sum()) for mask, rows in zip(kept, unread, strict=True))
-    halves = list(zip(measured, kept, unread, strict=True))
-    spare = [_open_scores(m) * (~mask & ~rows[:, None] & mask.any(1)[:, None]) for m, mask, rows in halves]
+    free = [~mask & ~rows[:, None] & mask.any(1)[:, None] for mask, rows in zip(kept, unread, strict=True)]
+    spare = [scores * spot for scores, spot in zip(_dear(measured), free, strict=True)]
     missing = min(missing, sum(int(scores.count_nonzero()) for scores in spare))
     added = top_k_masks(spare, missing) if missing else [torch.zeros_like(mask) for mask in kept]
-    budgets = [_by_half((mask | more) & m.open(), m.weight) for (m, mask, _), more in zip(halves, added, strict=True)]
+    triples = zip(measured, kept, added, strict=True)
+    budgets = [_by_half((mask | more) & m.open(), m.weight) for m, mask, more in triples]
     choices = setting.with_errors(budgets, "det")
     for choice, rows in zip(choices, unread, strict=True):
         choice.drop(rows)
@@ -375,7 +400,7 @@ def _thresholded(setting: _Setting, wanted: int, count: int) -> list[Choice]:
 def _kept_above(setting: _Setting, count: int) -> tuple[list[Tensor], list[Tensor]]:
     """What a threshold keeps, dead half-rows included, and the rows of it that nothing reads."""
     measured = setting.measured
-    masks = top_k_masks([_open_scores(m) for m in measured], count)
+    masks = top_k_masks(_dear(measured), count)
     kept = [mask | ((m.weight != 0) & ~m.open()) for m, mask in zip(measured, masks, strict=True)]
     return kept, setting.unread(kept)
 

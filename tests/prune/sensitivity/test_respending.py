@@ -10,12 +10,11 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune import Masks, SippResult, sipp
 from pruneproof.prune.flow.connectivity import OutputReach
 from pruneproof.prune.sensitivity.choices import DROPPED
-from pruneproof.prune.sensitivity.half_rows import floored
-from pruneproof.prune.sensitivity.measuring import layers, measure
+from pruneproof.prune.sensitivity.half_rows import LEAST, floored
+from pruneproof.prune.sensitivity.measuring import gains, layers
 
 VARIANTS = ("poisson", "det", "rand", "hybrid", "best")
 TESTED = 1200  # examples from here on are held out
@@ -59,49 +58,36 @@ def relative_error(net: nn.Module, pruned: nn.Module, x: Tensor) -> float:
     return float((pruned(x) - dense).norm() / dense.norm())
 
 
-def thresholded(net: nn.Sequential, sample: Tensor, density: float) -> nn.Module:
-    """The same global threshold without spending again, dead half-rows kept: what `sipp` did before."""
-    pruned = copy.deepcopy(net)
-    measured = [measure(pruned, sample, layer) for layer in layers(pruned)[0]]
-    count = round(density * sum(m.weight.numel() for m in measured)) - sum(m.fixed() for m in measured)
-    masks = top_k_masks([m.scores * m.open() for m in measured], count)
-    with torch.no_grad():
-        for m, mask in zip(measured, masks, strict=True):
-            m.layer.weight.mul_(mask | ~m.open())
-    return pruned
-
-
-@pytest.mark.parametrize(
-    ("density", "before", "after"), [(0.5, 0.172, 0.058), (0.2, 0.776, 0.588), (0.1, 0.947, 0.861)]
-)
-def test_spending_again_gains_what_it_gains_in_the_authors_release(
-    networks: list[tuple[nn.Sequential, Tensor, Tensor]], density: float, before: float, after: float
+@pytest.mark.parametrize(("density", "bar"), [(0.5, 0.058), (0.2, 0.588), (0.1, 0.861)])
+def test_the_output_is_nearer_than_that_of_the_authors_release(
+    networks: list[tuple[nn.Sequential, Tensor, Tensor]], density: float, bar: float
 ) -> None:
-    """Det, 40 sample points, no retraining: on geometric average over four networks, the output error falls by the
-    factor by which the step of the authors' release made it fall on a network trained alike; within three hundredths,
-    since it was another network."""
-    errors = [
-        [
-            relative_error(net, pruned, x[TESTED:])
-            for pruned in (
-                thresholded(net, x[TESTED - 40 : TESTED], density),
-                sipp(net, x[TESTED - 40 : TESTED], density=density, variant="det").model,
-            )
-        ]
-        for net, x, _ in networks
-    ]
-    factors = torch.tensor([again / once for once, again in errors])
-    assert float(factors.log().mean().exp()) <= 1.03 * after / before
+    """Det, 40 sample points, no retraining: the bar is the error that the authors' release reached on such a network.
+
+    Without budgets spent again, and with one threshold on the sensitivities alone, these networks have .14 to .22,
+    .71 to .79 and .93 to .95.
+    """
+    sample = slice(TESTED - 40, TESTED)
+    pruned = [sipp(net, x[sample], density=density, variant="det").model for net, x, _ in networks]
+    errors = [relative_error(net, small, x[TESTED:]) for (net, x, _), small in zip(networks, pruned, strict=True)]
+    assert max(errors) <= bar
 
 
-def test_hybrid_keeps_more_accuracy_than_without_spending_again(
-    networks: list[tuple[nn.Sequential, Tensor, Tensor]],
-) -> None:
-    """At density .05 it had .15 on the first of these networks before; chance is .1."""
-    net, x, y = networks[0]
+def accuracy_of_hybrid(network: tuple[nn.Sequential, Tensor, Tensor]) -> float:
+    net, x, y = network
     pruned = sipp(net, x[TESTED - 40 : TESTED], density=0.05, variant="hybrid", generator=generator()).model
     with torch.no_grad():
-        assert float((pruned(x[TESTED:]).argmax(1) == y[TESTED:]).float().mean()) > 0.4
+        return float((pruned(x[TESTED:]).argmax(1) == y[TESTED:]).float().mean())
+
+
+def test_hybrid_keeps_accuracy_at_one_weight_in_twenty(networks: list[tuple[nn.Sequential, Tensor, Tensor]]) -> None:
+    """Chance is .1; on the first network hybrid had .15 before budgets were spent again. See the next test."""
+    assert min(accuracy_of_hybrid(network) for network in networks) >= 0.5
+
+
+@pytest.mark.xfail(strict=True, reason="the authors' release reaches .75 on such a network; these four have .54 to .61")
+def test_hybrid_keeps_the_accuracy_of_the_authors_release(networks: list[tuple[nn.Sequential, Tensor, Tensor]]) -> None:
+    assert max(accuracy_of_hybrid(network) for network in networks) >= 0.75
 
 
 def wasted(masks: Masks) -> int:
@@ -128,7 +114,7 @@ def test_no_weight_leads_nowhere_and_the_density_is_hit(variant: str, density: f
 
 def test_what_is_dropped_changes_no_output_and_its_bound_says_so() -> None:
     net = perceptron()
-    result = sipp(net, INPUTS, density=0.1, variant="det")
+    result = sipp(net, INPUTS, density=0.1, variant="hybrid", generator=generator())
     rows = {name: (bound.variant == DROPPED) for name, bound in result.bounds.items()}
     assert sum(int(dropped.sum()) for dropped in rows.values())
     for name, bound in result.bounds.items():
@@ -196,16 +182,59 @@ def test_a_nearly_emptied_layer_is_named(density: float) -> None:
 
 
 def test_the_count_of_a_layer_of_which_nothing_is_left_is_in_the_summary() -> None:
-    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 400))
+    net = nn.Sequential(nn.Linear(800, 8), nn.ReLU(), nn.Linear(8, 400))
     with torch.no_grad():
         net[0].weight.fill_(1.0)
         net[2].weight.zero_()
         net[2].weight[:, 0] = 1.0
-    result = sipp(net, torch.rand(20, 8, generator=generator()), density=0.06, variant="det")
-    assert result.masks.counts["0.weight"] == 0 and "0.weight keeps 0 of 64" in result.summary()
+    result = sipp(net, torch.rand(20, 800, generator=generator()), density=0.03, variant="det")
+    assert result.masks.counts["0.weight"] == 0 and "0.weight keeps 0 of 6400" in result.summary()
 
 
 def test_excluded_layers_stay_whole_and_the_density_is_of_the_others() -> None:
     result = sipp(perceptron(), INPUTS, density=0.5, variant="det", exclude="4")
     assert list(result.masks) == ["0.weight", "2.weight"] and result.masks.count == 5700
     assert torch.equal(result.model.get_parameter("4.weight"), perceptron().get_parameter("4.weight"))
+
+
+def test_gains_are_what_derivatives_say() -> None:
+    """The mean of |Σ ±J| over 256 draws of signs lies within 6 standard errors of its expectation, counted in full."""
+    net, items = perceptron()[2:], torch.rand(32, 100, generator=generator())
+    (first, last), jacobian = gains(net, items, layers(net)[0]), net[2].weight.detach().double()
+    signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 10).double()
+    sums = (signs @ jacobian).abs()
+    active = (net[0](items) > 0).double().mean(0)
+    spread = 6 * ((active * (sums**2).mean(0)) / 256).sqrt()
+    floor = float(last.max()) * LEAST  # of units that are never active
+    assert bool(((first - active * sums.mean(0)).abs() <= spread + floor).all())
+    assert torch.equal(last, torch.ones(10).double())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_row_may_be_scaled_if_what_reads_it_is_scaled_back(variant: str) -> None:
+    """By powers of two, in float64: the function is the same, and so is what is kept of it."""
+    net, scaled = perceptron().double(), perceptron().double()
+    with torch.no_grad():
+        factors = 2.0 ** torch.randint(-6, 6, (100,), generator=generator())
+        scaled[0].weight.mul_(factors[:, None])
+        scaled[0].bias.mul_(factors)
+        scaled[2].weight.div_(factors)
+    inputs = INPUTS.double()
+    results = [sipp(n, inputs, density=0.3, variant=variant, generator=generator()) for n in (net, scaled)]
+    assert results[0].masks == results[1].masks
+
+
+class Counted(nn.Module):
+    """A network whose output has no derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = perceptron()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).round().detach()
+
+
+def test_a_network_without_derivatives_has_gains_of_one() -> None:
+    found = gains(Counted(), INPUTS, layers(Counted())[0])
+    assert all(torch.equal(gain, torch.ones(len(gain)).double()) for gain in found)

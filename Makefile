@@ -6,13 +6,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 JOBS ?= 2
 SALTS ?= 1-100
+PINS ?= --constraint constraints.txt
 
 # What pip downloads, from its own words: the large files as they come, and the sum.
 define DOWNLOADS
 /(Downloading|Using cached) .*\.whl \(/ { size = substr($$(NF - 1), 2) * ($$NF ~ /^kB/ ? 0.001 : $$NF ~ /^GB/ ? 1000 : 1); sum += size; count++; if (size >= 20) { print "  " ($$2 == "cached" ? $$3 : $$2) ", " size " MB"; fflush() } } END { printf "  %d packages, %.0f MB in all\n", count, sum }
 endef
 
-.PHONY: install verify test test-slow soak bench lint docs docs-serve mutate clean
+.PHONY: install verify test test-latest test-minimum test-slow types soak bench lint docs docs-serve mutate clean
 
 install: $(VENV)/.dev
 
@@ -24,7 +25,7 @@ EXTRAS_dev := dev
 
 $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing pruneproof[$(EXTRAS_$*)] into $(VENV); most of the download is PyTorch:"
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt \
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off $(PINS) \
 		--editable '.[$(EXTRAS_$*)]' | awk '$(DOWNLOADS)'
 	@touch $@
 
@@ -46,10 +47,29 @@ test-slow: install # what takes minutes, a browser, many processes or large file
 soak: install # the statistical tests under many salts: none may fail
 	PRUNEPROOF_SALT=$(SALTS) $(BIN)/python -m pytest -q -n $(JOBS) -m 'alpha and not interpreter'
 
-lint: install
+# With the newest releases that `pip install .` takes today, and with the lowest that pyproject.toml admits: each in an
+# environment of its own, made anew. Where the lowest torch is a build for GPUs, it is only resolved, with all the others.
+test-latest:
+	rm -rf .venv-latest
+	$(MAKE) test types VENV=.venv-latest PINS=
+
+LOWEST := build/lowest.txt
+test-minimum:
+	rm -rf .venv-minimum
+	mkdir -p build
+	$(MAKE) .venv-minimum/bin/python VENV=.venv-minimum
+	.venv-minimum/bin/python tests/lowest.py > $(LOWEST)
+	.venv-minimum/bin/python -m pip install --dry-run --progress-bar off --constraint $(LOWEST) '.[dev]' | tee build/resolved.txt
+	if grep -q 'Would install.* nvidia-' build/resolved.txt; then .venv-minimum/bin/python tests/lowest.py torch > $(LOWEST); \
+		grep '^torch==' constraints.txt >> $(LOWEST); fi
+	$(MAKE) test VENV=.venv-minimum PINS='--constraint $(LOWEST)'
+
+lint: install types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+
+types: install
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(call NEEDS,docs) # build/docs/html; tutorials are executed, a warning is an error
 	PYTHONPATH=src $(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . build/docs/html

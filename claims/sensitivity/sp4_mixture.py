@@ -76,7 +76,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.mixture:measure", revision=2)
+@stable_id("pruneproof.claims.sensitivity.mixture:measure", revision=3)
 def measure(cell: Cell) -> list[VariantRow]:
     """Every variant at one budget: its bound, its median ε, and the output error on test images."""
     model, split = trained(cell["network"], cell["data"], cell["seed"]), images(cell["data"])

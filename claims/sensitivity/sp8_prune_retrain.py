@@ -84,7 +84,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("sensitivity/prune-retrain", revision=1)
+@stable_id("sensitivity/prune-retrain", revision=2)
 def measure(cell: Cell) -> list[RetrainedRow]:
     """Prune and retrain by the schedule; test."""
     data, seed = cell["data"], cell["seed"]

@@ -9,12 +9,13 @@ What SiPP must know of a network before it prunes: sensitivities, costs, living 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import InvalidValueError, PruneproofError
+from pruneproof.errors import InvalidValueError
 from pruneproof.kernels.patches import convolution_patches
 from pruneproof.kernels.sensitivity.op import sensitivities
 from pruneproof.prune.models.evaluation import explained
@@ -172,16 +173,13 @@ def gains(model: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> list[Ten
     """
     found: list[tuple[int, Tensor]] = []
 
-    def see(index: int, output: Tensor) -> Tensor:
+    def see(index: int, module: nn.Module, arguments: Any, output: Any) -> Tensor:
         output = output if output.requires_grad else output.detach().requires_grad_()
         found.append((index, output))
         return output.clone()  # what follows may overwrite it
 
-    handles = [
-        module.register_forward_hook(lambda _, __, output, index=index: see(index, output))
-        for index, layer in enumerate(layers)
-        for module in layer.modules
-    ]
+    each = [(index, module) for index, layer in enumerate(layers) for module in layer.modules]
+    handles = [module.register_forward_hook(partial(see, index)) for index, module in each]
     totals = [torch.zeros(len(layer.weight), dtype=torch.float64) for layer in layers]
     generator = torch.Generator().manual_seed(0)
     try:
@@ -190,12 +188,11 @@ def gains(model: nn.Module, inputs: Tensor, layers: Sequence[Layer]) -> list[Ten
             for _ in range(PROBES):
                 signs = torch.randint(0, 2, output.shape, generator=generator).to(output.dtype) * 2 - 1
                 seen = [tensor for _, tensor in found]
-                slopes = torch.autograd.grad((output * signs).sum(), seen, retain_graph=True, allow_unused=True)
+                slopes = torch.autograd.grad((output * signs).sum(), seen, retain_graph=True, materialize_grads=True)
                 for (index, _), slope in zip(found, slopes, strict=True):
-                    if slope is not None:
-                        outputs = 1 if isinstance(layers[index].modules[0], nn.Conv2d) else -1
-                        totals[index] += slope.double().abs().movedim(outputs, 0).flatten(1).sum(1)
-    except (PruneproofError, AttributeError, NotImplementedError, RuntimeError, TypeError):
+                    outputs = 1 if isinstance(layers[index].modules[0], nn.Conv2d) else -1
+                    totals[index] += slope.double().abs().movedim(outputs, 0).flatten(1).sum(1)
+    except Exception:  # if the model itself fails, `met` says so
         totals = []
     finally:
         for handle in handles:

@@ -155,12 +155,12 @@ def inspect_model(
     """
     plain = unwrapped(model)
     if computed_weights(plain):
-        plain = copied(plain).eval()
+        plain = copied("inspect_model", plain).eval()
         store_computed(plain)
     swapped = {n: m for n, m in plain.named_modules() if isinstance(m, MaskedLinear | SparseLinear)}
     weights = _weights(plain, masks, swapped)
     require_values("inspect_model", weights)
-    require_whole("inspect_model", weights)
+    require_whole("inspect_model", plain)
     kept = {
         name: masks[name].to(weight.device) if masks is not None and name in masks else weight.detach() != 0
         for name, weight in weights.items()

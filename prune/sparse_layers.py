@@ -17,7 +17,6 @@ from pruneproof.prune.masks.interop import remove_torch_prune
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.evaluation import copied
 from pruneproof.prune.models.parameters import parameters_named, unwrapped
-from pruneproof.prune.models.shards import require_whole
 
 
 class MaskedLinear(nn.Module):
@@ -171,9 +170,8 @@ def sparsify(model: nn.Module, masks: Masks, *, format: str = "auto", batch: int
         'csr16'
     """
     plain = unwrapped(model)
-    parameters = parameters_named(plain, {name: mask.shape for name, mask in masks.items()}, where="sparsify")
-    require_whole("sparsify", parameters)
-    sparse = masks.apply_(copied(plain))
+    parameters_named(plain, {name: mask.shape for name, mask in masks.items()}, where="sparsify")
+    sparse = masks.apply_(copied("sparsify", plain))
     release(sparse)
     layers = dict(sparse.named_modules(remove_duplicate=False))
     for name, mask in masks.items():
@@ -216,8 +214,7 @@ def make_permanent(model: nn.Module) -> nn.Module:
           (0): Linear(in_features=4, out_features=2, bias=True)
         )
     """
-    plain = unwrapped(model)
-    plain = copied(plain)
+    plain = copied("make_permanent", unwrapped(model))
     release(plain)
     remove_torch_prune(plain)
     dense = dict[nn.Module, nn.Linear]()  # a layer under two names stays one layer

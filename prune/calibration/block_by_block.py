@@ -16,6 +16,7 @@ from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mode
 from pruneproof.prune.models.layers import Layer, layers_of
 from pruneproof.prune.models.parameters import Patterns, find_prunable, require_numbers, unwrapped, weights_by_name
+from pruneproof.prune.models.shards import require_whole
 
 from .budget import Budget, budgets
 from .layers import is_linear
@@ -364,6 +365,7 @@ def _plan(
         untied = {name.rpartition(".")[0] for name in weights_by_name(plain)}
         exclude = [pattern for pattern in exclude if pattern in untied]
     weights = find_prunable(where, plain, include, exclude)
+    require_whole(where, plain)
     require_numbers(where, weights)
     layers = layers_of(plain, weights)
     for layer in layers:

@@ -186,7 +186,7 @@ def _still_means_zero(module: nn.Module, name: str, parameter: nn.Parameter, pru
     if not any(each is parameter for each in module.parameters()):
         return False
     if parametrize.is_parametrized(module, name):
-        steps = copied(cast(nn.Module, cast(Any, module).parametrizations[name])).eval()
+        steps = copied("Masks.enforce", cast(nn.Module, cast(Any, module).parametrizations[name])).eval()
         for original in steps.parameters(
             recurse=False
         ):  # other values, as the optimiser will give it, of the same signs

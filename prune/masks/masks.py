@@ -16,7 +16,7 @@ from pruneproof.checks import require_type
 from pruneproof.errors import InvalidTypeError, InvalidValueError
 from pruneproof.prune.models.evaluation import require_module
 from pruneproof.prune.models.parameters import parameters_named, require_maskable
-from pruneproof.prune.models.shards import local, local_part
+from pruneproof.prune.models.shards import local, local_part, placed, whole
 
 from .enforcement import Enforcement, enforce
 from .file import read_masks, write_masks
@@ -28,7 +28,7 @@ class Masks(Mapping[str, Tensor]):
     """Parameter name → bool tensor, `True` where the weight is kept; immutable, as it copies what goes in and out.
 
     Args:
-        tensors: Name → bool tensor of the parameter's shape.
+        tensors: Name → bool tensor of the parameter's shape; a `DTensor` is gathered, by all processes.
 
     Raises:
         InvalidTypeError: A value is not a bool tensor.
@@ -59,7 +59,7 @@ class Masks(Mapping[str, Tensor]):
                 )
         if not any(tensor.numel() for tensor in tensors.values()):
             raise InvalidValueError("Masks: there is no weight to mask. Name at least one parameter that has any.")
-        self._kept = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        self._kept = {name: whole(tensor.detach()).clone() for name, tensor in tensors.items()}
 
     def __getitem__(self, name: str) -> Tensor:
         return self._kept[name].clone()
@@ -179,6 +179,26 @@ class Masks(Mapping[str, Tensor]):
         """
         require_module("Masks.enforce", model)
         return enforce(model, self._kept)
+
+    def sharded_like(self, model: nn.Module) -> dict[str, Tensor]:
+        """The masks with the placements of a model's parameters, for `torch.distributed.checkpoint`.
+
+        Args:
+            model: A module with these parameters, some or all of them `DTensor`.
+
+        Returns:
+            Name → bool `DTensor` that is sharded as the parameter is, or the whole mask of a plain one.
+            `Masks` of the result, on every process, are these masks again.
+
+        Raises:
+            PruneproofError: As `apply_` raises.
+
+        Example:
+            >>> Masks({"weight": torch.tensor([[True, False]])}).sharded_like(nn.Linear(2, 1))
+            {'weight': tensor([[ True, False]])}
+        """
+        parameters = parameters_named(model, self._shapes(), where="Masks.sharded_like")
+        return {name: placed(local_part(self[name], like), like) for name, like in parameters.items()}
 
     def _shapes(self) -> dict[str, torch.Size]:
         return {name: kept.shape for name, kept in self._kept.items()}

@@ -95,7 +95,7 @@ def reinitialize(
     """
     require_module("reinitialize", model)
     require_generator("reinitialize", generator)
-    fresh = copied(model)
+    fresh = copied("reinitialize", model)
     owners = [module for module in fresh.modules() if next(module.parameters(recurse=False), None) is not None]
     for module in owners if initialize is None else []:
         if not callable(getattr(module, "reset_parameters", None)):

@@ -107,9 +107,9 @@ def greedy_subnetwork(
         raise InvalidValueError(f"{_WHERE}: there is no example in inputs of shape {tuple(inputs.shape)}. Pass some.")
     if not replacement:
         _require_units(model, positions, counts)
-    smaller = copied(model).eval()
+    smaller = copied(_WHERE, model).eval()
     release(smaller)  # masks of the original do not fit the smaller weights
-    dense = copied(smaller)
+    dense = copied(_WHERE, smaller)
     with explained(_WHERE, "the model", "Pass inputs of the shape and dtype that it takes."):
         activations = dense[: positions[1]](inputs)
     if activations.ndim != 2:

@@ -88,21 +88,26 @@ def call_model(function: Callable[..., Any], inputs: Inputs) -> Any:
     return function(*inputs) if isinstance(inputs, tuple) else function(inputs)
 
 
-def copied(model: M) -> M:
+def copied(where: str, model: M) -> M:
     """A copy of a model, also where it stores tensors that autograd computed.
 
     `copy.deepcopy` refuses those (activations kept by a forward pass, weights computed by hooks);
     here they are copied by value, without their history.
 
     Args:
+        where: The public function that was called.
         model: Any module; unchanged.
+
+    Raises:
+        UnsupportedError: Processes share the model.
 
     Example:
         >>> layer = nn.Linear(2, 1)
         >>> layer.features = layer(torch.ones(1, 2))
-        >>> bool(torch.equal(copied(layer).features, layer.features))
+        >>> bool(torch.equal(copied("pfp", layer).features, layer.features))
         True
     """
+    require_whole(where, model)
     known = dict[int, Any]()
     for module in model.modules():
         for value in vars(module).values():
@@ -123,14 +128,20 @@ def _copy_history(value: object, known: dict[int, Any]) -> None:
             _copy_history(item, known)
 
 
-def check_device(where: str, model: nn.Module) -> torch.device:
+def check_device(where: str, model: nn.Module, *, shards: bool = False) -> torch.device:
     """The one device that holds every parameter and buffer.
+
+    Args:
+        where: The public function that was called.
+        model: The model.
+        shards: Whether processes may share the parameters.
 
     Raises:
         InvalidValueError: They lie on several, or there are none.
         UnsupportedError: They have no values, being on the meta device.
     """
-    require_whole(where, dict(model.named_parameters()))
+    if not shards:
+        require_whole(where, model)
     devices = {tensor.device for tensor in [*model.parameters(), *model.buffers()]}
     if torch.device("meta") in devices:
         raise UnsupportedError(f"{where}: the model is on the meta device and has no values. Load the weights first.")

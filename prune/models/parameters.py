@@ -32,6 +32,8 @@ from pruneproof.errors import (
     did_you_mean,
 )
 
+from .shards import require_named
+
 Patterns = str | Sequence[str]  # shell patterns of the names of parameters and modules
 
 _CONVOLUTIONS = (
@@ -146,7 +148,7 @@ def find_prunable(
             f"{where}: the model must be a torch.nn.Module, got {described(model)}. Pass the module itself."
         )
     plain = unwrapped(model)
-    _refuse_flat_shards(where, plain)
+    require_named(where, plain)
     computed, every = computed_weights(plain), weights_by_name(plain)
     chosen = _chosen(where, plain, [*every, *(weight.name for weight in computed)], include, exclude)
     for weight in computed:
@@ -384,17 +386,6 @@ def _refuse_computed(where: str, weight: ComputedWeight) -> None:
     )
 
 
-def _refuse_flat_shards(where: str, model: nn.Module) -> None:
-    """Refuse FSDP1: each rank sees flattened pieces of the parameters, and would rank them by themselves."""
-    for module in model.modules():
-        if type(module).__name__ == "FullyShardedDataParallel":
-            raise UnsupportedError(
-                f"{where}: FullyShardedDataParallel shows each rank flattened pieces of the parameters, and a ranking "
-                "of pieces is not one of the model. Prune before wrapping, or shard by "
-                "torch.distributed.fsdp.fully_shard, whose parameters keep their names and shapes."
-            )
-
-
 def require_numbers(where: str, weights: Mapping[str, Tensor]) -> None:
     """Refuse weights whose values cannot be read as real floating-point numbers of 16 bits or more.
 
@@ -489,7 +480,7 @@ def parameters_named(model: nn.Module, shapes: Mapping[str, torch.Size], *, wher
             wrapped by `FullyShardedDataParallel`.
     """
     plain = unwrapped(model)
-    _refuse_flat_shards(where, plain)
+    require_named(where, plain)
     known = dict(plain.named_parameters(remove_duplicate=False))
     for name, shape in shapes.items():
         if name not in known:

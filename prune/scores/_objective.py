@@ -24,7 +24,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
-from pruneproof.errors import InvalidTypeError, InvalidValueError, described
+from pruneproof.errors import InvalidTypeError, InvalidValueError, UnsupportedError, described
 from pruneproof.prune.models.evaluation import (
     BatchNormMode,
     Inputs,
@@ -36,6 +36,7 @@ from pruneproof.prune.models.evaluation import (
     require_derivatives,
 )
 from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers, unwrapped
+from pruneproof.prune.models.shards import any_process, fully_sharded, require_all_sharded, reshard
 from pruneproof.prune.selection.selection import Scores
 
 Batch = tuple[Inputs, Any] | list[Any]  # a pair; a list is what a DataLoader gives
@@ -74,13 +75,15 @@ class Objective:
         score: Callable[[Tensor, Tensor], Tensor],
     ) -> Scores:
         """Check the arguments, hold the model still, and score each weight from its derivative."""
-        with self._evaluated() as weights:
+        with self._evaluated(shards=derivative is Objective.gradient) as weights:
             found = derivative(self, weights)
         scored = {name: score(weight.detach(), d) for (name, weight), d in zip(weights.items(), found, strict=True)}
         return Scores(scored, layouts(self.model))
 
     def gradient(self, weights: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """The gradient of the loss, accumulated over the parts."""
+        """The gradient of the loss, accumulated over the parts; under `fully_shard` the mean over the processes."""
+        if fully_sharded(self.model):
+            return self._accumulate(weights, self._chunks(), lambda value: self._mean_gradients(value, weights))
         return self._accumulate(weights, self._chunks(), lambda value: _gradients(value, weights))
 
     def hessian_vector_product(self, weights: dict[str, Tensor]) -> tuple[Tensor, ...]:
@@ -97,11 +100,23 @@ class Objective:
             return self._accumulate(weights, parts, lambda value: _hessian_vector_product(value, weights, fixed))
 
     @contextmanager
-    def _evaluated(self) -> Generator[dict[str, Tensor]]:
+    def _evaluated(self, *, shards: bool) -> Generator[dict[str, Tensor]]:
         """Leaf copies of the prunable weights, with the model held still."""
-        named = self._check()
+        named = self._check(shards=shards)
         with evaluation_mode(self.model, self.batch_norm), torch.enable_grad():
-            yield {name: weight.detach().clone().requires_grad_() for name, weight in named.items()}
+            if fully_sharded(self.model):  # its gradients are reduced into the parameters themselves
+                _refuse_frozen(self.where, named)
+                with _kept_gradients(self.model):
+                    yield dict(named)
+            else:
+                yield {name: weight.detach().clone().requires_grad_() for name, weight in named.items()}
+
+    def _mean_gradients(self, value: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """The gradient of the mean over the processes, as `fully_shard` reduces it."""
+        value.backward()
+        found = tuple(torch.zeros_like(w) if w.grad is None else w.grad for w in weights.values())
+        self.model.zero_grad(set_to_none=True)
+        return found
 
     def _accumulate(
         self,
@@ -113,7 +128,7 @@ class Objective:
         length, outputs = sum(size for _, size in parts), list[Tensor]()
         for batch, size in parts:
             output = self._output(weights, batch[0])
-            loss = self._value(output, batch[1])
+            loss = self._value(output, batch[1], weights)
             for sum_, term in zip(total, derivative(loss), strict=True):
                 sum_ += term if len(parts) == 1 else term * (size / length)
             value += loss.item() * size / length
@@ -143,10 +158,11 @@ class Objective:
         return any(self.batch_norm == "batch" or norm.running_mean is None for norm in norms)
 
     def _output(self, weights: dict[str, Tensor], inputs: Inputs) -> Any:
-        state = {name: tensor.detach() for name, tensor in self.model.named_parameters()}
-        state |= {name: tensor.clone() for name, tensor in self.model.named_buffers()}
+        state = {name: tensor.clone() for name, tensor in self.model.named_buffers()}
+        if not fully_sharded(self.model):
+            state |= {name: tensor.detach() for name, tensor in self.model.named_parameters()} | weights
         with explained(self.where, "the model", "Pass inputs of the shape and dtype that it takes."):
-            output = call_model(lambda *a, **k: functional_call(self.model, state | weights, a, k), inputs)
+            output = call_model(lambda *a, **k: functional_call(self.model, state, a, k), inputs)
         output = self.readout(output) if self.readout is not None else output
         if self.temperature == 1.0:
             return output
@@ -157,13 +173,13 @@ class Objective:
             )
         return output / self.temperature
 
-    def _value(self, output: Any, targets: Any) -> Tensor:
+    def _value(self, output: Any, targets: Any, weights: dict[str, Tensor]) -> Tensor:
         remedy = "Pass one valid target per example."
         if not isinstance(output, Tensor):
             remedy = f"The model returns {described(output)}: pass readout=, or a loss that takes the logits out of it."
         with explained(self.where, "the loss", remedy):
             value = self.loss(output, targets)
-        return _check_loss(self.where, value)
+        return _check_loss(self.where, value, weights)
 
     def _check_mean(self, outputs: list[Any], value: float) -> None:
         """Refuse a loss that does not average over the parts of the batch."""
@@ -182,10 +198,11 @@ class Objective:
                 "Use reduction='mean', or leave out chunk=."
             )
 
-    def _check(self) -> dict[str, nn.Parameter]:
+    def _check(self, *, shards: bool) -> dict[str, nn.Parameter]:
         """Refuse a model, a loss, a batch or options that cannot be scored; the weights otherwise."""
         named = find_prunable(self.where, self.model, self.include, self.exclude)
-        check_device(self.where, self.model)
+        check_device(self.where, self.model, shards=shards)
+        require_all_sharded(self.where, self.model, named)
         require_derivatives(self.where)
         require_numbers(self.where, named)
         if not isinstance(self.temperature, Real) or not self.temperature > 0:
@@ -249,6 +266,28 @@ def objective(where: str, model: nn.Module, loss: Loss, batch: Batch, options: S
     return Objective(where, unwrapped(model), loss, batch, **options)
 
 
+def _refuse_frozen(where: str, weights: Mapping[str, Tensor]) -> None:
+    frozen = [name for name, weight in weights.items() if not weight.requires_grad]
+    if frozen:
+        raise UnsupportedError(
+            f"{where}: fully_shard computes no gradient of {', '.join(frozen[:8])}, which are frozen. "
+            "Call requires_grad_(True) before sharding, or leave them out by exclude=."
+        )
+
+
+@contextmanager
+def _kept_gradients(model: nn.Module) -> Generator[None]:
+    """Put the gradients of a model aside and back again."""
+    before = {parameter: parameter.grad for parameter in model.parameters()}
+    model.zero_grad(set_to_none=True)
+    try:
+        yield
+    finally:
+        reshard(model)
+        for parameter, gradient in before.items():
+            parameter.grad = gradient
+
+
 def _gradients(value: Tensor, weights: dict[str, Tensor], create_graph: bool = False) -> tuple[Tensor, ...]:
     """The gradient; zero for a weight that the loss does not use."""
     return torch.autograd.grad(value, list(weights.values()), create_graph=create_graph, materialize_grads=True)
@@ -294,7 +333,7 @@ def _tensors(inputs: object) -> Iterable[Tensor]:
     return [value for value in values if isinstance(value, Tensor)]
 
 
-def _check_loss(where: str, value: Any) -> Tensor:
+def _check_loss(where: str, value: Any, weights: dict[str, Tensor]) -> Tensor:
     """The loss, if it is a finite scalar with a graph; else refuse it."""
     if not (isinstance(value, Tensor) and value.ndim == 0):
         raise InvalidTypeError(
@@ -305,8 +344,7 @@ def _check_loss(where: str, value: Any) -> Tensor:
             f"{where}: the loss cannot be differentiated, since it has no graph. "
             "Compute it from the model's output by differentiable operations."
         )
-    if not value.isfinite():
-        raise InvalidValueError(
-            f"{where}: the loss must be finite, got {value.item()}. Check the inputs and the weights."
-        )
+    if any_process(not value.isfinite(), weights.values()):
+        got = value.item() if not value.isfinite() else "another value on another process"
+        raise InvalidValueError(f"{where}: the loss must be finite, got {got}. Check the inputs and the weights.")
     return value

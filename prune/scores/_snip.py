@@ -20,7 +20,9 @@ def snip(model: nn.Module, loss: Loss, batch: Batch, **options: Unpack[ScoringOp
         loss: `(output, targets) -> scalar`, differentiable; by convention a mean over the batch.
         batch: `(inputs, targets)`, the examples that are scored together; `inputs` is a tensor, a
             tuple (positional) or a mapping (named). The paper takes as many examples of each class
-            (`balanced_batch`).
+            (`balanced_batch`). Of a model under `fully_shard` every process passes its own, of the same
+            size, and the loss is the mean over the processes; its gradient is rounded as the reduction
+            rounds: by at most about p · 2⁻²⁴ times the mean absolute gradient of p processes in float32.
         **options: `temperature`: the logits are divided by it before the loss, 1.0 by default.
             `batch_norm`: `"batch"` (default) normalises with the batch (training mode),
             `"running"` with the stored estimates. Scores depend on this choice. All other modules
@@ -31,7 +33,7 @@ def snip(model: nn.Module, loss: Loss, batch: Batch, **options: Unpack[ScoringOp
             `include`, `exclude`: shell patterns of what is scored, as in `prunable`.
 
     Returns:
-        Name → tensor of the weight's shape and dtype, non-negative.
+        Name → tensor of the weight's shape, dtype and placements, non-negative.
 
     Raises:
         PruneproofError: For a loss that is not scalar, differentiable and finite, parameters on

@@ -15,7 +15,6 @@ from pruneproof.errors import InvalidValueError, described
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.evaluation import copied
 from pruneproof.prune.models.parameters import unwrapped
-from pruneproof.prune.models.shards import require_whole
 
 from .selection import Scores, layouts_of, select
 
@@ -54,8 +53,7 @@ def prune_progressively(
         (10, 4, True)
     """
     densities = _falling(densities)
-    require_whole("prune_progressively", dict(unwrapped(model).named_parameters()))
-    shrinking, levels = copied(unwrapped(model)), list[Masks]()
+    shrinking, levels = copied("prune_progressively", unwrapped(model)), list[Masks]()
     for density in densities:
         scores = score(shrinking)
         survivors = among_survivors(scores, levels[-1], where="prune_progressively") if levels else scores

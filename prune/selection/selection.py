@@ -21,7 +21,7 @@ from pruneproof.prune.models.shards import is_sharded, whole
 
 from .budget import erk, kept_count, layer_counts, row_count, uniform
 from .pattern import pattern_masks, read_pattern, require_pattern_budget
-from .sharded import sharded_top_k
+from .sharded import require_agreement, sharded_top_k
 
 Count = int | Mapping[str, int]
 
@@ -135,7 +135,15 @@ class Budget:
     pattern: tuple[int, int] | None = None
 
     def masks(self, scores: Mapping[str, Tensor]) -> Masks:
-        """Keep the highest scores within the budget."""
+        """Keep the highest scores within the budget.
+
+        Raises:
+            InvalidValueError: For NaN, or processes that share the scores but not the model or the budget.
+        """
+        if any(map(is_sharded, scores.values())):
+            require_agreement(self.where, scores, repr(self))
+        else:
+            _require_order(self.where, scores)
         if self.total is None and self.by_layer is None:
             scores = {name: whole(score) for name, score in scores.items()}  # a row may lie on several processes
         if self.pattern is not None:
@@ -235,6 +243,12 @@ def _row_masks(scores: Tensor, count: int) -> Tensor:
     return kept
 
 
+def _require_order(where: str, scores: Mapping[str, Tensor]) -> None:
+    for name, score in scores.items():
+        if score.numel() and bool(score.detach().aminmax().min.isnan()):
+            raise InvalidValueError(f"{where}: the scores of {name} contain NaN. Look for the layer that overflows.")
+
+
 def require_scores(where: str, scores: Mapping[str, Tensor]) -> None:
     """Refuse what is no mapping of names to tensors."""
     remedy = "Pass what a function of pruneproof.prune.scores returned."
@@ -257,8 +271,6 @@ def _check_scores(scores: Mapping[str, Tensor]) -> None:
             raise InvalidTypeError(
                 f"select: the scores of {name} have no values (meta device). Load the weights first."
             )
-        if score.numel() and not is_sharded(score) and bool(score.detach().aminmax().min.isnan()):
-            raise InvalidValueError(f"select: the scores of {name} contain NaN. Look for the layer that overflows.")
 
 
 def _row_counts(

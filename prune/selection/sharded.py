@@ -8,11 +8,11 @@ a number for each bit of its size. An entry that several processes hold is count
 them. Masks come back whole, the same on every process.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from pruneproof.errors import InvalidValueError, UnsupportedError
@@ -21,7 +21,7 @@ from pruneproof.kernels.top_k import (
     _float,  # pyright: ignore[reportPrivateUsage]
     _keys,  # pyright: ignore[reportPrivateUsage]
 )
-from pruneproof.prune.models.shards import is_sharded, local, placed, whole
+from pruneproof.prune.models.shards import all_reduced, is_sharded, local, placed, whole
 
 _DIGIT = 16
 _CHUNK = 1 << 20
@@ -41,16 +41,12 @@ def sharded_top_k(where: str, tensors: Sequence[Tensor], k: int) -> list[Tensor]
 
     Raises:
         UnsupportedError: The tensors lie on several device meshes.
-        InvalidValueError: A score is NaN.
     """
     mesh = _mesh(where, tensors)
     parts = [_Part(tensor, mesh) for tensor in tensors]
     common = tensors[0].dtype
     for tensor in tensors[1:]:
         common = torch.promote_types(common, tensor.dtype)
-    broken = torch.tensor([int(any(bool(part.values.isnan().any()) for part in parts))])
-    if int(_summed(broken, mesh)):
-        raise InvalidValueError(f"{where}: scores with NaN cannot be ordered. Find out where the NaN comes from.")
     threshold, ties = _kth_largest(parts, k, common, mesh)
     masks = [part.values.to(common) > threshold.to(part.values.device) for part in parts]
     equal = [part.values.to(common) == threshold.to(part.values.device) for part in parts]
@@ -62,6 +58,44 @@ def sharded_top_k(where: str, tensors: Sequence[Tensor], k: int) -> list[Tensor]
             mask |= tied
         ties -= min(ties, count)
     return [whole(placed(mask, tensor)) for mask, tensor in zip(masks, tensors, strict=True)]
+
+
+def require_agreement(where: str, scores: Mapping[str, Tensor], budget: str) -> None:
+    """Refuse, on every process alike, scores that cannot be ranked together.
+
+    Args:
+        where: The public function that asks, for error messages.
+        scores: Parameter name → score, at least one of them a `DTensor`.
+        budget: What is to be kept.
+
+    Raises:
+        InvalidValueError: A process holds NaN, or not the same names, shapes, budget, or values
+            of what is not sharded, as another one.
+        UnsupportedError: The tensors lie on several device meshes.
+    """
+    mesh = _mesh(where, list(scores.values()))
+    broken = [name for name, score in scores.items() if bool(local(score).isnan().any())]
+    facts = [
+        [name, tuple(score.shape), score.dtype, getattr(score, "placements", ())] for name, score in scores.items()
+    ]
+    differ = 0
+    for dimension in range(mesh.ndim):
+        content = hashlib.sha256(repr((facts, budget)).encode())
+        for score in scores.values():
+            if not is_sharded(score) or score.placements[dimension].is_replicate():  # pyright: ignore[reportAttributeAccessIssue]
+                content.update(local(score).detach().cpu().contiguous().view(torch.uint8).numpy())
+        mine = int.from_bytes(content.digest()[:7], "big")
+        highest, lowest = all_reduced(torch.tensor([mine, -mine]), mesh, [dimension], "MAX").tolist()
+        differ += highest != -lowest
+    differ, found = _summed(torch.tensor([differ, len(broken)]), mesh).tolist()
+    if differ:
+        raise InvalidValueError(
+            f"{where}: the processes hold different models or ask for different masks. Load the same weights and pass "
+            "the same arguments on all of them."
+        )
+    if found:
+        where_it_is = f"of {broken[0]}" if broken else "on another process"
+        raise InvalidValueError(f"{where}: the scores {where_it_is} contain NaN. Look for the layer that overflows.")
 
 
 def _mesh(where: str, tensors: Sequence[Tensor]) -> Any:
@@ -103,12 +137,7 @@ class _Part:
 
 def _summed(numbers: Tensor, mesh: Any) -> Tensor:
     """The sum over all processes of the mesh."""
-    for dimension in range(mesh.ndim):
-        group = mesh.get_group(dimension)
-        moved = numbers.to(mesh.device_type)
-        dist.all_reduce(moved, group=group)
-        numbers = moved.cpu()
-    return numbers
+    return all_reduced(numbers, mesh, range(mesh.ndim))
 
 
 def _kth_largest(parts: Sequence[_Part], k: int, dtype: torch.dtype, mesh: Any) -> tuple[Tensor, int]:

@@ -75,7 +75,7 @@ def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
         )
     """
     require_fraction("pfp", "the density", density, one=True)
-    small = copied(model).eval()
+    small = copied("pfp", model).eval()
     chain = _chain(small, inputs.ndim)
     kept: dict[str, Tensor] = {}
     bounds: dict[str, Tensor] = {}

@@ -31,7 +31,6 @@ from pruneproof.prune.flow.connectivity import OutputReach
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.evaluation import copied
 from pruneproof.prune.models.parameters import Patterns, find_prunable
-from pruneproof.prune.models.shards import require_whole
 
 from .choices import DROPPED, KEPT, NAMES, Choice, fixed_variant, least_budget, least_error, pruned_rows
 from .half_rows import LEAST, ROWS
@@ -259,8 +258,7 @@ def sipp(
         (128, True)
     """
     _check(inputs, density, epsilon, delta, variant, stretch, generator)
-    require_whole("sipp", find_prunable("sipp", model, include, exclude))
-    pruned = copied(model).eval()
+    pruned = copied("sipp", model).eval()
     supported, exact = layers(pruned, include, exclude)
     pairs = zip(supported, gains(pruned, inputs, supported), strict=True)
     measured = [measure(pruned, inputs, layer).priced(gain) for layer, gain in pairs]

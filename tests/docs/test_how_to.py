@@ -12,7 +12,7 @@ RANKS = """
 import torch.multiprocessing
 
 if __name__ == "__main__":
-    torch.multiprocessing.spawn(train, args=(2, {port}), nprocs=2)
+    torch.multiprocessing.spawn({train}, args=(2, {port}), nprocs=2)
 """
 
 
@@ -29,8 +29,9 @@ def test_its_code_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_pruned_weights_stay_zero_on_two_ranks(tmp_path: Path, free_port: int) -> None:
-    ran = _run(python_of(PAGES / "distributed.md") + RANKS.format(port=free_port), tmp_path)
+@pytest.mark.parametrize("train", ["train", "train_sharded"])
+def test_pruned_weights_stay_zero_on_two_ranks(train: str, tmp_path: Path, free_port: int) -> None:
+    ran = _run(python_of(PAGES / "distributed.md") + RANKS.format(train=train, port=free_port), tmp_path)
     assert ran.returncode == 0, ran.stderr
     reports = sorted(re.findall(r"rank (\d): (\d+) of (\d+) weights are not zero", ran.stdout))
     assert [rank for rank, _, _ in reports] == ["0", "1"]

@@ -269,7 +269,7 @@ def test_refuses_both_and_neither() -> None:
 
 @pytest.mark.parametrize("scope", ["global", "layer", "erk", "1:2"])
 def test_refuses_scores_that_are_not_numbers(scope: str) -> None:
-    budget = {} if scope == "1:2" else {"count": 1}
+    budget = {} if scope == "1:2" else {"count": 2}
     for bad, message in [
         (torch.tensor([1.0, math.nan]), "scores of w contain NaN"),
         (torch.ones(2, dtype=torch.int32), "scores of w are torch.int32"),

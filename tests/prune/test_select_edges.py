@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from pruneproof import PruneproofError
+from pruneproof import PruneproofError, prune
+from pruneproof.errors import InvalidValueError
 from pruneproof.prune import balanced_batch, magnitude, random, select
 from pruneproof.prune.selection import schedules
 from pruneproof.prune.selection.budget import erk, uniform
@@ -98,3 +99,22 @@ def test_a_batch_that_cannot_be_balanced(arguments: tuple[Any, ...], message: st
     inputs, labels, per_class, generator = arguments
     with pytest.raises(PruneproofError, match=f"balanced_batch.*{message}"):
         balanced_batch(inputs, labels, per_class, generator=generator)
+
+
+@pytest.mark.parametrize("scope", ["global", "layer", "erk", "row", "2:4"])
+@pytest.mark.parametrize("method", ["magnitude", "wanda", "progressively"])
+def test_a_layer_with_nan_is_refused_by_name_in_every_scope(method: str, scope: str) -> None:
+    """In rows and groups NaN used to be kept, with a count that was not the one asked for."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+    inputs = torch.randn(8, 8)
+    actions: dict[str, Callable[[], object]] = {
+        "magnitude": lambda: prune.magnitude(model, density=0.5, scope=scope),
+        "wanda": lambda: prune.wanda(model, inputs, density=0.5, scope=scope),
+        "progressively": lambda: prune.prune_progressively(model, prune.scores.magnitude, [0.5], scope=scope),
+    }
+    actions[method]()
+    with torch.no_grad():
+        model[1].get_parameter("weight")[1, 2] = torch.nan
+    with pytest.raises(InvalidValueError, match=r"1\.weight contain NaN"):
+        actions[method]()

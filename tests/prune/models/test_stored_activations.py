@@ -66,7 +66,7 @@ def test_activations_in_lists_and_dictionaries_are_copied_too() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 3))
     hidden = model[0](torch.rand(6, 8))
     model.kept = {"hidden": [hidden, (hidden * 2,)], "name": "hidden"}
-    twin = copied(model)
+    twin = copied("pfp", model)
     assert torch.equal(twin.kept["hidden"][1][0], hidden * 2) and twin.kept["hidden"][0].grad_fn is None
     assert model.kept["hidden"][0] is hidden and twin[0].weight is not model[0].weight
 

@@ -18,7 +18,7 @@ from .certification import (
 from .flow.connectivity import Connectivity, connectivity
 from .inspection import Inspection, inspect_model
 from .masks.enforcement import Enforcement, release
-from .masks.interop import from_torch_prune, to_torch_prune
+from .masks.interop import from_torch_prune, to_torch_prune, torch_pruning_importance
 from .masks.masks import Masks
 from .methods.ablations import invert, reinitialize, shuffle
 from .methods.at_initialization import grasp, grasp_abs, magnitude, random, snip, synflow, wanda
@@ -85,6 +85,7 @@ __all__ = [
     "sparsify",
     "synflow",
     "to_torch_prune",
+    "torch_pruning_importance",
     "wanda",
 ]
 

@@ -1,10 +1,18 @@
-"""Masks to and from `torch.nn.utils.prune`, which keeps them as buffers `weight_mask` beside `weight_orig`."""
+"""Masks to and from `torch.nn.utils.prune`, and scores for Torch-Pruning.
 
+`torch.nn.utils.prune` keeps masks as buffers `weight_mask` beside `weight_orig`. Torch-Pruning (the package
+`torch-pruning`) removes whole channels together with everything that depends on them, which this library does not.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
 from pruneproof.errors import StateError, UnsupportedError
-from pruneproof.prune.models.parameters import parameters_named, require_maskable, unwrapped
+from pruneproof.prune.models.parameters import layout_of, parameters_named, require_maskable, unwrapped
 
 from .masks import Masks
 
@@ -96,3 +104,70 @@ def remove_torch_prune(model: nn.Module) -> None:
         for name in [name for name, _ in module.named_parameters(recurse=False) if name.endswith(_ORIGINAL)]:
             if name.removesuffix(_ORIGINAL) in masked:  # not the `weight_orig` of the older spectral norm
                 torch_prune.remove(module, name.removesuffix(_ORIGINAL))
+
+
+def torch_pruning_importance(
+    model: nn.Module, score: Callable[[nn.Module], Mapping[str, Tensor]]
+) -> Callable[[Any], Tensor | None]:
+    """Scores as an importance of channels for the pruners of the package `torch-pruning`.
+
+    A channel is worth the sum of the scores of all weights that go with it: rows of the layers that
+    compute it and columns of those that read it. The model is scored again whenever a pruner has
+    changed its shapes, so that what is gone counts no more.
+
+    Args:
+        model: The network that the pruner prunes.
+        score: What to call on it, such as `scores.magnitude`, or
+            `lambda model: scores.snip(model, loss, batch)`.
+
+    Returns:
+        What a pruner takes as `importance=`: group of dependencies → (channels,), or `None` for a
+        group without a scored weight.
+
+    Example:
+        >>> from pruneproof.prune import scores
+        >>> importance = torch_pruning_importance(nn.Linear(4, 2), scores.magnitude)
+
+        With the package: `tp.pruner.BasePruner(model, inputs, importance=importance, pruning_ratio=0.5).step()`.
+    """
+    shapes, scored = dict[str, tuple[int, ...]](), dict[str, Tensor]()
+
+    def importance(group: Any) -> Tensor | None:
+        parameters = dict(model.named_parameters())
+        if (now := {name: tuple(parameter.shape) for name, parameter in parameters.items()}) != shapes:
+            shapes.clear()
+            shapes.update(now)
+            scored.clear()
+            scored.update(score(model))
+        names = {id(parameter): name for name, parameter in parameters.items()}
+        layers = dict[str, Tensor]()
+        removed = dict[tuple[str, bool], dict[int, int]]()  # layer, whether inputs → index there → channel
+        for item in group:
+            name = names.get(id(getattr(item.dep.layer, "weight", None)))
+            if name in scored:
+                layers[name] = _by_channels(scored[name], item.dep.layer)
+                gone = removed.setdefault((name, "in_channels" in item.dep.pruning_fn.__name__), {})
+                gone.update(zip(item.idxs, item.root_idxs, strict=True))
+        total = torch.zeros(len(group[0].idxs), dtype=torch.float64)
+        for name, matrix in layers.items():
+            rows, to = _indices(removed.get((name, False), {}))
+            columns, also_to = _indices(removed.get((name, True), {}))
+            total.index_add_(0, to, matrix[rows].sum(1)).index_add_(0, also_to, matrix[:, columns].sum(0))
+            twice = matrix[rows][:, columns] * (to[:, None] == also_to)
+            total.index_add_(0, to, -twice.sum(1))
+        return total if layers else None
+
+    return importance
+
+
+def _indices(gone: Mapping[int, int]) -> tuple[Tensor, Tensor]:
+    return torch.tensor(list(gone), dtype=torch.int64), torch.tensor(list(gone.values()), dtype=torch.int64)
+
+
+def _by_channels(scores: Tensor, layer: nn.Module) -> Tensor:
+    """The sum of a layer's scores over the kernel, (outputs, inputs), zero between groups of a convolution."""
+    layout = layout_of(layer)
+    matrix = layout.matrix(scores.detach()).double().cpu()
+    inputs = getattr(layer, "in_channels", matrix.shape[1]) // layout.groups
+    blocks = matrix.reshape(layout.groups, len(matrix) // layout.groups, inputs, -1).sum(3)
+    return torch.block_diag(*blocks)

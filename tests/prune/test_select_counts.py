@@ -209,8 +209,8 @@ def test_every_method_takes_a_pattern_without_a_density() -> None:
 @pytest.mark.parametrize(
     ("refused", "message"),
     [
-        (lambda call: call(torch.nn.Linear(2, 2), count=1), "scores by parameter name, got Linear"),
-        (lambda call: call({"a": [1.0]}, count=1), r"a tensor of scores for a, got \[1.0\] \(list\)"),
+        (lambda call: call(torch.nn.Linear(2, 2), count=1), "tensors by parameter name, got Linear"),
+        (lambda call: call({"a": [1.0]}, count=1), r"the scores of a must be a tensor, got \[1.0\] \(list\)"),
         (lambda call: call({"a": torch.ones(2)}, count="1"), r"got '1' \(str\)"),
         (lambda call: call({"a": torch.ones(2)}, density="0.1"), r"got '0.1' \(str\)"),
         (lambda call: call({"a": torch.ones(2)}, density=0.5, scope=None), "must be a string, got None"),

@@ -15,6 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from pruneproof.checks import require_choice
 from pruneproof.errors import InvalidTypeError, InvalidValueError, MissingPackageError
 
 P = ParamSpec("P")
@@ -41,11 +42,7 @@ class Choice:
 def requested_backend() -> str:
     """The value of `PRUNEPROOF_BACKEND`, checked."""
     value = os.environ.get("PRUNEPROOF_BACKEND", "auto")
-    if value not in BACKENDS:
-        names = ", ".join(BACKENDS)
-        raise InvalidValueError(
-            f"PRUNEPROOF_BACKEND must be one of {names}, got {value!r}. Unset it to let the library choose."
-        )
+    require_choice("pruneproof", "the environment variable PRUNEPROOF_BACKEND", value, BACKENDS)
     return value
 
 

@@ -1,14 +1,13 @@
-"""A Boolean mask as one bit per weight.
+"""A Boolean mask as one bit per weight, and the list of its blocks that keep a weight.
 
-Bit `j mod 32` of word `j div 32` of a row belongs to column `j` (so byte `c` holds columns `8c … 8c+7`, lowest bit
-first). Every row starts at a new 32-bit word and the bits past its last column are zero. A mask costs 1/16 of the bytes
-of 16-bit weights. Packing and unpacking are one multiplication per eight weights: the product of the eight 0/1 bytes
-with a magic number gathers (or spreads) their bits without carries, since no two of its partial products meet.
+Bit `j mod 32` of word `j div 32` of a row belongs to column `j` (so byte `c` holds columns
+`8c … 8c+7`, lowest bit first). Every row starts at a new 32-bit word and the bits past its last
+column are zero. A mask costs 1/16 of the bytes of 16-bit weights. Packing and unpacking are one
+multiplication per eight weights: the product of the eight 0/1 bytes with a constant gathers (or
+spreads) their bits without carries, since no two of its partial products overlap.
 
-The non-empty blocks of a packed mask, listed row of blocks by row of blocks.
-
-A list is worth its indirection only if enough blocks are empty; an unstructured mask of density 0.05 has none in 64×64.
-It is computed once per `BitMask` and remembered beside it.
+Blocks are listed row of blocks by row of blocks, once per `BitMask`. A list is worth its indirection
+only if enough blocks are empty; an unstructured mask of density 0.05 has none in 64×64.
 """
 
 from dataclasses import dataclass

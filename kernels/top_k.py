@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from pruneproof.checks import require_integer
 from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 
 from .autocast import without_autocast
@@ -96,8 +97,7 @@ def _check(tensors: Sequence[Tensor], k: int) -> None:
                 f"top_k_masks: the dtype of scores must be {known}, got {tensor.dtype}. Convert them."
             )
     total = sum(tensor.numel() for tensor in tensors)
-    if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k <= total:
-        raise InvalidValueError(f"top_k_masks: k must be a whole number between 0 and {total}, got {described(k)}.")
+    require_integer("top_k_masks", "k", k, least=0, most=total)
 
 
 def _refuse_nan(tensor: Tensor) -> None:

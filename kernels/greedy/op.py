@@ -1,18 +1,16 @@
-"""Which code walks a greedy path on the device at hand: the persistent kernel, certified screening, or plain torch.
+"""Greedy forward selection: which few neurons, averaged or reweighted, reproduce a target best.
 
-`pruneproof::greedy_select` and `pruneproof::greedy_select_grams`: whole greedy paths as operations of fixed shapes.
+Ye et al. (arXiv 2003.01794) prune a layer by adding, one at a time, the neuron that lowers
+ℓ(u) = ½‖u − y‖² most. Only inner products matter, so with a Gram matrix a step costs O(neurons), not
+O(neurons · points). Bounds on the loss after k steps are G1, G2, G3 in
+theory/theorems/greedy/proof.md; algorithms, costs and many problems at once are in README.md.
 
-A path is data-dependent from choice to choice, but what it returns is not: `steps` indices, `steps` losses and one
-weight per neuron. So torch.compile may treat it as one node, and the shapes are known beforehand. Values are checked
-inside, where they exist. There is no derivative: a choice is piecewise constant in its features.
-
-Greedy forward selection of neurons: which few, averaged or reweighted, reproduce a target best.
-
-Ye et al. (arXiv 2003.01794) prune a layer by adding, one at a time, the neuron that lowers ℓ(u) = ½‖u − y‖² most. All
-that matters are inner products, so with a Gram matrix a step costs O(neurons), not O(neurons · points). Bounds on the
-loss after k steps: G1, G2, G3 in theory/theorems/greedy/proof.md. Algorithms and costs: README.md.
-
-Greedy selection on many problems at once: layers, targets, or seeds. See "Many problems" in README.md.
+A whole path is one operation of fixed shapes (`pruneproof::greedy_select` on features,
+`pruneproof::greedy_select_grams` on Gram matrices): its choices depend on the data, but it returns
+`steps` indices, `steps` losses and one weight per neuron, so that `torch.compile` keeps it as one
+node. Values are checked inside, where they exist. There is no derivative, since a choice is piecewise
+constant in the features. The device and the sizes decide which code runs: the persistent Triton
+kernel, certified screening, or plain torch.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pruneproof.errors import InvalidTypeError, InvalidValueError, described
+from pruneproof.checks import require_choice, require_integer
+from pruneproof.errors import InvalidTypeError, InvalidValueError
 from pruneproof.kernels.autocast import without_autocast
 from pruneproof.kernels.backend import Choice, choose
 from pruneproof.kernels.batching import map_over_slices
@@ -243,12 +242,8 @@ def require_selectable(
     where: str, problem: Gram | tuple[Tensor, Tensor], steps: int, rule: str, replacement: bool
 ) -> None:
     """Refuse what no path can be selected from, without a look at any value: those are checked when the path begins."""
-    if rule not in RULES:
-        raise InvalidValueError(f"{where}: the selection rule must be one of {', '.join(RULES)}, got {rule!r}.")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise InvalidValueError(
-            f"{where}: it takes a whole number of steps, at least one step, got {described(steps)}."
-        )
+    require_choice(where, "the rule", rule, RULES)
+    require_integer(where, "steps", steps)
     neurons = _require_problem(where, problem)
     if (rule == "corrective" or not replacement) and steps > neurons:
         raise InvalidValueError(
@@ -272,8 +267,7 @@ def _require_problem(where: str, problem: Gram | tuple[Tensor, Tensor]) -> int:
 
 
 def _require_method(problem: object, method: str) -> None:
-    if method not in _METHODS:
-        raise InvalidValueError(f"{_WHERE}: the method must be one of {', '.join(_METHODS)}, got {method!r}.")
+    require_choice(_WHERE, "the method", method, _METHODS)
     if isinstance(problem, Gram) and method in ("stream", "naive"):
         raise InvalidValueError(
             f"{_WHERE}: method={method!r} needs the pair (features, target), got a Gram. Pass the pair."
@@ -313,20 +307,20 @@ def greedy_select_many(
     if not isinstance(problems, list | tuple):
         kind = type(problems).__name__
         raise InvalidTypeError(f"{_WHERE_MANY}: it takes a list of problems, got {kind}. For one, call greedy_select.")
-    for place, problem in enumerate(problems):
-        require_selectable(f"{_WHERE_MANY}, problem {place}", problem, steps, rule, replacement)
+    for number, problem in enumerate(problems):
+        require_selectable(f"{_WHERE_MANY}, problem {number}", problem, steps, rule, replacement)
     selections: dict[int, Selection] = {}
     alike: dict[tuple[object, ...], dict[int, Gram]] = {}
-    for place, problem in enumerate(problems):
+    for number, problem in enumerate(problems):
         if isinstance(problem, Gram):
             key = (len(problem.matrix), problem.matrix.dtype, problem.matrix.device)
-            alike.setdefault(key, {})[place] = problem
+            alike.setdefault(key, {})[number] = problem
         else:
-            selections[place] = greedy_select(problem, steps, rule=rule, replacement=replacement)
+            selections[number] = greedy_select(problem, steps, rule=rule, replacement=replacement)
     for grams in alike.values():
         paths = _together(list(grams.values()), steps, rule, replacement)
         selections.update(zip(grams, paths, strict=True))
-    return [selections[place] for place in range(len(problems))]
+    return [selections[number] for number in range(len(problems))]
 
 
 def _together(grams: list[Gram], steps: int, rule: str, replacement: bool) -> list[Selection]:

@@ -1,13 +1,12 @@
-"""The Gram form of a greedy selection problem: all that choosing neurons needs to know about data of any size.
+"""The Gram form of a greedy selection problem, which is all that a selection needs to know of its data.
 
-With features Φ (neurons × points) and a target y, ‖Σ_q c_q Φ_q − y‖² = cᵀGc − 2cᵀb + ‖y‖² where G = ΦΦᵀ and b = Φy.
-So G, b and ‖y‖² decide every choice and every loss, and each is a sum over points: batches may come one at a time.
-Rank-one neurons Φ_q = h_q ⊗ v_q (a hidden unit feeding many outputs) have G = (HHᵀ) ∘ (VVᵀ), b = rowsum((HY) ∘ V), at a
-cost that hardly depends on the number of outputs. Derivation: README.md. Cost: neurons² · points flops, once.
+With features Φ (neurons × points) and a target y, ‖Σ_q c_q Φ_q − y‖² = cᵀGc − 2cᵀb + ‖y‖² where
+G = ΦΦᵀ and b = Φy. So G, b and ‖y‖² decide every choice and every loss, and each is a sum over
+points: batches may come one at a time. Rank-one neurons Φ_q = h_q ⊗ v_q (a hidden unit feeding many
+outputs) have G = (HHᵀ) ∘ (VVᵀ), b = rowsum((HY) ∘ V), at a cost that hardly depends on the number of
+outputs. Derivation: README.md. Cost: neurons² · points flops, once.
 
-Refuse a `Gram` whose parts do not belong together or whose sums are not finite, before any choice is made.
-
-Refuse features and targets that no selection can be made from, before any work is done on them.
+Features, targets and Gram matrices that no selection can be made from are refused before any work.
 """
 
 import math
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pruneproof.checks import require_integer
 from pruneproof.errors import InvalidTypeError, InvalidValueError
 from pruneproof.kernels.autocast import without_autocast
 from pruneproof.kernels.backend import FLOATS
@@ -71,8 +71,7 @@ class Gram:
             >>> Gram.empty(3).matrix.shape
             torch.Size([3, 3])
         """
-        if isinstance(neurons, bool) or not isinstance(neurons, int) or neurons < 1:
-            raise InvalidValueError(f"Gram.empty: it takes at least one neuron, got {neurons!r}.")
+        require_integer("Gram.empty", "neurons", neurons)
         if dtype not in (torch.float32, torch.float64):
             raise InvalidValueError(f"Gram.empty: sums are kept in float64 or float32, got {dtype}.")
         matrix = torch.zeros(neurons, neurons, dtype=dtype, device=device)

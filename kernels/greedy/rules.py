@@ -1,26 +1,26 @@
-"""How one candidate is chosen: the lowest score, and among scores that differ by rounding only the lowest index.
+"""The three rules of greedy selection on inner products: equal weights, line search, fully corrective.
 
-Every rule needs the same few inner products of the problem, whether a Gram matrix holds them or features yield them.
+Every rule chooses the candidate of lowest score, and among scores that differ by rounding only the
+lowest index. Each needs the same few inner products, from a Gram matrix or from the features.
 
-Greedy forward selection with equal weights: u_k = (Φ_{q_1} + … + Φ_{q_k})/k, one O(neurons) update a step.
+*Equal weights*, u_k = (Φ_{q_1} + … + Φ_{q_k})/k: the k-th choice minimises
+½‖z + Φ_q − k y‖² = ½‖z − k y‖² + a_q with a_q = ½‖Φ_q‖² + ⟨z, Φ_q⟩ − k⟨y, Φ_q⟩, z the sum of the
+earlier choices. From step to step a changes by −b + G[:, q]; the loss needs only ‖z‖² and ⟨z, y⟩.
+A step costs O(neurons), and a path of k steps contains every shorter one. Source: "Fast selection"
+in README.md.
 
-The k-th choice minimises ½‖z + Φ_q − k y‖² = ½‖z − k y‖² + a_q with a_q = ½‖Φ_q‖² + ⟨z, Φ_q⟩ − k⟨y, Φ_q⟩, z the sum of
-the earlier choices. From step to step a changes by −b + G[:, q]; the loss needs only ‖z‖² and ⟨z, y⟩. So the loss path
-is free, and a path of k steps contains every shorter one. Source: "Fast selection" in README.md.
+*Line search*, u ← u + τ(Φ_q − u) with q and τ ∈ [0, 1] chosen jointly: for a fixed q the loss falls by
+τ·slope − ½τ²·square, slope = ⟨Φ_q − u, y − u⟩ and square = ‖Φ_q − u‖², so the best τ is slope/square
+clipped to [0, 1]. The path starts at the single best neuron, which is why the bound G3 holds for it
+with k − 1 contractions after k choices. O(neurons) a step. Source: G3 in
+theory/theorems/greedy/proof.md.
 
-Greedy selection with line search: u ← u + τ(Φ_q − u), neuron and step τ ∈ [0, 1] chosen jointly; O(neurons) a step.
-
-For a fixed q the loss falls by τ·slope − ½τ²·square, slope = ⟨Φ_q − u, y − u⟩ and square = ‖Φ_q − u‖², so the best τ is
-slope/square clipped to [0, 1]. The path starts at the single best neuron, which is why the bound G3 holds for it with
-k − 1 contractions after k choices. Source: G3 in theory/theorems/greedy/proof.md.
-
-Fully corrective selection: after each choice the weights are the least-squares weights of the chosen set.
-
-The next neuron is the one most correlated with the residual, argmax |⟨Φ_q, y − u⟩|: orthogonal matching pursuit (Pati,
-Rezaiifar, Krishnaprasad 1993), the same choice as scikit-learn's `orthogonal_mp_gram`. The Cholesky factor of the
-chosen Gram block grows by one row a step. Row j of `rows` is ⟨Φ_i, e_j⟩ for all i, e_j the j-th orthonormalised choice;
-its entries at the chosen neurons are that factor. One product of the k rows with a vector is the cost of step k + 1:
-O(neurons · k), and the memory is steps · neurons. Derivation: README.md.
+*Fully corrective*: after each choice the weights are the least-squares weights of the chosen set, and
+the next neuron is the one most correlated with the residual, argmax |⟨Φ_q, y − u⟩|: orthogonal
+matching pursuit (Pati, Rezaiifar, Krishnaprasad 1993), the same choice as scikit-learn's
+`orthogonal_mp_gram`. The Cholesky factor of the chosen Gram block grows by one row a step. Row j of
+`rows` is ⟨Φ_i, e_j⟩ for all i, e_j the j-th orthonormalised choice; its entries at the chosen neurons
+are that factor. Step k + 1 costs O(neurons · k); the memory is steps · neurons.
 """
 
 from typing import NamedTuple, Protocol

@@ -1,16 +1,16 @@
-"""Inner products straight from the features: a pass over them per choice, and no neurons × neurons matrix.
+"""Selection straight from the features: a pass over them per choice, and no neurons × neurons matrix.
 
-Certified screening: read a low-precision copy of the features, prove most neurons cannot win, re-score the rest.
-
-For neuron i let q_i be the copy of Φ_i and e_i ≥ ‖Φ_i − q_i‖; let r = z − k y, r' its float32 rounding, and d_i the
-product q_i·r' over m points in float32. Then, with γ = m·u/(1 − m·u) and u = 2⁻²⁴,
+Certified screening shortens the pass: it reads a low-precision copy of the features, proves that most
+neurons cannot win, and scores the rest again exactly. For neuron i let q_i be the copy of Φ_i and
+e_i ≥ ‖Φ_i − q_i‖; let r = z − k y, r' its float32 rounding, and d_i the product q_i·r' over m points
+in float32. Then, with γ = m·u/(1 − m·u) and u = 2⁻²⁴,
 
     |Φ_i·r − d_i| ≤ e_i‖r‖ + ‖q_i‖‖r − r'‖ + γ‖q_i‖‖r'‖ = w_i,
 
-so the score ½‖Φ_i‖² + Φ_i·r lies within w_i of its estimate. Rows and r are scaled to maximum 127 or 1 before they are
-rounded, so nothing overflows, and what underflows is far below the γ term. A neuron whose lower end exceeds the
-smallest upper end (plus the tie width) cannot be chosen; the others are scored exactly from the full rows. Derivation:
-gpu.md.
+so the score ½‖Φ_i‖² + Φ_i·r lies within w_i of its estimate. Rows and r are scaled to maximum 127 or
+1 before they are rounded, so nothing overflows, and what underflows is far below the γ term. A neuron
+whose lower end exceeds the smallest upper end (plus the tie width) cannot be chosen; the others are
+scored exactly from the full rows. Derivation: gpu.md.
 """
 
 from dataclasses import dataclass

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from pruneproof.checks import require_choice
 from pruneproof.errors import InvalidTypeError, InvalidValueError
 from pruneproof.kernels.autocast import autocast_dtype, cast_like_linear
 from pruneproof.kernels.backend import FLOATS, Choice, choose, require_tensors
@@ -355,8 +356,8 @@ def _check(
     bias_device: torch.device | None,
     precision: str | None,
 ) -> None:
-    if precision is not None and precision not in PRECISIONS:
-        raise InvalidValueError(f"{OP}: the precision must be one of {PRECISIONS} or None, got {precision!r}.")
+    if precision is not None:
+        require_choice(OP, "the precision", precision, PRECISIONS)
     if len(weight) != 2 or len(x) == 0 or x[-1] != weight[1]:
         raise InvalidValueError(
             f"{OP}: x must have shape (…, in) and weight (out, in), got {tuple(x)} and {tuple(weight)}. "

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pruneproof.checks import require_choice, require_integer
 from pruneproof.errors import InvalidValueError
 from pruneproof.kernels.backend import FLOATS, require_tensors
 from pruneproof.kernels.bits import BitMask, live_fraction
@@ -100,20 +101,17 @@ class SparseWeight:
             'dense'
         """
         keep = _kept(weight, mask)
-        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-            required = "at least one token, or None for an unknown number"
-            raise InvalidValueError(f"{_WHERE}: batch must be {required}, got {batch!r}. Pass a positive integer.")
+        if batch is not None:
+            require_integer(_WHERE, "batch", batch)
+        require_choice(_WHERE, "the format", format, ("auto", "bsr", *FORMATS))
         stored = torch.where(keep, weight.detach(), 0)
         if format == "auto":
             format, reason = decide(stored, keep, batch)
         elif format == "bsr":
             sizes = [cls.from_dense(weight, mask, format=name) for name in ("bsr64", "bsr128")]
             return min(sizes, key=lambda sparse: sparse.nbytes)
-        elif format in FORMATS:
-            reason = "asked for"
         else:
-            names = ("auto", "bsr", *FORMATS)
-            raise InvalidValueError(f'{_WHERE}: the format must be one of {names}, got {format!r}. Pass "auto".')
+            reason = "asked for"
         parts = FORMATS[format].pack(stored, keep)
         return cls(format, (weight.shape[0], weight.shape[1]), tuple(parts), reason)
 

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruneproof.checks import require_choice, require_fraction, require_integer, require_type
 from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 from pruneproof.prune.certification.population import confident_quantile
 from pruneproof.prune.masks.masks import Masks
-from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mode
-from pruneproof.prune.models.layers import Layer, layers_of
+from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mode, require_module
+from pruneproof.prune.models.layers import Layer, layers_of, require_reached
 from pruneproof.prune.models.parameters import Patterns, find_prunable, require_numbers, unwrapped, weights_by_name
 from pruneproof.prune.models.shards import require_whole
 
@@ -347,15 +348,11 @@ def _plan(
     damping: float,
     block_size: int,
 ) -> _Plan:
-    if not isinstance(model, nn.Module):
-        raise InvalidTypeError(f"{where}: the model must be a torch.nn.Module, got {described(model)}.")
-    if method not in METHODS:
-        raise InvalidValueError(f"{where}: the method must be one of {', '.join(METHODS)}, got {described(method)}.")
-    if not damping > 0 or isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
-        raise InvalidValueError(
-            f"{where}: damping must be positive and block_size a whole number from 1, got {described(damping)} and "
-            f"{described(block_size)}. The published values are {DAMPING} and {BLOCK_SIZE}."
-        )
+    require_module(where, model)
+    require_choice(where, "the method", method, METHODS)
+    require_integer(where, "block_size", block_size)
+    if not damping > 0:
+        raise InvalidValueError(f"{where}: damping must be positive, got {described(damping)}. Published is {DAMPING}.")
     calibration = _batches(where, batches, "batches")
     if not calibration:
         raise InvalidValueError(f"{where}: no calibration batch was given. Pass a list of at least one.")
@@ -371,13 +368,7 @@ def _plan(
     for layer in layers:
         if not bool(layer.weight.isfinite().all()):
             raise InvalidValueError(f"{where}: {layer.name} holds NaN or infinity. Repair the weights first.")
-    reachable = [layer for layer in layers if layer.modules]
-    if len(reachable) < len(layers):
-        names = [layer.name for layer in layers if not layer.modules]
-        raise InvalidValueError(
-            f"{where}: no module is called with {', '.join(names[:8])}{' …' * (len(names) > 8)}, so nothing is "
-            "known of what it reads. Leave it dense by exclude=."
-        )
+    require_reached(where, [layer.name for layer in layers if not layer.modules])
     require_rows(method, layers, where=where)
     allowed = budgets(layers, density, scope, where=where)
     found = find_blocks(plain, layers, blocks)
@@ -398,25 +389,21 @@ def _tied_heads(model: nn.Module) -> list[str]:
 def _batches(where: str, batches: Iterable[Inputs], argument: str) -> list[Inputs]:
     if isinstance(batches, Tensor | Mapping | str) or not isinstance(batches, Iterable):
         raise InvalidTypeError(
-            f"{where}: {argument} must be a list of batches, got {described(batches)}. Put a single batch into a list."
+            f"{where}: {argument} must be a list of batches, got {described(batches)}. Pass [batch]."
         )
     listed: list[Inputs] = []
     for number, batch in enumerate(batches):
         if isinstance(batch, Mapping):
             batch = dict(batch)  # a tokenizer's own class cannot always be copied
-        if not isinstance(batch, Tensor | tuple | dict):
-            raise InvalidTypeError(
-                f"{where}: batch {number} of {argument} must be a tensor, a tuple of positional or a mapping of named "
-                f"inputs, got {described(batch)}."
-            )
+        required = f"batch {number} of {argument} must be a tensor, a tuple of inputs or a mapping of named inputs"
+        require_type(where, batch, Tensor | tuple | dict, required, "Convert it.")
         listed.append(batch)
     return listed
 
 
 def _check_shares(where: str, alpha: float, beta: float) -> None:
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        if not 0 < value < 1:
-            raise InvalidValueError(f"{where}: {name} must lie in (0, 1), got {described(value)}. Pass, e.g., 0.05.")
+    require_fraction(where, "alpha", alpha)
+    require_fraction(where, "beta", beta)
 
 
 @contextmanager

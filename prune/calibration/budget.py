@@ -11,7 +11,7 @@ from pruneproof.errors import InvalidValueError
 from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune.models.layers import Layer
 from pruneproof.prune.selection.budget import kept_count, row_count, uniform
-from pruneproof.prune.selection.pattern import read_pattern, require_pattern_budget
+from pruneproof.prune.selection.pattern import read_pattern, require_pattern_budget, require_whole_groups
 from pruneproof.prune.selection.selection import row_masks
 
 
@@ -79,11 +79,7 @@ def budgets(layers: Sequence[Layer], density: float | None, scope: str, *, where
         require_pattern_budget(density, None, *pattern, where=where)
         n, m = pattern
         for name, length in lengths.items():
-            if length % m:
-                raise InvalidValueError(
-                    f"{where}: scope {scope!r} needs rows whose length {m} divides, and {name} has {length} weights "
-                    f'per row. Leave it dense by exclude=["{name}"], or choose another scope.'
-                )
+            require_whole_groups(where, name, length, n, m)
         return {name: Budget(scope, length, n, m) for name, length in lengths.items()}
     if scope == "layer":
         sizes = [layer.weight.numel() for layer in layers]

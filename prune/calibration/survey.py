@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from pruneproof.errors import InvalidValueError, UnknownNameError, UnsupportedError
 from pruneproof.prune.models.evaluation import Inputs, call_model, explained
-from pruneproof.prune.models.layers import Layer
+from pruneproof.prune.models.layers import Layer, require_reached
 
 from .trees import Path, copied, leaves, rebuilt
 
@@ -187,12 +187,8 @@ def survey(model: nn.Module, blocks: Sequence[Block], batches: Sequence[Inputs],
     result = Survey()
     for number, batch in enumerate(batches):
         _DryRun(model, blocks, result, number, batch, where).run()
-    unreached = [layer.name for block in blocks for layer in block.layers if layer.name not in result.reached]
-    if unreached:
-        raise UnsupportedError(
-            f"{where}: no batch reaches {', '.join(unreached[:8])}{' …' * (len(unreached) > 8)} as a module, so "
-            "nothing is known of its inputs. Leave it dense by exclude=, or give batches that reach it."
-        )
+    layers = [layer.name for block in blocks for layer in block.layers]
+    require_reached(where, [name for name in layers if name not in result.reached])
     return result
 
 

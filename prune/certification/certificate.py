@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from pruneproof.errors import FileFormatError, InvalidValueError, PruneproofError, UnknownNameError
-from pruneproof.files import whole_file
+from pruneproof.errors import FileFormatError, InvalidValueError, UnknownNameError
+from pruneproof.files import read_json, whole_file
 from pruneproof.prune.models.checkpoint import data_hash, load_inputs, load_network, network_hash
 
 from .population import certify_population
@@ -146,19 +146,13 @@ def _differing(content: dict[str, Any], folder: Path, factory: str) -> list[str]
 
 def read_certificate(path: Path) -> dict[str, Any]:
     """The content of a certificate file."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, PruneproofError, ValueError) as error:
-        raise FileFormatError(
-            f"check: {path} is not a certificate in JSON ({error}). Name the file that certify wrote."
-        ) from error
-    wrong = not isinstance(content, dict) or content.get("kind") != KIND
-    if wrong or _differences("version", content.get("version"), VERSION):
+    content = read_json(path, "check")
+    if content.get("kind") != KIND or _differences("version", content.get("version"), VERSION):
         raise FileFormatError(
             f"check: {path} is not a certificate of kind {KIND!r}, version {VERSION}. "
             "Check it with the version of pruneproof that wrote it."
         )
-    return cast("dict[str, Any]", content)
+    return content
 
 
 def _recomputed(content: dict[str, Any], folder: Path, factory: str) -> list[str]:

@@ -1,12 +1,11 @@
-"""Enclose the original z, the pruned ẑ and the difference δ = ẑ − z at every step, by cases (N2′).
+"""Interval bounds (IBP) of the original z, the pruned ẑ and the difference δ = ẑ − z at every step (N2′).
 
-Boxes travel forward through the pair: three intervals a step, intersected with what ẑ = z + δ says of each from the
-other two. Cost: three passes of the network with |W| beside W.
+Boxes travel forward through the pair: three intervals a step, intersected with what ẑ = z + δ says of
+each from the other two. Cost: three passes of the network with |W| beside W.
 
-Hold a traced reading of a network against the network itself, run at the points in question.
-
-Tracing refuses what it knows that it does not see. This is the second line: a reading that computes something else at
-the inputs, for whatever reason, is refused before a bound is drawn from it.
+The traced steps are also compared with the network itself, run at the inputs (`check_trace`): tracing
+refuses what it cannot represent, and a trace that computes something else for any other reason is
+refused before a bound is drawn from it.
 """
 
 import math

@@ -23,7 +23,7 @@ Transpose = Callable[[Tensor | None, Tensor, torch.Size], Tensor]
 
 @dataclass(frozen=True)
 class PairMap:
-    """One linear layer met by both networks: weights (original, pruned, pruned − original), biases likewise.
+    """One linear layer of both networks: weights (original, pruned, pruned − original), biases likewise.
 
     Args:
         apply: `apply(weight, x)`, the layer without its bias, x of shape (items, *in).

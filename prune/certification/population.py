@@ -16,6 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from pruneproof.checks import require_fraction
 from pruneproof.errors import InvalidValueError
 from pruneproof.prune.models.evaluation import explained
 from pruneproof.theory.statistics.exact_tests import clopper_pearson, tail
@@ -80,9 +81,8 @@ def certify_population(
         >>> record.disagreements, round(record.disagreement_bound, 4), record.quantile_bound
         (0, 0.0295, 0.0)
     """
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        if not 0 < value < 1:
-            raise _refusal(f"{name} in (0, 1)", value, "pass e.g. 0.05")
+    require_fraction("certify_population", "alpha", alpha)
+    require_fraction("certify_population", "beta", beta)
     if held_out.ndim < 2 or not len(held_out):
         raise _refusal("held-out points (points, *item)", tuple(held_out.shape), "pass some")
     first, second = _outputs(original, held_out), _outputs(pruned, held_out)

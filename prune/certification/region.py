@@ -1,12 +1,11 @@
-"""What `certify` accepts, checked before any work.
+"""Certify, for every point of a ball around each input, how far pruned and original outputs can differ.
 
-Certify, for every point of a ball around each input, how far pruned and original outputs can differ.
-
-At one known point nobody needs a bound: run both networks and subtract (that is what radius 0 does, plus rounding).
-Over a region the *difference* is propagated through the pair (N2′ in theory/theorems/network/proof.md): by cases,
-then by linear relaxation with back-substitution. Statements are about exact arithmetic on the stored weights; all
-rounding is charged. Cost: `ibp` three forward passes; `crown` one transposed pass per unit of every layer before a
-nonlinearity.
+At one known point nobody needs a bound: run both networks and subtract (that is what radius 0 does,
+plus rounding). Over a region the *difference* is propagated through the pair (N2′ in
+theory/theorems/network/proof.md): as intervals (IBP), then by linear relaxation with back-substitution
+(CROWN). Statements are about exact arithmetic on the stored weights; all rounding is charged. Cost:
+`ibp` three forward passes; `crown` one transposed pass per unit of every layer before a nonlinearity.
+Arguments are checked before any work.
 """
 
 import sys
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pruneproof.checks import require_choice, require_whole
+from pruneproof.checks import require_choice, require_integer
 from pruneproof.errors import InvalidValueError, UnsupportedError, described
 
 from .back_substitution import ORIGINAL, PRUNED, Ball, Functional, lower_bounds
@@ -36,7 +35,7 @@ def check_arguments(
     """Refuse values that `certify` has no meaning for."""
     require_choice("certify", "the norm", norm, ("inf", "2"))
     require_choice("certify", "the method", method, ("ibp", "crown"))
-    require_whole("certify", "max_units", max_units, least=0)
+    require_integer("certify", "max_units", max_units, least=0)
     if not _non_negative(radius):
         raise _refusal("a finite radius ≥ 0", radius, "pass e.g. 0.05")
     for layer, constant in lipschitz.items():

@@ -1,11 +1,12 @@
-"""Linear bounds of a rectifier and of the difference of two rectifiers, per unit, from a step's enclosure.
+"""Linear bounds of ReLU, of a difference of ReLUs and of max pooling, per unit, from a step's intervals.
 
-The original's unit: λz ≤ max(z, 0) ≤ sz + t on [z̲, z̄]. The difference α = max(z+δ, 0) − max(z, 0) as a function of δ
-alone lies between φ(δ) = min_z α and Φ(δ) = max_z α, both piecewise linear; Φ is convex, so its chord bounds α above;
-below, the chord's slope is kept and the intercept is the minimum over φ's breakpoints. Slopes are any floats; the
-intercepts are what makes them bounds, so only those are rounded outward. Where both units are stable α is exact.
+The original's unit: λz ≤ max(z, 0) ≤ sz + t on [z̲, z̄]. The difference
+α = max(z+δ, 0) − max(z, 0) as a function of δ alone lies between φ(δ) = min_z α and Φ(δ) = max_z α,
+both piecewise linear; Φ is convex, so its chord bounds α above; below, the chord's slope is kept and
+the intercept is the minimum over φ's breakpoints. Slopes are any floats; the intercepts are what makes
+them bounds, so only those are rounded outward. Where both units are stable α is exact.
 
-Max pooling inside back-substitution: linear where one entry of the window wins for certain, constant elsewhere.
+Max pooling is linear where one entry of the window provably is the largest, and constant elsewhere.
 """
 
 from collections.abc import Callable

@@ -1,11 +1,10 @@
 """A checkpoint as people have it: one safetensors file, or a folder with an index, shards and side files."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pruneproof.errors import FileAccessError, FileFormatError, MissingFileError
+from pruneproof.errors import FileFormatError, MissingFileError
+from pruneproof.files import read_json
 from pruneproof.prune.models.checkpoint import is_torch_file
 
 from .safetensors_file import SafetensorsFile, StoredTensor, read_header
@@ -128,21 +127,9 @@ def _listed(folder: Path) -> str:
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
-def _read_json(path: Path, where: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise FileAccessError(f"{where}: {path} cannot be read ({error}). Check its permissions.") from None
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{where}: {path} is not JSON ({error}). Download or save it again.") from None
-    if not isinstance(content, dict):
-        raise FileFormatError(f"{where}: {path} holds no JSON object. Download or save it again.")
-    return content
-
-
 def _weight_map(index: Path, where: str) -> dict[str, str]:
     """The index's map from tensor to shard; shards lie in the same folder, under plain names."""
-    weight_map = _read_json(index, where).get("weight_map")
+    weight_map = read_json(index, where).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise FileFormatError(f'{where}: {index} has no "weight_map". Download or save it again.')
     for name, file in weight_map.items():

@@ -1,4 +1,4 @@
-"""A checkpoint and the model that it belongs to: reading its whole state, and the names under which they meet."""
+"""A checkpoint and the model that it belongs to: reading its whole state, and the names that its weights have there."""
 
 from collections.abc import Mapping
 

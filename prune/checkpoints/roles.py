@@ -1,4 +1,4 @@
-"""Which tensors of a checkpoint are weights of layers, told by names and shapes alone.
+"""Which tensors of a checkpoint are weights of layers, recognised by names and shapes alone.
 
 Without the model, a tensor named "weight" with two dimensions is taken as a linear layer and one with three to five as
 a convolution. Embeddings and normalisations are recognised by the name of their module and left out, and so is every

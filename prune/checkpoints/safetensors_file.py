@@ -9,7 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pruneproof.errors import FileAccessError, FileFormatError, MissingFileError
+from pruneproof.errors import FileFormatError
+from pruneproof.files import reading
 from pruneproof.prune.models.checkpoint import not_safetensors
 
 KINDS = {  # the header's name of a dtype → the dtype
@@ -93,18 +94,14 @@ def read_header(path: Path, *, where: str) -> SafetensorsFile:
         FileAccessError: It cannot be read.
         FileFormatError: It is truncated, malformed or of another format.
     """
-    if not path.is_file():
-        raise MissingFileError(f"{where}: there is no file {path}. Check the name.")
     try:
-        with safe_open(path, framework="pt") as file:  # checks offsets, lengths and shapes
-            metadata = dict(file.metadata() or {})
-        with path.open("rb") as file:
+        with reading(path, where), safe_open(path, framework="pt") as opened:  # checks offsets, lengths and shapes
+            metadata = dict(opened.metadata() or {})
+        with reading(path, where), path.open("rb") as file:
             size = file.read(8)
             header = size + file.read(int.from_bytes(size, "little"))
     except SafetensorError as error:
         raise not_safetensors(path, error, where=where) from None
-    except OSError as error:
-        raise FileAccessError(f"{where}: {path} cannot be read ({error}). Check its permissions.") from None
     entries = json.loads(header[8:])
     tensors = [
         StoredTensor(

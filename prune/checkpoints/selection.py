@@ -10,7 +10,13 @@ from torch import Tensor
 
 from pruneproof.errors import InvalidValueError
 from pruneproof.prune.selection.budget import erk, kept_count, row_count, uniform
-from pruneproof.prune.selection.pattern import LONGEST_GROUP, balanced, read_pattern, require_pattern_budget
+from pruneproof.prune.selection.pattern import (
+    LONGEST_GROUP,
+    balanced,
+    read_pattern,
+    require_pattern_budget,
+    require_whole_groups,
+)
 from pruneproof.prune.selection.selection import row_masks
 
 from .ranking import Keys, Threshold, common_dtype, kth_largest, magnitude_keys, nan_error
@@ -304,9 +310,5 @@ def _row_budgets(layers: Sequence[Layer], density: float | None, scope: str, whe
     for layer in layers:
         name, row = layer.tensor.name, math.prod(layer.tensor.shape[1:])
         budgets[name] = pattern or (row_count(density, row, name, where=where), row)
-        if row % budgets[name][1]:
-            raise InvalidValueError(
-                f"{where}: {name} has rows of {row} weights, which {budgets[name][1]} does not divide. Exclude it, "
-                "or choose another pattern."
-            )
+        require_whole_groups(where, name, row, *budgets[name])
     return budgets

@@ -163,7 +163,7 @@ class Writer:
     """Writes files one after the other in a thread of its own, a few pieces behind the caller.
 
     Files appear under their names at once: give them temporary ones. Leaving the `with` block waits until everything
-    lies on the disk (fsync), which another thread sees to while the next file is written.
+    lies on the disk (fsync), which another thread waits for while the next file is written.
     """
 
     def __init__(self) -> None:

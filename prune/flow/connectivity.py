@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruneproof.errors import InvalidTypeError, UnsupportedError, described
+from pruneproof.errors import UnsupportedError
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.evaluation import (
     Inputs,
@@ -34,6 +34,7 @@ from pruneproof.prune.models.evaluation import (
     check_device,
     explained,
     require_derivatives,
+    require_logits,
 )
 from pruneproof.prune.models.parameters import (
     OUTPUTS_FIRST,
@@ -263,11 +264,7 @@ def connectivity(
         with explained("connectivity", "the model", "Pass the shape of a batch of one example."):
             output = call_model(network, inputs)
         output = output if readout is None else readout(output)
-        if not isinstance(output, Tensor):
-            raise InvalidTypeError(
-                f"connectivity: the model must return a tensor, got {described(output)}. "
-                "Pass readout=, the function that takes the logits out of the output."
-            )
+        require_logits("connectivity", output)
         weights = parameters_named(network, shapes, where="connectivity")
         flow = torch.autograd.grad(output.sum(), list(weights.values()), materialize_grads=True)
     live = {name: masks[name].to(device) & (g > 0) for name, g in zip(weights, flow, strict=True)}

@@ -2,8 +2,7 @@
 
 The model is never changed: apply masks once by `masks.apply_(model)` or for good by
 `masks.enforce(model)`. A density that must empty a layer, because it keeps fewer weights than there
-are layers, is refused before any work; whether a method cut the network all the same is told by
-`connectivity`.
+are layers, is refused before any work; `connectivity` says whether a method cut the network all the same.
 """
 
 from collections.abc import Sequence

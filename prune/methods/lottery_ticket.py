@@ -12,7 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import InvalidTypeError, InvalidValueError, described
+from pruneproof.checks import require_choice, require_integer
+from pruneproof.errors import InvalidValueError, described
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.parameters import Patterns, find_prunable, unwrapped, weights_by_name
 from pruneproof.prune.scores import magnitude
@@ -79,7 +80,7 @@ def imp(
             round 0; `"learning_rate"` keeps the trained values. Both train again from iteration
             rewind_to.
         rewind_to: An iteration, at least 0 and less than `iterations`.
-        score: What decides, higher is kept; magnitudes unless told otherwise. It scores at least the
+        score: What decides, higher is kept; by default the magnitudes. It scores at least the
             weights that are pruned.
         include: Shell patterns of what may be pruned, as in `prunable`.
         exclude: Patterns of what stays dense; the densities do not count it.
@@ -108,7 +109,7 @@ def imp(
     weights = find_prunable("imp", model, include, exclude)
     total = sum(weight.numel() for weight in weights.values())
     _check(densities, iterations, rewind, rewind_to)
-    counts = [kept_count(density, total, where="imp", argument="densities=[0.5, 0.25]") for density in densities]
+    counts = [kept_count(density, total, where="imp") for density in densities]
     masks = Masks({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()})
     return _rounds(model, train, masks, counts, iterations, rewind == "weights", rewind_to, score)
 
@@ -157,15 +158,6 @@ def _check(densities: Sequence[float], iterations: int, rewind: str, rewind_to: 
             f"imp: densities must be numbers below 1, at least one, and falling, got {described(densities)}. "
             "Pass, for example, densities=[0.5, 0.25]."
         )
-    if rewind not in _REWINDS:
-        raise InvalidValueError(f"imp: rewind must be one of {', '.join(_REWINDS)}, got {rewind!r}. Choose one.")
-    for name, value in (("iterations", iterations), ("rewind_to", rewind_to)):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidTypeError(f"imp: {name} must be a whole number, got {described(value)}. Count iterations.")
-    if iterations < 1:
-        raise InvalidValueError(f"imp: iterations must be at least 1, got {iterations}. Raise iterations.")
-    if not 0 <= rewind_to < iterations:
-        raise InvalidValueError(
-            f"imp: rewind_to must be at least 0 and less than iterations = {iterations}, got {rewind_to}. "
-            "Rewind to an earlier iteration."
-        )
+    require_choice("imp", "rewind", rewind, _REWINDS)
+    require_integer("imp", "iterations", iterations)
+    require_integer("imp", "rewind_to", rewind_to, least=0, most=iterations - 1)

@@ -16,8 +16,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pruneproof.checks import require_type
-from pruneproof.errors import InvalidValueError, UnsupportedError, described
+from pruneproof.checks import require_integer, require_type
+from pruneproof.errors import InvalidValueError, UnsupportedError
 from pruneproof.kernels.greedy.op import greedy_select
 from pruneproof.kernels.greedy.problem import Gram
 from pruneproof.prune.masks.enforcement import release
@@ -203,8 +203,6 @@ def _steps_per_layer(steps: int | Sequence[int], layers: int) -> list[int]:
             f"{_WHERE}: steps must be one number, or {layers}: one per hidden layer, got {len(counts)} numbers. "
             "Match the hidden layers."
         )
-    if any(isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in counts):
-        raise InvalidValueError(
-            f"{_WHERE}: steps must be whole numbers of at least 1, got {described(steps)}. Raise the steps."
-        )
+    for count in counts:
+        require_integer(_WHERE, "steps", count)
     return counts

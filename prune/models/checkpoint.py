@@ -18,15 +18,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pruneproof.errors import (
-    FileAccessError,
     FileFormatError,
     InvalidTypeError,
     InvalidValueError,
-    MissingFileError,
     MissingPackageError,
+    PruneproofError,
     StateError,
     one_line,
 )
+from pruneproof.files import reading
 
 _ARCHIVE = b"PK\x03\x04"
 _PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9"  # of torch before 1.6
@@ -108,18 +108,17 @@ def load_tensors(path: Path, *, where: str = "certify") -> dict[str, Tensor]:
         FileFormatError: It is truncated, malformed or of another format.
         FileAccessError: It cannot be read.
     """
-    if not path.is_file():
-        raise MissingFileError(f"{where}: there is no file {path}. Pass a safetensors file.")
     try:
-        return load_file(path)
-    except OSError as error:
-        raise FileAccessError(f"{where}: {path} cannot be read ({error}). Check its permissions.") from None
+        with reading(path, where):
+            return load_file(path)
+    except PruneproofError:
+        raise
     except (SafetensorError, TypeError, ValueError, RuntimeError) as error:  # the last ones for shapes beyond torch
         raise not_safetensors(path, error, where=where) from None
 
 
 def not_safetensors(path: Path, error: Exception, *, where: str) -> FileFormatError:
-    """The refusal of a file that safetensors cannot read, which says what it is if that can be told."""
+    """The refusal of a file that safetensors cannot read, which names its format if its first bytes show it."""
     with path.open("rb") as file:
         beginning = file.read(32)
     kind = next((kind for magic, kind in _FOREIGN.items() if beginning.startswith(magic)), None)

@@ -60,6 +60,12 @@ def require_module(where: str, model: object) -> None:
     require_type(where, model, nn.Module, "the model must be a torch.nn.Module", "Pass the module itself.")
 
 
+def require_logits(where: str, output: object) -> None:
+    """Refuse an output that is no tensor where one is needed."""
+    remedy = "Pass readout=, the function that takes the logits out of the output."
+    require_type(where, output, Tensor, "the model must return a tensor", remedy)
+
+
 def require_generator(where: str, generator: object) -> None:
     """Refuse what is no `torch.Generator`."""
     remedy = "Pass torch.Generator().manual_seed(seed)."

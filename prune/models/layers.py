@@ -1,9 +1,11 @@
 """Prunable weights as matrices (outputs, inputs of one output), whichever way a layer stores them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+
+from pruneproof.errors import UnsupportedError
 
 from .parameters import OUTPUTS_FIRST, Layout, layout_of
 
@@ -32,11 +34,6 @@ class Layer:
         """The number of independent linear maps that the layer consists of."""
         return self.layout.groups
 
-    @property
-    def stored_by_inputs(self) -> bool:
-        """Whether the first dimension of the weight counts inputs."""
-        return self.layout.inputs_first
-
     def matrix(self, tensor: Tensor) -> Tensor:
         """A tensor of the weight's shape as (outputs, inputs of one output)."""
         return self.layout.matrix(tensor)
@@ -44,6 +41,15 @@ class Layer:
     def tensor(self, matrix: Tensor) -> Tensor:
         """The inverse of `matrix`, contiguous."""
         return self.layout.tensor(matrix, self.weight.shape).contiguous()
+
+
+def require_reached(where: str, unreached: Sequence[str]) -> None:
+    """Refuse to prune layers that the model does not call as modules: nothing is known of what they read."""
+    if unreached:
+        raise UnsupportedError(
+            f"{where}: the model does not call the layers of {', '.join(unreached[:8])}{' …' * (len(unreached) > 8)} "
+            "as modules, so nothing is known of their inputs. Leave them dense by exclude=."
+        )
 
 
 def layers_of(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> list[Layer]:

@@ -22,6 +22,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd  # pyright: ignore[r
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
+from pruneproof.checks import require_type
 from pruneproof.errors import (
     InvalidTypeError,
     InvalidValueError,
@@ -143,10 +144,7 @@ def find_prunable(
     where: str, model: nn.Module, include: Patterns = (), exclude: Patterns = ()
 ) -> dict[str, nn.Parameter]:
     """`prunable` on behalf of a public function, which its errors name."""
-    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidTypeError(
-            f"{where}: the model must be a torch.nn.Module, got {described(model)}. Pass the module itself."
-        )
+    require_type(where, model, nn.Module, "the model must be a torch.nn.Module", "Pass the module itself.")
     plain = unwrapped(model)
     require_named(where, plain)
     computed, every = computed_weights(plain), weights_by_name(plain)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from pruneproof.checks import require_type
-from pruneproof.errors import InvalidTypeError, InvalidValueError, described
+from pruneproof.checks import require_integer, require_type
+from pruneproof.errors import InvalidValueError
 from pruneproof.prune.models.evaluation import require_generator
 
 
@@ -39,16 +39,13 @@ def balanced_batch(
             f"balanced_batch: there must be one integer label per input, at least one, got inputs "
             f"{tuple(inputs.shape)} and labels {labels.dtype} {tuple(labels.shape)}. Check the data."
         )
-    if isinstance(per_class, bool) or not isinstance(per_class, int):
-        raise InvalidTypeError(
-            f"balanced_batch: per_class must be a whole number, got {described(per_class)}. Pass, for example, 10."
-        )
+    require_integer("balanced_batch", "per_class", per_class)
     order = torch.randperm(len(labels), generator=generator, device=generator.device).to(labels.device)
     classes, counts = labels.unique(return_counts=True)
-    if per_class < 1 or int(counts.min()) < per_class:
+    if int(counts.min()) < per_class:
         raise InvalidValueError(
-            f"balanced_batch: per_class must be between 1 and the size of the smallest class, got {per_class}; there "
-            f"are {int(counts.min())} of class {int(classes[counts.argmin()])}. Ask for fewer, or pass more data."
+            f"balanced_batch: there are {int(counts.min())} examples of class {int(classes[counts.argmin()])}, fewer "
+            f"than per_class={per_class}. Ask for fewer, or pass more data."
         )
     index = torch.cat([order[labels[order] == label][:per_class] for label in classes])
     return inputs[index.to(inputs.device)], labels[index]

@@ -24,6 +24,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
+from pruneproof.checks import require_choice, require_integer
 from pruneproof.errors import InvalidTypeError, InvalidValueError, UnsupportedError, described
 from pruneproof.prune.models.evaluation import (
     BatchNormMode,
@@ -34,6 +35,8 @@ from pruneproof.prune.models.evaluation import (
     evaluation_mode,
     explained,
     require_derivatives,
+    require_logits,
+    require_module,
 )
 from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers, unwrapped
 from pruneproof.prune.models.shards import any_process, fully_sharded, require_all_sharded, reshard
@@ -166,11 +169,7 @@ class Objective:
         output = self.readout(output) if self.readout is not None else output
         if self.temperature == 1.0:
             return output
-        if not isinstance(output, Tensor):
-            raise InvalidTypeError(
-                f"{self.where}: a temperature divides logits, but the model returns {described(output)}. "
-                "Pass readout=, the function that takes the logits out of the output."
-            )
+        require_logits(self.where, output)
         return output / self.temperature
 
     def _value(self, output: Any, targets: Any, weights: dict[str, Tensor]) -> Tensor:
@@ -183,11 +182,8 @@ class Objective:
 
     def _check_mean(self, outputs: list[Any], value: float) -> None:
         """Refuse a loss that does not average over the parts of the batch."""
-        if not all(isinstance(output, Tensor) for output in outputs):
-            raise InvalidTypeError(
-                f"{self.where}: parts of a batch need outputs that are tensors, got {described(outputs[0])}. "
-                "Pass readout=, or leave out chunk=."
-            )
+        for output in outputs:
+            require_logits(self.where, output)
         pooled = torch.cat(outputs)
         expected = self.loss(pooled, self.batch[1]).item()
         # A guard against sums and batch-dependent weights, not a measure of rounding: those err by far more.
@@ -210,22 +206,14 @@ class Objective:
                 f"{self.where}: the temperature must be a number above 0, got {described(self.temperature)}. "
                 "Pass 1.0 to leave the logits alone."
             )
-        if self.batch_norm not in ("batch", "running"):
-            raise InvalidValueError(
-                f"{self.where}: batch_norm must be 'batch' or 'running', got {self.batch_norm!r}. "
-                "Choose the statistics of the batch or the running ones."
-            )
+        require_choice(self.where, "batch_norm", self.batch_norm, ("batch", "running"))
         self._check_chunk()
         return named
 
     def _check_chunk(self) -> None:
         if self.chunk is None:
             return
-        if isinstance(self.chunk, bool) or not isinstance(self.chunk, int) or self.chunk < 1:
-            raise InvalidValueError(
-                f"{self.where}: chunk must be a whole number of at least 1, got {described(self.chunk)}. "
-                "Pass the number of examples that fit in memory."
-            )
+        require_integer(self.where, "chunk", self.chunk)
         if self._normalises_by_batch():
             raise InvalidValueError(
                 f"{self.where}: chunk= needs examples that do not see each other, but BatchNorm normalises by the "
@@ -244,10 +232,7 @@ def objective(where: str, model: nn.Module, loss: Loss, batch: Batch, options: S
         >>> objective("snip", nn.Linear(2, 1), nn.functional.mse_loss, (torch.ones(1, 2), None), {}).where
         'snip'
     """
-    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidTypeError(
-            f"{where}: the model must be a torch.nn.Module, got {described(model)}. Pass the module itself."
-        )
+    require_module(where, model)
     given: object = loss
     if isinstance(given, type) or not callable(given):
         raise InvalidTypeError(

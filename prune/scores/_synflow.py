@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pruneproof.errors import InvalidTypeError, InvalidValueError, described
+from pruneproof.errors import InvalidValueError
 from pruneproof.prune.flow.linearised import Unrouted, flow_inputs, linearised, reduce_outputs, require_followable
 from pruneproof.prune.models.evaluation import (
     Inputs,
@@ -30,6 +30,7 @@ from pruneproof.prune.models.evaluation import (
     evaluation_mode,
     explained,
     require_derivatives,
+    require_logits,
 )
 from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers, unwrapped
 from pruneproof.prune.selection.selection import Scores
@@ -164,11 +165,7 @@ def _output(network: Callable[..., Any], inputs: Inputs, readout: Readout | None
     with explained("synflow", "the model", "Pass the shape of a batch of one example."), Unrouted("synflow"):
         output = call_model(network, inputs)
     output = output if readout is None else readout(output)
-    if not isinstance(output, Tensor):
-        raise InvalidTypeError(
-            f"synflow: the model must return a tensor, got {described(output)}. "
-            "Pass readout=, the function that takes the logits out of the output."
-        )
+    require_logits("synflow", output)
     return output
 
 

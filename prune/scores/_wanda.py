@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pruneproof.errors import UnsupportedError
 from pruneproof.prune.models.evaluation import (
     Inputs,
     call_model,
@@ -25,6 +24,7 @@ from pruneproof.prune.models.evaluation import (
     explained,
     require_derivatives,
 )
+from pruneproof.prune.models.layers import require_reached
 from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers, unwrapped
 from pruneproof.prune.models.shards import (
     all_reduced,
@@ -79,11 +79,7 @@ def wanda(model: nn.Module, inputs: Inputs, *, include: Patterns = (), exclude: 
     with evaluation_mode(model), _recording(model, weights, squares) as seen, torch.no_grad():
         with explained("wanda", "the model", "Pass inputs of the shape and dtype that it takes."):
             call_model(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
-    if unseen := sorted(set(weights) - seen):
-        raise UnsupportedError(
-            f"wanda: the model does not call the layers of {', '.join(unseen[:8])} as modules, so nothing is known of "
-            "their inputs. Leave these weights out by exclude=, or score them by magnitude."
-        )
+    require_reached("wanda", sorted(set(weights) - seen))
     reshard(model)
     scored = {n: placed((local(w).detach().abs() * squares[n].sqrt()).to(w.dtype), w) for n, w in weights.items()}
     return Scores(scored, layouts(model))

@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from heapq import heapify, heappop, heappush
 
-from pruneproof.errors import InvalidTypeError, InvalidValueError, described
+from pruneproof.checks import require_fraction, require_integer
+from pruneproof.errors import InvalidValueError
 
 
-def kept_count(density: float | None, total: int, *, where: str, argument: str = "density=0.1") -> int:
+def kept_count(density: float | None, total: int, *, where: str) -> int:
     """How many of `total` weights a density keeps: the nearest whole number to density × total, halves rounded up.
 
     Args:
         density: The kept fraction, in (0, 1].
         total: The number of weights.
         where: The public function that asks, for the error message.
-        argument: A right use of the argument, for the error message.
 
     Raises:
         InvalidTypeError: The density is no number.
@@ -32,17 +32,9 @@ def kept_count(density: float | None, total: int, *, where: str, argument: str =
         >>> kept_count(0.1, 25, where="select")
         3
     """
-    if isinstance(density, bool) or not isinstance(density, int | float):
-        raise InvalidTypeError(
-            f"{where}: the density must be a number in (0, 1], got {described(density)}. "
-            f"Pass the fraction of weights to keep, such as {argument}."
-        )
-    if not 0 < density <= 1:
-        raise InvalidValueError(
-            f"{where}: the density must lie in (0, 1], got {density}. "
-            f"Pass the fraction of weights to keep, such as {argument}."
-        )
-    count = math.floor(Fraction(density) * total + Fraction(1, 2))
+    remedy = "Pass the fraction of weights to keep, such as 0.1."
+    fraction = Fraction(require_fraction(where, "the density", density, one=True, remedy=remedy))
+    count = math.floor(fraction * total + Fraction(1, 2))
     if count == 0:
         raise InvalidValueError(
             f"{where}: a density of {density} keeps none of {total} weights. "
@@ -156,11 +148,7 @@ def layer_counts(wanted: Mapping[str, int], sizes: Mapping[str, int], *, where: 
             "Name every layer once."
         )
     for name, size in sizes.items():
-        if isinstance(wanted[name], bool) or not isinstance(wanted[name], int) or not 0 <= wanted[name] <= size:
-            raise InvalidValueError(
-                f"{where}: the count of {name} must be a whole number between 0 and {size}, "
-                f"got {described(wanted[name])}. Keep no more weights than there are."
-            )
+        require_integer(where, f"the count of {name}", wanted[name], least=0, most=size)
     if not any(wanted.values()):
         raise InvalidValueError(f"{where}: all counts are 0, so nothing would be kept. Raise one of them.")
     return {name: wanted[name] for name in sizes}

@@ -37,6 +37,15 @@ def read_pattern(scope: str, *, where: str) -> tuple[int, int] | None:
     return n, m
 
 
+def require_whole_groups(where: str, name: str, length: int, n: int, m: int) -> None:
+    """Refuse rows that do not consist of whole groups."""
+    if length % m:
+        raise InvalidValueError(
+            f"{where}: the pattern {n}:{m} needs rows of a length that {m} divides, but each output of {name} "
+            f"has {length} weights. Leave {name} out by exclude=, or choose another pattern."
+        )
+
+
 def require_pattern_budget(density: object, count: object, n: int, m: int, *, where: str) -> None:
     """A pattern fixes the budget; a density may repeat it: n/m, or the float nearest to it."""
     repeated = density is None or (isinstance(density, Real) and density in (Fraction(n, m), n / m))
@@ -65,11 +74,7 @@ def pattern_masks(
     how = {name: (layouts or {}).get(name, OUTPUTS_FIRST) for name in scores}
     matrices = {name: how[name].matrix(score.detach()) for name, score in scores.items()}
     for name, matrix in matrices.items():
-        if matrix.shape[1] % m:
-            raise InvalidValueError(
-                f"{where}: the pattern {n}:{m} needs rows of a length that {m} divides, but each output of {name} "
-                f"has {matrix.shape[1]} weights. Leave {name} out by exclude=, or choose another pattern."
-            )
+        require_whole_groups(where, name, matrix.shape[1], n, m)
     return {name: how[name].tensor(balanced(mat, n, m), scores[name].shape) for name, mat in matrices.items()}
 
 

@@ -8,7 +8,7 @@ With n steps and final density d, after step k = 1 … n:
 * `cubic`: d + (1 − d)·(1 − k/n)³, much at first and little at the end (Zhu & Gupta 2018).
 """
 
-from pruneproof.checks import require_fraction, require_whole
+from pruneproof.checks import require_fraction, require_integer
 
 
 def one_shot(density: float) -> tuple[float, ...]:
@@ -100,4 +100,4 @@ def cubic(density: float, steps: int) -> tuple[float, ...]:
 
 def _check(where: str, density: float, steps: int) -> None:
     require_fraction(where, "the density", density, one=True)
-    require_whole(where, "steps", steps)
+    require_integer(where, "steps", steps)

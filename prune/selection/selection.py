@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pruneproof.checks import require_type
+from pruneproof.checks import require_integer, require_type
 from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune.masks.masks import Masks
@@ -296,11 +296,7 @@ def _total(where: str, total: int, density: float | None, count: int | None) -> 
             return kept_count(density, total, where=where)
     if (density is None) == (count is None):
         raise InvalidValueError(f"{where}: give density= or count=, got {'neither' if density is None else 'both'}.")
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= total:
-        raise InvalidValueError(
-            f"{where}: the count must be a whole number between 1 and {total}, got {described(count)}. Change it."
-        )
-    return count
+    return require_integer(where, "the count", count, most=total)
 
 
 def _layer_counts(

@@ -1,10 +1,9 @@
-"""The rows of numbers that each linear or convolutional layer of a model meets on a batch.
+"""What SiPP measures before it prunes: what each layer reads on a batch, and its sensitivities and costs.
 
-A convolution is a linear map met at every patch; with groups, one linear map per group. Layers of other kinds are not
-met: they stay as they are and count as exact. Cost: one forward pass per layer asked for, and a copy of the inputs and
-of what that layer meets, since the model may overwrite both.
-
-What SiPP must know of a network before it prunes: sensitivities, costs, living half-rows, number of events.
+A convolution is a linear map applied to every patch; with groups, one linear map per group. Layers of
+other kinds are not measured: they stay as they are and count as exact. Cost: one forward pass per
+measured layer, and a copy of the inputs and of what that layer reads, since the model may overwrite
+both.
 """
 
 from collections.abc import Iterator, Sequence

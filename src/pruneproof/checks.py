@@ -32,7 +32,7 @@ def require_type(where: str, value: object, kinds: Any, requirement: str, remedy
         raise InvalidTypeError(f"{where}: {requirement}, got {described(value)}. {remedy}")
 
 
-def require_whole(where: str, name: str, value: Any, least: int = 1, most: int | None = None) -> None:
+def require_integer(where: str, name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """Refuse what is no whole number within the limits.
 
     Args:
@@ -42,12 +42,15 @@ def require_whole(where: str, name: str, value: Any, least: int = 1, most: int |
         least: The smallest number accepted.
         most: The largest one, if there is one.
 
+    Returns:
+        The number.
+
     Raises:
         InvalidTypeError: The value is no `int`, or is a `bool`.
         InvalidValueError: It is too small or too large.
 
     Example:
-        >>> require_whole("imp", "iterations", 0)
+        >>> require_integer("imp", "iterations", 0)
         Traceback (most recent call last):
         pruneproof.errors.InvalidValueError: imp: iterations must be a whole number of at least 1, got 0.
     """
@@ -56,9 +59,10 @@ def require_whole(where: str, name: str, value: Any, least: int = 1, most: int |
         limits = f"of at least {least}" if most is None else f"from {least} to {most}"
         kind = InvalidValueError if whole else InvalidTypeError
         raise kind(f"{where}: {name} must be a whole number {limits}, got {described(value)}.")
+    return value
 
 
-def require_fraction(where: str, name: str, value: Any, *, one: bool = False) -> None:
+def require_fraction(where: str, name: str, value: Any, *, one: bool = False, remedy: str = "") -> float:
     """Refuse what does not lie between 0 and 1.
 
     Args:
@@ -66,6 +70,10 @@ def require_fraction(where: str, name: str, value: Any, *, one: bool = False) ->
         name: What is a fraction, such as `"the density"`.
         value: What was given.
         one: Whether 1 itself is accepted; 0 never is.
+        remedy: What to do, as a sentence.
+
+    Returns:
+        The number.
 
     Raises:
         InvalidTypeError: The value is no number.
@@ -74,12 +82,14 @@ def require_fraction(where: str, name: str, value: Any, *, one: bool = False) ->
     Example:
         >>> require_fraction("select", "the density", 1.5, one=True)
         Traceback (most recent call last):
-        pruneproof.errors.InvalidValueError: select: the density must be a number in (0, 1], got 1.5.
+        pruneproof.errors.InvalidValueError: select: the density must lie in (0, 1], got 1.5.
     """
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not (0 < float(value) < 1 or (one and value == 1)):
         kind = InvalidValueError if number else InvalidTypeError
-        raise kind(f"{where}: {name} must be a number in (0, 1{']' if one else ')'}, got {described(value)}.")
+        interval = "(0, 1]" if one else "(0, 1)"
+        raise kind(f"{where}: {name} must lie in {interval}, got {described(value)}. {remedy}".rstrip())
+    return float(value)
 
 
 def require_choice(where: str, name: str, value: object, choices: Collection[str]) -> None:
@@ -99,6 +109,6 @@ def require_choice(where: str, name: str, value: object, choices: Collection[str
         Traceback (most recent call last):
         pruneproof.errors.InvalidValueError: certify: the method must be one of ibp, crown, got 'ipb'. Did you mean ibp?
     """
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         meant = did_you_mean(value, choices) if isinstance(value, str) else ""
         raise InvalidValueError(f"{where}: {name} must be one of {', '.join(choices)}, got {value!r}.{meant}")

@@ -1,12 +1,68 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and files that are read or refused in one sentence."""
 
+import json
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
-from .errors import FileAccessError
+from .errors import FileAccessError, FileFormatError, MissingFileError, PruneproofError
+
+
+@contextmanager
+def reading(path: Path, where: str) -> Generator[None]:
+    """Say that a file is missing or cannot be read.
+
+    Args:
+        path: The file that is read in the block.
+        where: The function or command that the user called, for the message.
+
+    Raises:
+        MissingFileError: There is no such file.
+        FileAccessError: It cannot be read.
+
+    Example:
+        >>> with reading(Path("nowhere.json"), "example"):
+        ...     pass
+        Traceback (most recent call last):
+        pruneproof.errors.MissingFileError: example: there is no file nowhere.json. Check the name.
+    """
+    try:
+        if not path.is_file():
+            raise MissingFileError(f"{where}: there is no file {path}. Check the name.")
+        yield
+    except PruneproofError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise FileAccessError(f"{where}: {path} cannot be read ({reason}). Check its permissions.") from error
+
+
+def read_json(path: Path, where: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        path: The file.
+        where: The function or command that the user called, for the message.
+
+    Returns:
+        Its content.
+
+    Raises:
+        MissingFileError: There is no such file.
+        FileAccessError: It cannot be read.
+        FileFormatError: It is not JSON, or no object.
+    """
+    with reading(path, where):
+        text = path.read_bytes()
+    try:
+        content: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{where}: {path} is not JSON ({error}). Save or download it again.") from error
+    if not isinstance(content, dict):
+        raise FileFormatError(f"{where}: {path} holds no JSON object. Save or download it again.")
+    return cast("dict[str, Any]", content)
 
 
 @contextmanager

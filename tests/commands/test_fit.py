@@ -60,7 +60,7 @@ def test_few_points_get_the_simplest_curve(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize("target", ["0", "1", "-0.1", "nan"])
 def test_bad_targets_are_refused(results: Path, target: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(results), f"--target-error={target}"]) == 2
-    assert "target error in (0, 1)" in capsys.readouterr().err
+    assert "target error must lie in (0, 1)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("plot", ["fit.zzz", "fit", "absent/fit.svg", "results.csv/fit.svg"])

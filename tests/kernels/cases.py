@@ -207,7 +207,7 @@ def greedy_refusals(device: str) -> Refusals:
     """Problems that cannot be selected from."""
     pair = (torch.eye(3, device=device), torch.ones(3, device=device))
     return [
-        ((pair, 0), "at least one step"),
+        ((pair, 0), "of at least 1"),
         (((pair[0], pair[1][:2]), 1), "target"),
         (((pair[0] * torch.nan, pair[1]), 1), "finite"),
         (((pair[0], pair[1].to("meta")), 1), "target \\(points,\\) must be on"),

@@ -101,7 +101,7 @@ def test_refuses(weight: torch.Tensor, mask: torch.Tensor | None, format: str, s
 
 @pytest.mark.parametrize("batch", [0, -1, 1.5, True, "4"])
 def test_refuses_a_batch_that_is_no_count(batch: object) -> None:
-    with pytest.raises(PruneproofError, match="at least one token"):
+    with pytest.raises(PruneproofError, match="batch must be a whole number"):
         SparseWeight.from_dense(torch.ones(3, 3), batch=batch)  # pyright: ignore[reportArgumentType]
 
 

@@ -12,13 +12,13 @@ GOOD = torch.eye(3)
 NAN, INF = torch.tensor([[torch.nan] * 3] * 3), torch.tensor([[torch.inf] * 3] * 3)
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
-    "no steps": (lambda: greedy_select((GOOD, GOOD[0]), 0), "at least one step, got 0"),
-    "negative steps": (lambda: greedy_select((GOOD, GOOD[0]), -2), "at least one step"),
-    "fractional steps": (lambda: greedy_select((GOOD, GOOD[0]), 1.5), "a whole number of steps"),  # pyright: ignore[reportArgumentType]
+    "no steps": (lambda: greedy_select((GOOD, GOOD[0]), 0), "of at least 1, got 0"),
+    "negative steps": (lambda: greedy_select((GOOD, GOOD[0]), -2), "of at least 1"),
+    "fractional steps": (lambda: greedy_select((GOOD, GOOD[0]), 1.5), "steps must be a whole number"),  # pyright: ignore[reportArgumentType]
     "steps as text": (lambda: greedy_select((GOOD, GOOD[0]), "2"), "got '2' (str)"),  # pyright: ignore[reportArgumentType]
     "too many distinct": (lambda: greedy_select((GOOD, GOOD[0]), 4, replacement=False), "at most 3 steps"),
     "too many corrected": (lambda: greedy_select((GOOD, GOOD[0]), 4, rule="corrective"), "at most 3 steps"),
-    "unknown rule": (lambda: greedy_select((GOOD, GOOD[0]), 1, rule="best"), "selection rule must be one of"),
+    "unknown rule": (lambda: greedy_select((GOOD, GOOD[0]), 1, rule="best"), "rule must be one of"),
     "unknown method": (lambda: greedy_select((GOOD, GOOD[0]), 1, method="fast"), "method must be one of"),
     "NaN features": (lambda: greedy_select((NAN, GOOD[0]), 1), "features (neurons, points) must be finite"),
     "infinite features": (lambda: greedy_select((INF, GOOD[0]), 1), "features (neurons, points) must be finite"),
@@ -53,7 +53,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a Gram on two devices": (lambda: greedy_select(Gram(GOOD, GOOD[0].to("meta"), 1.0, 3), 1), "on meta"),
     "a Gram with NaN": (lambda: greedy_select(Gram(NAN, GOOD[0], 1.0, 3), 1), "must be finite"),
     "a Gram that overflowed": (lambda: greedy_select(Gram(GOOD, GOOD[0], float("inf"), 3), 1), "must be finite"),
-    "a Gram of no neurons": (lambda: Gram.empty(0), "at least one neuron, got 0"),
+    "a Gram of no neurons": (lambda: Gram.empty(0), "at least 1, got 0"),
     "a Gram of integers": (lambda: Gram.empty(2, dtype=torch.int64), "float64 or float32"),
     "outgoing of other length": (lambda: Gram.from_rank_one(GOOD, torch.ones(2, 2), torch.ones(3, 2)), "outgoing"),
     "target of other outputs": (lambda: Gram.from_rank_one(GOOD, torch.ones(3, 2), torch.ones(3, 1)), "target"),

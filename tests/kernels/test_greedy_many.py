@@ -59,7 +59,7 @@ GOOD = (torch.eye(3), torch.ones(3))
         ([GOOD, torch.eye(3)], 1, "problem 1: the problem must be a Gram or a pair"),
         (GOOD, 1, "problem 0: the problem must be a Gram or a pair"),
         (Gram.from_features(*GOOD), 1, "a list of problems, got Gram"),
-        ([GOOD], 0, "problem 0: it takes a whole number of steps"),
+        ([GOOD], 0, "problem 0: steps must be a whole number"),
         ([Gram.empty(3)], 1, "problem 0: the Gram has no points"),
         ([GOOD, (torch.full((3, 3), torch.nan), torch.ones(3))], 1, "must be finite"),
         ([Gram(torch.eye(3), torch.tensor([1.0, torch.nan, 0.0]), 1.0, 3)], 1, "must be finite"),

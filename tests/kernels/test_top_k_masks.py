@@ -136,7 +136,7 @@ def test_none_kept_is_checked_like_any_other() -> None:
 
 @pytest.mark.parametrize("k", [-1, 4, 1.0, True, math.nan, "2"])
 def test_refuses_a_k_out_of_range(k: object) -> None:
-    with pytest.raises(PruneproofError, match="k must be a whole number between 0 and 3"):
+    with pytest.raises(PruneproofError, match="k must be a whole number from 0 to 3"):
         top_k_masks([torch.ones(3)], k)  # pyright: ignore[reportArgumentType]
 
 

@@ -191,7 +191,7 @@ def test_refuses_other_models(model: nn.Module, message: str) -> None:
 
 @pytest.mark.parametrize("steps", [0, -1, True, 2.0, [2, 0]])
 def test_refuses_fewer_steps_than_one(deep: nn.Sequential, steps: int) -> None:
-    with pytest.raises(PruneproofError, match="whole numbers of at least 1"):
+    with pytest.raises(PruneproofError, match="a whole number of at least 1"):
         greedy_subnetwork(deep, INPUTS, steps)
 
 

@@ -231,7 +231,7 @@ def test_refuses_a_density_outside_the_unit_interval(density: object, scope: str
 @pytest.mark.parametrize("count", [0, -1, 9, 2.0, True])
 @pytest.mark.parametrize("scope", ["global", "layer", "erk"])
 def test_refuses_a_count_out_of_range(count: object, scope: str) -> None:
-    with pytest.raises(PruneproofError, match="a whole number between 1 and 8"):
+    with pytest.raises(PruneproofError, match="a whole number from 1 to 8"):
         select({"w": torch.ones(8)}, count=count, scope=scope)  # pyright: ignore[reportArgumentType]
 
 
@@ -240,10 +240,10 @@ def test_refuses_a_count_out_of_range(count: object, scope: str) -> None:
     [
         ({"a": 1}, "counts by layer are needed for"),
         ({"a": 1, "b": 1, "c": 1}, "counts by layer are needed for"),
-        ({"a": 5, "b": 1}, "count of a must be .*between 0 and 4"),
-        ({"a": -1, "b": 1}, "count of a must be .*between 0 and 4"),
-        ({"a": 1.0, "b": 1}, "count of a must be .*between 0 and 4"),
-        ({"a": True, "b": 1}, "count of a must be .*between 0 and 4"),
+        ({"a": 5, "b": 1}, "count of a must be .*from 0 to 4"),
+        ({"a": -1, "b": 1}, "count of a must be .*from 0 to 4"),
+        ({"a": 1.0, "b": 1}, "count of a must be .*from 0 to 4"),
+        ({"a": True, "b": 1}, "count of a must be .*from 0 to 4"),
         ({"a": 0, "b": 0}, "all counts are 0"),
     ],
 )

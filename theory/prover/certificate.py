@@ -198,7 +198,7 @@ def _check_witness(question: Problem, fields: dict[str, object]) -> str | None:
     if not isinstance(witness, dict) or list(cast("dict[str, object]", witness)) != names:
         return "the witness does not name the symbols"
     numbers = [rational(value) for value in cast("dict[str, object]", witness).values()]
-    point = tuple(fmpq(int(one.p), int(one.q)) for one in numbers)
+    point = tuple(fmpq(int(value.p), int(value.q)) for value in numbers)
     if question.pieces[number].excludes(point):
         return "the witness is outside the box or breaks a condition"
     return None if refutes(question.pieces[number], point) else "the inequality holds at the witness"

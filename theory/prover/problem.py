@@ -146,7 +146,7 @@ def problem(
 
 
 def problem_from_json(data: object) -> Problem:
-    """Read a problem from a certificate; what is malformed raises some exception, which `verify` tells in one line."""
+    """Read a problem from a certificate; what is malformed raises an exception, which `verify` reports."""
     fields = cast("dict[str, list[object]]", data)
     rows = [cast("list[object]", row) for row in fields["box"]]
     statements = [fields["inequality"], *cast("list[list[object]]", fields["given"])]
@@ -236,11 +236,13 @@ def _piece(
 ) -> Piece:
     moved = {symbol: chart.at(symbol) for symbol, chart in zip(symbols, charts, strict=True) if not chart.plain}
     gaps: list[Gap] = []
-    for one in differences:
-        formula = cast(sympy.Expr, one.formula.xreplace(moved)) if moved else one.formula
+    for difference in differences:
+        formula = cast(sympy.Expr, difference.formula.xreplace(moved)) if moved else difference.formula
         if moved:  # what sympy simplifies when it substitutes must not hide anything either
             refuse_cancelled(
-                [(cast(sympy.Expr, part.xreplace(moved)), need) for part, need in one.needed], formula, where=where
+                [(cast(sympy.Expr, part.xreplace(moved)), need) for part, need in difference.needed],
+                formula,
+                where=where,
             )
-        gaps.append(Gap(formula, symbols, one.strict))
+        gaps.append(Gap(formula, symbols, difference.strict))
     return Piece(gaps[0], tuple(gaps[1:]), tuple(chart.side for chart in charts), charts)

@@ -125,7 +125,9 @@ def _kinks(formula: sympy.Expr) -> list[_Kink]:
         elif isinstance(node, sympy.Max | sympy.Min):
             sign = 1 if isinstance(node, sympy.Max) else -1
             parts = cast("list[sympy.Expr]", list(node.args))
-            found.append(_Kink(node, {one: [sign * (one - other) for other in parts if other != one] for one in parts}))
+            found.append(
+                _Kink(node, {part: [sign * (part - other) for other in parts if other != part] for part in parts})
+            )
     return found
 
 
@@ -244,14 +246,15 @@ def _point(x: fmpq) -> Side:
 
 def _dominant(row: list[arb], index: int) -> bool:
     """Is the diagonal entry at least the sum of the others?"""
-    others = sum((abs(entry) for place, entry in enumerate(row) if place != index), arb(0))
+    others = sum((abs(entry) for column, entry in enumerate(row) if column != index), arb(0))
     return bool(row[index] - others >= 0)
 
 
 def _second_derivatives(gap: Gap) -> list[list[Tape]] | None:
     if sympy.count_ops(gap.formula) > (MAX_POLYNOMIAL if gap.formula.is_polynomial() else MAX_SMOOTH):
         return None
-    entries = [[cast(sympy.Expr, sympy.diff(gap.formula, one, other)) for other in gap.symbols] for one in gap.symbols]
+    symbols = gap.symbols
+    entries = [[cast(sympy.Expr, sympy.diff(gap.formula, x, y)) for y in symbols] for x in symbols]
     try:
         return [[tape(entry, gap.symbols, where="prove") for entry in row] for row in entries]
     except PruneproofError:  # a derivative without an enclosure
@@ -297,10 +300,10 @@ def end(gap: Gap, box: Box, which: str) -> bool:
     closed = finite and not (side.low_open if which == "low" else side.high_open)
     if closed and not _fine_at(gap, point):
         return False
-    place = (point if finite else fmpq(0), ENDS[which], _reach(side, which))
+    range_end = (point if finite else fmpq(0), ENDS[which], _reach(side, which))
     try:
-        needs = all(_met(need, gap, place) for need in gap.needs)
-        return needs and positive(expand(gap.formula, gap.symbols[0], *place[:2]), place[2], strict=gap.strict)
+        needs = all(_met(need, gap, range_end) for need in gap.needs)
+        return needs and positive(expand(gap.formula, gap.symbols[0], *range_end[:2]), range_end[2], strict=gap.strict)
     except NoExpansion:
         return False
 
@@ -333,13 +336,13 @@ def zero_at(gap: Gap, point: fmpq) -> bool:
     return vanishes(gap.formula.subs(gap.symbols[0], sympy.Rational(int(point.p), int(point.q))))
 
 
-def _met(need: Need, gap: Gap, place: tuple[fmpq, str, fmpq]) -> bool:
+def _met(need: Need, gap: Gap, range_end: tuple[fmpq, str, fmpq]) -> bool:
     """Does a divisor, a radicand or the argument of a logarithm have the right sign on the whole range?"""
     part, domain = need
-    point, chart, reach = place
+    point, chart, reach = range_end
     signs = (part, -part) if domain == "nonzero" else (part,)
-    for one in signs:
-        expansion = expand(one, gap.symbols[0], point, chart)
+    for signed in signs:
+        expansion = expand(signed, gap.symbols[0], point, chart)
         if positive(expansion, reach, strict=domain != "nonnegative"):
             return True
     return False

@@ -308,7 +308,7 @@ class _Search:
         while pending and len(self.open) < MAX_OPEN:
             box, depth = pending.pop()
             if self._late():
-                self.open += [self._words(one) for one, _ in [(box, depth), *reversed(pending)]][:MAX_OPEN]
+                self.open += [self._words(waiting) for waiting, _ in [(box, depth), *reversed(pending)]][:MAX_OPEN]
                 return True
             self.boxes += 1
             step = self._decide(box)
@@ -444,7 +444,7 @@ def _kinks(gap: Gap, box: Box) -> list[tuple[int, fmpq]]:
             changes = [part.args[0]]
         elif isinstance(part, sympy.Max | sympy.Min):
             arguments = cast("list[sympy.Expr]", list(part.args))
-            changes = [one - other for i, one in enumerate(arguments) for other in arguments[:i]]
+            changes = [first - second for i, first in enumerate(arguments) for second in arguments[:i]]
         else:
             continue
         for change in changes:
@@ -479,16 +479,16 @@ def low_places(gap: Gap, side: Side, beyond: list[fmpq]) -> list[fmpq]:
 
     points = [low + width * step / SAMPLES for step in range(1, SAMPLES)]
     heights = [value(point) for point in points]
-    places: dict[fmpq, None] = {}
+    candidates: dict[fmpq, None] = {}
     for left, middle, right in zip(range(SAMPLES - 3), range(1, SAMPLES - 2), range(2, SAMPLES - 1), strict=True):
         if isfinite(heights[middle]) and heights[middle] <= heights[left] and heights[middle] <= heights[right]:
             lowest = _lowest(value, points[left], points[right])
             near = Fraction(int(lowest.p), int(lowest.q))
             simple = [near.limit_denominator(denominator) for denominator in DENOMINATORS]
             close = [guess for guess in simple if abs(guess - near) * 10**5 <= Fraction(int(width.p), int(width.q))]
-            places |= dict.fromkeys(fmpq(guess.numerator, guess.denominator) for guess in close)
-            places[lowest] = None
-    return [place for place in places if low < place and (side.high is None or place < side.high)]
+            candidates |= dict.fromkeys(fmpq(guess.numerator, guess.denominator) for guess in close)
+            candidates[lowest] = None
+    return [point for point in candidates if low < point and (side.high is None or point < side.high)]
 
 
 def _lowest(value: Callable[[fmpq], float], low: fmpq, high: fmpq) -> fmpq:

@@ -151,8 +151,8 @@ def simplest(points: Points, models: Sequence[Model] = MODELS) -> Model:
 
 
 def _folds(points: Points, generator: np.random.Generator) -> np.ndarray:
-    places = list(zip(points.network.tolist(), points.density.tolist(), strict=True))
-    unique = sorted(set(places))
+    settings = list(zip(points.network.tolist(), points.density.tolist(), strict=True))
+    unique = sorted(set(settings))
     order = generator.permutation(len(unique))
-    fold = {place: int(rank) % FOLDS for place, rank in zip(unique, order, strict=True)}
-    return np.array([fold[place] for place in places])
+    fold = {setting: int(rank) % FOLDS for setting, rank in zip(unique, order, strict=True)}
+    return np.array([fold[setting] for setting in settings])

@@ -1,4 +1,4 @@
-"""Fit a curve of `scaling_models` to measured errors: bounded multi-start least squares on the relative deviation.
+"""Fit a curve of `models` to measured errors: bounded multi-start least squares on the relative deviation.
 
 Widths and depths are taken relative to their geometric means, so that p is the density at which a network of the
 reference size enters the power law, and p, φ, ψ are nearly uncorrelated. Every row counts once, so a density measured
@@ -208,7 +208,7 @@ def _starts(model: Model, points: Points) -> Floats:
 def descend(
     model: Model, points: Points, start: Floats, held: Mapping[int, float] | None = None, *, wider: Sequence[int] = ()
 ) -> tuple[Floats, float]:
-    """One local fit in search coordinates, some of them held: the place and its sum of squares.
+    """One local fit in search coordinates, some of them held: the coordinates and their sum of squares.
 
     Args:
         model: The family of curves.
@@ -219,20 +219,20 @@ def descend(
     """
     fixed = dict(held or {})
     free = [i for i in range(len(start)) if i not in fixed]
-    place = np.array(start, float)
-    place[list(fixed)] = list(fixed.values())
+    coordinates = np.array(start, float)
+    coordinates[list(fixed)] = list(fixed.values())
     low, high = bounds(model, points)
     low[list(wider)] -= WIDER
     high[list(wider)] += WIDER
 
-    def residual(coordinates: Floats) -> Floats:
-        place[free] = coordinates
-        return np.expm1(np.clip(model.log_error(from_search(model, place), points) - logged, -50, 50))
+    def residual(moved: Floats) -> Floats:
+        coordinates[free] = moved
+        return np.expm1(np.clip(model.log_error(from_search(model, coordinates), points) - logged, -50, 50))
 
     logged = np.log(points.error)
     if not free:
-        return place, float((residual(np.empty(0)) ** 2).sum())
-    inside = np.clip(place[free], low[free] + 1e-9, high[free] - 1e-9)
+        return coordinates, float((residual(np.empty(0)) ** 2).sum())
+    inside = np.clip(coordinates[free], low[free] + 1e-9, high[free] - 1e-9)
     found = least_squares(residual, inside, bounds=(low[free], high[free]), x_scale="jac", max_nfev=200)
-    place[free] = found.x
-    return place.copy(), 2 * float(found.cost)
+    coordinates[free] = found.x
+    return coordinates.copy(), 2 * float(found.cost)

@@ -86,35 +86,37 @@ def _interval(fitted: FittedLaw, index: int, limit: float) -> ConfidenceInterval
 def _end(fitted: FittedLaw, index: int, limit: float, side: int) -> float | None:
     """Where the profile crosses the limit on one side, in search coordinates; None if it does not."""
     scaled = relative_to(fitted.points, fitted.reference)
-    place = to_search(fitted.model, dict(fitted.parameters))
+    coordinates = to_search(fitted.model, dict(fitted.parameters))
     stop = bounds(fitted.model, scaled)[0 if side < 0 else 1][index]
-    inside, step = float(place[index]), _FIRST_STEP
+    inside, step = float(coordinates[index]), _FIRST_STEP
     while True:
         tried = stop if side * (inside + side * step - stop) >= 0 else inside + side * step
-        candidate, squares = descend(fitted.model, scaled, place, {index: tried})
+        candidate, squares = descend(fitted.model, scaled, coordinates, {index: tried})
         if squares > limit:
             break
         if tried == stop:
             return None
-        inside, place, step = tried, candidate, 2 * step
+        inside, coordinates, step = tried, candidate, 2 * step
     for _ in range(_HALVINGS):
         middle = (inside + tried) / 2
-        candidate, squares = descend(fitted.model, scaled, place, {index: middle})
+        candidate, squares = descend(fitted.model, scaled, coordinates, {index: middle})
         if squares > limit:
             tried = middle
         else:
-            inside, place = middle, candidate
+            inside, coordinates = middle, candidate
     end = (inside + tried) / 2
-    return None if _is_cut_off(fitted, place, {index: end + side * _MOVED}, limit) else end
+    return None if _is_cut_off(fitted, coordinates, {index: end + side * _MOVED}, limit) else end
 
 
-def _is_cut_off(fitted: FittedLaw, place: Floats, beyond: dict[int, float], limit: float) -> bool:
+def _is_cut_off(fitted: FittedLaw, coordinates: Floats, beyond: dict[int, float], limit: float) -> bool:
     """Whether a wider search for the parameters that sit at their limits would move the end of a profile."""
     scaled = relative_to(fitted.points, fitted.reference)
     limits, names = bounds(fitted.model, scaled), fitted.model.parameters
-    stuck = [names.index(name) for name in at_limits(fitted.model, place, limits)]
-    stuck = [i for i in stuck if i not in beyond and not (names[i] == "upper_error" and place[i] > limits[1][i] - 1)]
-    return bool(stuck) and descend(fitted.model, scaled, place, beyond, wider=stuck)[1] <= limit
+    stuck = [names.index(name) for name in at_limits(fitted.model, coordinates, limits)]
+    stuck = [
+        i for i in stuck if i not in beyond and not (names[i] == "upper_error" and coordinates[i] > limits[1][i] - 1)
+    ]
+    return bool(stuck) and descend(fitted.model, scaled, coordinates, beyond, wider=stuck)[1] <= limit
 
 
 _MOVED = 0.05  # in search coordinates: an end that a wider search moves by 5 % is none

@@ -1,7 +1,7 @@
 """The competing curves ln ε(m) of a scaling-law fit: the law, its limit, log-Hill, clipped power law, constant.
 
 Every curve sees the invariant m = l^φ w^ψ d and the dense error ε_np of each point; its parameters are searched as
-logarithms (φ and ψ as they are) inside the bounds given here. Derivations are in scaling_law.md.
+logarithms (φ and ψ as they are) inside the bounds given here. Derivations are in theory/theorems/scaling_law/proof.md.
 """
 
 from collections.abc import Callable

@@ -69,11 +69,11 @@ def draw_residuals(axes: Axes, fitted: FittedLaw) -> None:
 
 def _share(fitted: FittedLaw, mine: Points, invariant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The law of one network over the range of all invariants."""
-    place = np.geomspace(invariant.min(), invariant.max(), 80)
+    density = np.geomspace(invariant.min(), invariant.max(), 80)
     ones, dense = np.ones(80), mine.dense_error[0]
     at = Points(**{name: np.repeat(getattr(mine, name)[:1], 80) for name in mine.__dataclass_fields__})
-    logged = fitted.model.log_error(dict(fitted.parameters), at.replaced(density=place, width=ones, depth=ones))
-    return place, (logged - np.log(dense)) / np.log(fitted.parameters["upper_error"] / dense)
+    logged = fitted.model.log_error(dict(fitted.parameters), at.replaced(density=density, width=ones, depth=ones))
+    return density, (logged - np.log(dense)) / np.log(fitted.parameters["upper_error"] / dense)
 
 
 def _line(fitted: FittedLaw, mine: Points) -> tuple[np.ndarray, np.ndarray]:

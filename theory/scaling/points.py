@@ -1,6 +1,7 @@
-"""What a table of measured errors must not say: bad columns, ranges and repeats, contradictory dense errors.
+"""Measured errors of pruned networks as columns: the input of every scaling-law fit.
 
-Measured errors of pruned networks as columns, checked for contradictions: the input of every scaling-law fit.
+Tables that contradict themselves are refused with the row: missing columns, values out of range,
+repeated rows, dense errors that disagree.
 """
 
 import csv
@@ -132,13 +133,13 @@ def dense_errors(network: NDArray[np.str_], table: Mapping[str, Floats], seed: N
         members.setdefault(name, []).append(number)
     for name, numbers in members.items():
         rows = np.array(numbers)
-        dense, told = rows[table["density"][rows] == 1], _given(name, rows, given, seed)
-        if not len(dense) and told is None:
+        dense, stated = rows[table["density"][rows] == 1], _given(name, rows, given, seed)
+        if not len(dense) and stated is None:
             raise InvalidValueError(
                 f"points: the error of the dense network {name} is not given. "
                 "Add its row at density 1 or a dense_error."
             )
-        result[rows] = table["error"][dense].mean() if told is None else told
+        result[rows] = table["error"][dense].mean() if stated is None else stated
     return result
 
 
@@ -146,10 +147,10 @@ def check_dense_rows(network: NDArray[np.str_], density: Floats, error: Floats, 
     """Refuse a network whose dense error and rows at density 1 are further apart than seeds explain."""
     for name in np.unique(network[density == 1]):
         rows = np.flatnonzero((network == name) & (density == 1))
-        told, measured = float(dense_error[rows[0]]), float(error[rows].mean())
-        if abs(np.log(told / measured)) > _APART:
+        stated, measured = float(dense_error[rows[0]]), float(error[rows].mean())
+        if abs(np.log(stated / measured)) > _APART:
             required = f"one dense error of network {name}"
-            received = f"dense_error {told:.4g}, error {measured:.4g} at density 1"
+            received = f"dense_error {stated:.4g}, error {measured:.4g} at density 1"
             refuse(int(rows[0]), required, received, "drop the wrong one")
 
 

@@ -1,6 +1,7 @@
-"""What `pruneproof fit` finds in a table: the law or the simplest curve, its rivals, extrapolation, the network.
+"""What `pruneproof fit` finds in a table, as data and in words.
 
-A `FitReport` in words: constants, rival curves, extrapolation, warnings, the smallest network.
+A `FitReport` holds the law or the simplest curve that the points carry, its rivals, the test of
+extrapolation, warnings, and the smallest network for a target error.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import spearmanr
 
+from pruneproof.checks import require_fraction
 from pruneproof.errors import InvalidValueError
 
 from .comparison import Comparison, compare, leave_large_out, simplest
@@ -58,10 +60,8 @@ def fit_report(path: Path, target: float | None, *, generator: np.random.Generat
         PruneproofError: For a table that cannot be fitted, a target outside (0, 1), or a target
             when the points do not carry the law.
     """
-    if target is not None and not 0 < target < 1:
-        raise InvalidValueError(
-            f"fit: it needs a target error in (0, 1), got {target!r}. Give the share of wrong examples, e.g. 0.05."
-        )
+    if target is not None:
+        require_fraction("fit", "the target error", target)
     points = read_points(path)
     model = simplest(points)
     if target is not None and model is not LAW:

@@ -1,6 +1,7 @@
 """The smallest pruned network that meets a target error: a larger dense one, pruned until its error has risen to it.
 
-For each network with a measured dense error ε_np the law is solved for the density (derivation in scaling_law.md):
+For each network with a measured dense error ε_np the law is solved for the density
+(derivation in theory/theorems/scaling_law/proof.md):
 m* = p √((K² − r)/(r − 1)), K = (ε↑/ε_np)^{1/γ}, r = (ε_k/ε_np)^{2/γ}; the size is l w² d in the units of the points.
 """
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from pruneproof.checks import require_fraction
 from pruneproof.errors import InvalidValueError
 
 from .fitting import FittedLaw, relative_to
@@ -68,11 +70,7 @@ def smallest_invariant(target: float, dense_error: float, parameters: Mapping[st
         >>> round(smallest_invariant(0.1, 0.05, law), 6), smallest_invariant(0.05, 0.05, law)
         (0.916515, inf)
     """
-    if not 0 < target < 1:
-        raise InvalidValueError(
-            f"smallest_invariant: it needs a target error in (0, 1), got {target!r}. Give the share of"
-            " examples, e.g. 0.05."
-        )
+    require_fraction("smallest_invariant", "the target error", target)
     if target <= dense_error:
         return float("inf")
     if target >= parameters["upper_error"]:

@@ -1,17 +1,16 @@
 """How good predicted probabilities are: error, proper scores, calibration error, distance to a known posterior.
 
-For probabilities p (n, C) and labels y: error, the share of argmax p ≠ y; negative log-likelihood −mean ln p_y (nats);
-Brier score mean ‖p − onehot(y)‖² (Brier 1950, all classes); overconfidence, mean max p − accuracy; KL, mean
-Σ p* ln(p*/p) for a known posterior p*. ECE is in calibration_error.py.
+For probabilities p (n, C) and labels y: error, the share of argmax p ≠ y; negative log-likelihood
+−mean ln p_y (nats); Brier score mean ‖p − onehot(y)‖² (Brier 1950, all classes); overconfidence, mean
+max p − accuracy; KL, mean Σ p* ln(p*/p) for a known posterior p*.
 
-Expected calibration error, Σ_b (n_b/n) abs(accuracy_b − confidence_b) over bins b, with its bias and interval.
-
-Equal-width bins: Naeini, Cooper, Hauskrecht (AAAI 2015), Guo, Pleiss, Sun, Weinberger (ICML 2017); equal-mass bins:
-Nguyen & O'Connor (EMNLP 2015), Roelofs et al. (AISTATS 2022). The plug-in value is biased upwards: even a calibrated
-model shows E abs(accuracy_b − confidence_b) > 0 in every finite bin. The correction subtracts, per bin, the excess of
-E abs(N(gap, s²)) over abs(gap), s² the variance of the bin's mean residual; the result is clipped at zero. The interval
-bounds what the noise of the bins can have added to or taken from the plug-in value: see calibration.md for derivation
-and measured coverage.
+The expected calibration error is Σ_b (n_b/n) abs(accuracy_b − confidence_b) over bins b. Equal-width
+bins: Naeini, Cooper, Hauskrecht (AAAI 2015), Guo, Pleiss, Sun, Weinberger (ICML 2017); equal-mass
+bins: Nguyen & O'Connor (EMNLP 2015), Roelofs et al. (AISTATS 2022). The plug-in value is biased
+upwards: even a calibrated model shows E abs(accuracy_b − confidence_b) > 0 in every finite bin. The
+correction subtracts, per bin, the excess of E abs(N(gap, s²)) over abs(gap), s² the variance of the
+bin's mean residual; the result is clipped at zero. The interval bounds what the noise of the bins can
+have added to or taken from the plug-in value: see calibration.md for derivation and measured coverage.
 """
 
 from dataclasses import dataclass
@@ -264,17 +263,17 @@ def calibration_error(
 
 def _reliability(confidence: Floats, right: Floats, bins: int, binning: Binning) -> Reliability:
     if binning == "equal-width":
-        place = np.searchsorted(np.arange(1, bins) / bins, confidence, side="right")
+        bin_of = np.searchsorted(np.arange(1, bins) / bins, confidence, side="right")
     else:
         rank = np.searchsorted(np.sort(confidence), confidence)  # equal confidences share a rank, hence a bin
-        place = rank * bins // len(confidence)
-    count = np.bincount(place, minlength=bins)
+        bin_of = rank * bins // len(confidence)
+    count = np.bincount(bin_of, minlength=bins)
     used = count > 0
     size = count[used]
-    means = [np.bincount(place, weights=values, minlength=bins)[used] / size for values in (confidence, right)]
+    means = [np.bincount(bin_of, weights=values, minlength=bins)[used] / size for values in (confidence, right)]
     residual = right - confidence
-    first = np.bincount(place, weights=residual, minlength=bins)[used] / size
-    second = np.bincount(place, weights=residual**2, minlength=bins)[used] / size
+    first = np.bincount(bin_of, weights=residual, minlength=bins)[used] / size
+    second = np.bincount(bin_of, weights=residual**2, minlength=bins)[used] / size
     variance = np.maximum(second - first**2, 0) / np.maximum(size - 1, 1)
     return Reliability(means[0], means[1], size, np.sqrt(variance))
 

@@ -62,7 +62,7 @@ def double_descent(error: ArrayLike) -> Descent:
     curve = checked(error, dimensions=1)
     score = curve[:, None] - curve[None, :] - np.maximum(curve - curve[0], 0)
     score[np.tril_indices(len(curve), -1)] = -np.inf  # the trough comes after the peak
-    peak, trough = (int(place) for place in np.unravel_index(int(np.argmax(score)), score.shape))
+    peak, trough = (int(position) for position in np.unravel_index(int(np.argmax(score)), score.shape))
     phases: tuple[Phase, ...] = tuple(_phase(level, curve, peak, trough) for level in range(len(curve)))
     return Descent(peak, trough, float(curve[peak] - curve[0]), float(curve[0] - curve[trough]), phases)
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from math import exp, log
 from numbers import Integral
 
-import numpy as np
 from scipy.special import betainc, betaincc, betainccinv, betaincinv, betaln
 
+from pruneproof.checks import require_fraction
 from pruneproof.errors import InvalidValueError, described
 
 ALPHA = 1e-9
@@ -208,5 +208,4 @@ def _counts(where: str, failures: int, trials: int, *, fewest: int = 1) -> None:
 
 
 def _probability(where: str, name: str, value: float) -> None:
-    if not isinstance(value, int | float | np.floating) or not 0 < value < 1:
-        raise InvalidValueError(f"{where}: {name} must lie in (0, 1), got {described(value)}. Pass e.g. 0.05.")
+    require_fraction(where, name, value)

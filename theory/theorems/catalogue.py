@@ -93,7 +93,7 @@ def named(name: str, *, where: str = "bound") -> Bound:
             if bound.name.casefold() == name.casefold():
                 return bound
     raise UnknownNameError(
-        f"{where}: no bound is called {name!r}.{did_you_mean(name, [one.name for one in bounds()])} "
+        f"{where}: no bound is called {name!r}.{did_you_mean(name, [bound.name for bound in bounds()])} "
         "`pruneproof bound` lists them."
     )
 
@@ -140,7 +140,7 @@ def theorem_of(name: str, *, where: str = "prove") -> str:
         >>> theorem_of("t3-dataset-size")
         'T3'
     """
-    theorems = {one.casefold(): one for _, names in STEPS.values() for one in names}
+    theorems = {theorem.casefold(): theorem for _, names in STEPS.values() for theorem in names}
     bounded = {bound.name.casefold(): bound.name for bound in bounds()}
     folded = name.casefold()
     for candidate in (folded, folded.partition("-")[0]):
@@ -166,7 +166,7 @@ def steps(bound: Bound) -> tuple[Obligation, ...]:
     own = bound.obligations or tuple(step.id for step in obligations(theorem) if bound.status == "derived")
     wanted = {*own, *(required_steps(theorem) if own else ())}
     theorems = dict.fromkeys(name.partition(".")[0] for name in wanted)
-    packages = [modules for modules, names in STEPS.values() if any(one in names for one in theorems)]
+    packages = [modules for modules, names in STEPS.values() if any(theorem in names for theorem in theorems)]
     found = [import_module(f"{__package__}.{name}").OBLIGATIONS for modules in packages for name in modules]
     return tuple(step for listed in found for step in listed if step.id in wanted)
 

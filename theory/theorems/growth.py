@@ -80,7 +80,7 @@ def growth(formula: sympy.Expr, symbol: sympy.Symbol, *, below_one: bool = False
     for scale in scales:
         inverse = {symbol: run, 1 / symbol: 1 / run, 1 / (1 - symbol): 1 - 1 / run}[scale]
         found.append(_along(smooth.subs(symbol, inverse), run, symbol, scale))
-    return next((one for one in found if one.word not in ("towards a limit", "not classified")), found[0])
+    return next((growth for growth in found if growth.word not in ("towards a limit", "not classified")), found[0])
 
 
 def _unrounded(formula: sympy.Expr) -> sympy.Expr:

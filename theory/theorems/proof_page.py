@@ -59,7 +59,9 @@ def write_pages(results: Sequence[Discharge], folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for theorem in theorems:
             path = folder / f"{theorem.replace(chr(39), '-region')}.md"  # N2' is no file name
-            path.write_text(page(theorem, [one for one in results if one.obligation.theorem == theorem]), "utf-8")
+            path.write_text(
+                page(theorem, [result for result in results if result.obligation.theorem == theorem]), "utf-8"
+            )
             written.append(path)
     except OSError as error:
         raise FileAccessError(f"prove: pages cannot be written to {folder} ({error.strerror}).") from None
@@ -68,13 +70,13 @@ def write_pages(results: Sequence[Discharge], folder: Path) -> list[Path]:
 
 def _statement(bound: Bound) -> list[str]:
     lines = [f"## {bound.name}", "", bound.statement, "", f"Source: {bound.source}", ""]
-    return [*lines, *[f"- {_hypothesis(one)}" for one in bound.assumptions], ""]
+    return [*lines, *[f"- {_hypothesis(each)}" for each in bound.assumptions], ""]
 
 
-def _hypothesis(one: Assumption) -> str:
-    if one.condition is None:
-        return f"you must ensure: {one.text}"
-    return f"assumes: {one.text} (decided by the program: `{one.condition}`)"
+def _hypothesis(assumption: Assumption) -> str:
+    if assumption.condition is None:
+        return f"you must ensure: {assumption.text}"
+    return f"assumes: {assumption.text} (decided by the program: `{assumption.condition}`)"
 
 
 def _step(result: Discharge) -> list[str]:

@@ -120,24 +120,31 @@ def _described(bound: Bound, values: dict[str, Fraction]) -> dict[str, Any]:
         "latex": bound.latex(),
         "latex_statement": _as_latex(bound, values),
         "values": {name: str(value) for name, value in values.items()},
-        "hypotheses": [_hypothesis(bound, one, verdict, values) for one, verdict in checked],
+        "hypotheses": [_hypothesis(bound, assumption, verdict, values) for assumption, verdict in checked],
         "assumed": False,
         "value": None,
         "conclusion": None,
     }
 
 
-def _hypothesis(bound: Bound, one: Assumption, verdict: bool | None, values: dict[str, Fraction]) -> dict[str, Any]:
-    condition = None if one.condition is None else str(bound.substituted(one.condition, **values))
-    return {"text": one.text, "holds": verdict, "condition": condition, "decidable": one.condition is not None}
+def _hypothesis(
+    bound: Bound, assumption: Assumption, verdict: bool | None, values: dict[str, Fraction]
+) -> dict[str, Any]:
+    condition = None if assumption.condition is None else str(bound.substituted(assumption.condition, **values))
+    return {
+        "text": assumption.text,
+        "holds": verdict,
+        "condition": condition,
+        "decidable": assumption.condition is not None,
+    }
 
 
 def _as_latex(bound: Bound, values: dict[str, Fraction]) -> list[str]:
     relation = {"<=": r"\le", ">=": r"\ge", "==": "="}[bound.sense]
     lines = [rf"\text{{{bound.quantity}}} {relation} {sympy.latex(bound.substituted(bound.expr, **values))}"]
-    for one in bound.assumptions:
-        condition = None if one.condition is None else bound.substituted(one.condition, **values)
-        lines.append(rf"\text{{{one.text}}}" if condition is None else sympy.latex(condition))
+    for assumption in bound.assumptions:
+        condition = None if assumption.condition is None else bound.substituted(assumption.condition, **values)
+        lines.append(rf"\text{{{assumption.text}}}" if condition is None else sympy.latex(condition))
     return [line for line in lines if line != r"\text{True}"]
 
 
@@ -145,7 +152,7 @@ def _evaluated(bound: Bound, values: dict[str, Fraction], report: dict[str, Any]
     """Add the value, or what the formula is in the symbols left open; the exit status."""
     if not values:
         return 0
-    failing = any(one["holds"] is False for one in report["hypotheses"])
+    failing = any(hypothesis["holds"] is False for hypothesis in report["hypotheses"])
     given = {name.replace("_", "") for name in values}
     if any(str(symbol).replace("_", "") not in given for symbol in bound.expr.free_symbols):
         _open(bound, values, report)
@@ -185,7 +192,7 @@ def _open(bound: Bound, values: dict[str, Fraction], report: dict[str, Any]) -> 
 def _below_one(bound: Bound, symbol: sympy.Symbol) -> bool:
     """Whether a hypothesis keeps the symbol below 1."""
     limits = (sympy.Lt(symbol, 1), sympy.Le(symbol, 1))
-    conditions = [one.condition for one in bound.assumptions if one.condition is not None]
+    conditions = [assumption.condition for assumption in bound.assumptions if assumption.condition is not None]
     return any(limit in sympy.preorder_traversal(condition) for condition in conditions for limit in limits)
 
 
@@ -202,7 +209,7 @@ def _solved(
             return UNMET
         report["assumed"] = True
         ball = bound.solve(symbol, value=target, assume=True, **values)
-    unknown = next(one for one in bound.symbols if one.name.replace("_", "") == symbol.replace("_", ""))
+    unknown = next(known for known in bound.symbols if known.name.replace("_", "") == symbol.replace("_", ""))
     report |= {"solved": unknown.name, "target": str(target), "solution": float(ball), "enclosure": str(ball)}
     where = f"{unknown} = {float(ball)!r}"
     if _counts(bound, unknown):
@@ -215,7 +222,7 @@ def _solved(
 
 
 def _counts(bound: Bound, symbol: sympy.Symbol) -> bool:
-    conditions = [one.condition for one in bound.assumptions if one.condition is not None]
+    conditions = [assumption.condition for assumption in bound.assumptions if assumption.condition is not None]
     return any(sympy.floor(symbol) in condition.atoms(sympy.floor) for condition in conditions)
 
 
@@ -258,8 +265,8 @@ def _print(report: dict[str, Any]) -> None:
         for line in report["growth"]:
             console.print(Text(f"  {line}"), soft_wrap=True)
     console.print(Text("\nhypotheses"))
-    for one in report["hypotheses"]:
-        console.print(Text.assemble(_mark(one), f" {one['text']}", (_condition(one), "dim")))
+    for hypothesis in report["hypotheses"]:
+        console.print(Text.assemble(_mark(hypothesis), f" {hypothesis['text']}", (_condition(hypothesis), "dim")))
     symbols = Table("symbol", "value", "meaning", box=None, padding=(0, 2, 0, 0))
     for name, meaning in report["symbols"].items():
         symbols.add_row(Text(name), Text(report["values"].get(name, "")), Text(meaning))
@@ -268,24 +275,26 @@ def _print(report: dict[str, Any]) -> None:
     console.print(Text(f"\nLaTeX  {report['latex']}"), soft_wrap=True)
 
 
-def _mark(one: dict[str, Any]) -> tuple[str, str]:
-    if not one["decidable"]:
+def _mark(hypothesis: dict[str, Any]) -> tuple[str, str]:
+    if not hypothesis["decidable"]:
         return ("  you must ensure", "yellow")
-    return {True: ("  holds", "green"), False: ("  FAILS", "bold red"), None: ("  not decided", "dim")}[one["holds"]]
+    return {True: ("  holds", "green"), False: ("  FAILS", "bold red"), None: ("  not decided", "dim")}[
+        hypothesis["holds"]
+    ]
 
 
-def _condition(one: dict[str, Any]) -> str:
-    return f":  {one['condition']}" if one["decidable"] and one["holds"] is None else ""
+def _condition(hypothesis: dict[str, Any]) -> str:
+    return f":  {hypothesis['condition']}" if hypothesis["decidable"] and hypothesis["holds"] is None else ""
 
 
 def _list_all(as_json: bool) -> None:
     if as_json:
         fields = ("name", "statement", "source", "status", "quantity", "sense")
         rows = [
-            {name: getattr(one, name) for name in fields} | {"paper": paper, "trust": trust(one)}
+            {name: getattr(bound, name) for name in fields} | {"paper": paper, "trust": trust(bound)}
             for paper, (_, packages) in PAPERS.items()
             for package in packages
-            for one in bounds(package)
+            for bound in bounds(package)
         ]
         print(json_text.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -298,6 +307,6 @@ def _list_all(as_json: bool) -> None:
         table = Table("bound", "statement", "status", "trust", box=box.SIMPLE_HEAD, pad_edge=False, title=title)
         table.title_justify = "left"
         for package in packages:
-            for one in bounds(package):
-                table.add_row(Text(one.name), Text(one.statement), Text(one.status), Text(trust(one)))
+            for bound in bounds(package):
+                table.add_row(Text(bound.name), Text(bound.statement), Text(bound.status), Text(trust(bound)))
         Console().print(table)

@@ -1,6 +1,5 @@
 """Re-check a certificate file, independently of how it was found."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -10,7 +9,8 @@ from typing import Annotated, cast
 
 import tyro
 
-from pruneproof.errors import FileAccessError, FileFormatError, InvalidValueError, MissingFileError, one_line
+from pruneproof.errors import FileFormatError, InvalidValueError, MissingFileError
+from pruneproof.files import read_json, reading
 
 CHECKERS = {  # a certificate's "kind" → module of pruneproof and function; it returns None or the reason for refusal
     "inequality": "theory.prover.certificate:verify",
@@ -65,17 +65,10 @@ def _assumptions(data: dict[str, object]) -> list[str]:
 
 
 def _read(file: Path) -> dict[str, object]:
-    try:
+    with reading(file, "check"):
         if file.stat().st_size > MAX_BYTES:
             raise FileFormatError(f"check: {file} has more than {MAX_BYTES} bytes, which no certificate has.")
-        data = json.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise FileAccessError(f"check: {file} cannot be read ({error.strerror or error}). Check its name.") from error
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"check: {file} is not JSON ({one_line(error)}). Save the certificate again.") from error
-    if not isinstance(data, dict):
-        raise FileFormatError(f"check: {file} holds other JSON than a certificate. Save the certificate again.")
-    return cast("dict[str, object]", data)
+    return read_json(file, "check")
 
 
 def _checker(

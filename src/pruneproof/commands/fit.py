@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
+from pruneproof.checks import require_integer
 from pruneproof.environment import require
 from pruneproof.errors import FileAccessError, InvalidValueError
 from pruneproof.theory.scaling.report import FitReport, as_json, as_text, fit_report
@@ -43,8 +44,7 @@ def main(
         plot: File for the three pictures (.svg, .png, .pdf).
         seed: Of the folds and of the bootstrap.
     """
-    if seed < 0:
-        raise InvalidValueError(f"--seed: must be a whole number from 0, got {seed}. Pass for example 0.")
+    require_integer("fit", "--seed", seed, least=0)
     if plot is not None:
         require("fit", "matplotlib")
         _check_plot(plot)

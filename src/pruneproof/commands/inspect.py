@@ -27,8 +27,8 @@ def main(
     """Print bytes (dense, packed, in the file), multiply–accumulates, and the speed-up that may be expected.
 
     A checkpoint is a safetensors file, a folder with an index, shards and whatever else, or a state dict of
-    torch.save. Without a factory, weights are told by names and shapes: two-dimensional tensors named "weight" are
-    linear layers, embeddings and normalisations are left out, and nothing is multiplied.
+    torch.save. Without a factory, weights are recognised by names and shapes: two-dimensional tensors named "weight"
+    are linear layers, embeddings and normalisations are left out, and nothing is multiplied.
 
     Example: pruneproof inspect llama-half/
 

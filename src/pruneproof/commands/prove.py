@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pruneproof.theory.prover.verdicts import Discharge
 
 UNDECIDED = 3
-_TEXT = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
 _TEXTS = Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT …", help_behavior_hint="")]
 
 
@@ -64,7 +63,9 @@ def _prove(
     if not on:
         raise InvalidValueError('prove: a range for every variable is needed. Add e.g. --on "x in (0, 1]".')
     box = notation.box(on)
-    proof = prove(notation.inequality(text), box, given=[notation.inequality(one) for one in given], seconds=seconds)
+    proof = prove(
+        notation.inequality(text), box, given=[notation.inequality(condition) for condition in given], seconds=seconds
+    )
     if out is not None and proof.verdict != "undecided":
         save(proof, out)
     if as_json:
@@ -97,7 +98,7 @@ def _as_text(proof: "Proof") -> str:
         lines.append(f"false at {at}: the difference of the two sides is {proof.value}")
     else:
         lines.append(f"{proof.decided:.1%} decided by {proof.boxes} boxes in {proof.seconds:.1f} s; open:")
-        lines += [f"  {place}" for place in proof.where]
+        lines += [f"  {box}" for box in proof.where]
     return "\n".join(lines)
 
 

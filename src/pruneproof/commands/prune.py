@@ -55,7 +55,7 @@ def main(
 
     A checkpoint is a safetensors file, a folder with an index, shards and whatever else, or a state dict of
     torch.save. The copy has the same files, names, dtypes and metadata. Magnitude and random need no model: weights
-    are told by names and shapes, and files of any size are streamed. The other methods need --factory.
+    are recognised by names and shapes, and files of any size are streamed. The other methods need --factory.
 
     SNIP and GraSP need --batch: a safetensors file with `inputs` and integer `targets`, scored by cross-entropy.
     Wanda needs --batch with `inputs` alone. SynFlow needs --input-shape.
@@ -260,7 +260,7 @@ def _check_paths(paths: dict[str, Path | None]) -> None:
 
 
 def _check_new(masks: Path | None, force: bool) -> None:
-    """Refuse to overwrite a file of masks unasked; the checkpoint is looked after where it is written."""
+    """Refuse to overwrite a file of masks unasked; `check_output` refuses to overwrite the checkpoint."""
     if masks is not None and masks.exists() and not force:
         raise InvalidValueError(f"--masks: the file {masks} exists. Choose another name, or replace it with --force.")
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from pruneproof.checks import require_integer
 from pruneproof.claims.engine.dispatch import execute
 from pruneproof.claims.engine.executors import executor_for
 from pruneproof.claims.engine.folder import RESULTS, Record, results_folder
@@ -15,7 +16,7 @@ from pruneproof.claims.engine.store import Store
 from pruneproof.claims.engine.sweep import read_grid
 from pruneproof.claims.engine.worker import Failure, find
 from pruneproof.claims.verification import say_changed_sources
-from pruneproof.errors import InvalidValueError, PruneproofError, StateError
+from pruneproof.errors import PruneproofError, StateError
 
 from . import INTERRUPTED
 
@@ -47,8 +48,8 @@ def main(
         workers: Worker processes; default one per core; not with --scheduler.
         scheduler: Address of a Dask scheduler (tcp://host:port) to run on instead of local processes.
     """
-    if workers is not None and workers < 1:
-        raise InvalidValueError(f"--workers: must be at least 1, got {workers}. Pass a positive number.")
+    if workers is not None:
+        require_integer("sweep", "--workers", workers)
     grid = read_grid(file)
     measures = frozenset((grid.name.partition(":")[0],))  # the module that workers import
     record = Record(out, resume=resume)
@@ -66,7 +67,7 @@ def main(
                 work = grid.tasks()
                 execute(work, store, pool.executor, in_flight=pool.in_flight, progress=seen, failures=failures)
             except BaseException:  # also when interrupted: the failures are stored nowhere else
-                with suppress(PruneproofError):  # a full disk, say: what went wrong first is what is told
+                with suppress(PruneproofError):  # a full disk, say: what went wrong first is reported
                     record.finish(failures)
                 raise
             record.finish(failures)

@@ -86,7 +86,7 @@ def main(
     claims = select_claims(known, claim)
     if scale is Scale.FULL:
         _say_cost(cost(claims, scale, seeds), workers or cores(), long)
-    measures = frozenset(one.measure.__module__ for one in claims)
+    measures = frozenset(each.measure.__module__ for each in claims)
     record = Record(out, resume=resume)
     try:
         with (
@@ -94,7 +94,7 @@ def main(
             results_folder(out, resume=resume) as store,
             progress_for() as seen,
         ):
-            record.begin({one.id: one.criterion_hash for one in claims})
+            record.begin({each.id: each.criterion_hash for each in claims})
             try:
                 results = run(
                     claims,
@@ -107,7 +107,7 @@ def main(
                     timed=record.timed,
                 )
             except BaseException:  # also when interrupted: the times are stored nowhere else
-                with suppress(PruneproofError):  # a full disk, say: what went wrong first is what is told
+                with suppress(PruneproofError):  # a full disk, say: what went wrong first is reported
                     record.save()
                 raise
             record.finish([failure for result in results for failure in result.failures])

@@ -72,7 +72,7 @@ class Hull:
     @property
     def D(self) -> float:
         """The diameter of the hull."""
-        return max(float(np.linalg.norm(self.neurons - one, axis=1).max()) for one in self.neurons)
+        return max(float(np.linalg.norm(self.neurons - neuron, axis=1).max()) for neuron in self.neurons)
 
 
 @st.composite

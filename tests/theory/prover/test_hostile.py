@@ -104,7 +104,7 @@ def test_a_closed_end_is_not_read_as_open() -> None:
 def test_a_json_integer_of_5000_digits_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "long.json"
     file.write_text('{"kind": "inequality", "precision": ' + "9" * 5000 + "}", "utf-8")
-    with pytest.raises(PruneproofError, match="readable JSON"):
+    with pytest.raises(PruneproofError, match="is not JSON"):
         check.main(file)
 
 

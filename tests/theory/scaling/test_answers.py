@@ -112,7 +112,7 @@ def test_warnings_and_constants_at_a_limit_are_in_both_forms(
 
 def test_a_negative_seed_is_refused(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(table), "--seed=-1"]) == 2
-    assert capsys.readouterr().err == "--seed: must be a whole number from 0, got -1. Pass for example 0.\n"
+    assert capsys.readouterr().err == "fit: --seed must be a whole number of at least 0, got -1.\n"
 
 
 def test_tiny_dense_errors_do_not_overflow() -> None:

@@ -123,7 +123,7 @@ def test_infeasible_targets() -> None:
     shape = {"p": 0.1, "gamma": 1.0, "upper_error": 0.8}
     assert smallest_invariant(0.05, 0.05, shape) == float("inf")
     assert smallest_invariant(0.9, 0.05, shape) == 0.0
-    with pytest.raises(PruneproofError, match="target error in"):
+    with pytest.raises(PruneproofError, match="target error must lie in"):
         smallest_invariant(0.0, 0.05, shape)
 
 

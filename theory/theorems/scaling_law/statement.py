@@ -1,4 +1,6 @@
-"""The scaling law of pruned networks (Rosenfeld, Frankle, Carbin, Shavit, ICML 2021) as statements; see scaling_law.md.
+"""The scaling law of pruned networks (Rosenfeld, Frankle, Carbin, Shavit, ICML 2021) as statements.
+
+Proofs: theory/theorems/scaling_law/proof.md.
 
 A network of depth l and width w, pruned to density d, has error ε̂ = ε_np · [(m² + p²K²)/(m² + p²)]^{γ/2} with
 K = (ε↑/ε_np)^{1/γ} and the invariant m = l^φ w^ψ d; for one network φ = ψ = 0 and m = d. ε_np is the measured error of
@@ -101,7 +103,7 @@ def limit_form(invariant: sympy.Expr = density) -> sympy.Expr:
 SINGLE = Bound(
     name="scaling-single",
     statement="The error of one network pruned to density d follows one curve between ε_np and ε↑.",
-    source=f"{PAPER}; scaling_law.md",
+    source=f"{PAPER}; theory/theorems/scaling_law/proof.md",
     status="published",
     symbols=_density | _common,
     assumptions=(_in_range, _ordered),
@@ -122,7 +124,7 @@ SINGLE = Bound(
 JOINT = Bound(
     name="scaling-joint",
     statement="Networks of one family follow the same curve in the invariant m = l^φ w^ψ d.",
-    source=f"{PAPER}; scaling_law.md",
+    source=f"{PAPER}; theory/theorems/scaling_law/proof.md",
     status="published",
     symbols=_density | _network | _common,
     assumptions=(_in_range, _ordered, whole(depth)),
@@ -139,7 +141,7 @@ JOINT = Bound(
 STEEP = Bound(
     name="scaling-steep",
     statement="For γ → ∞ the law is log-linear in p²/(d² + p²), so γ cannot be identified from a small error range.",
-    source="scaling_law.md",
+    source="theory/theorems/scaling_law/proof.md",
     status="derived",
     symbols={name: text for name, text in (_density | _common).items() if name != exponent},
     assumptions=(_in_range, _ordered),
@@ -156,7 +158,7 @@ _scaled_target = (target / dense_error) ** (2 / exponent)
 SMALLEST = Bound(
     name="scaling-smallest",
     statement="The error reaches ε_k at the invariant m* = p √((K² − r)/(r − 1)), r = (ε_k/ε_np)^{2/γ}.",
-    source="scaling_law.md",
+    source="theory/theorems/scaling_law/proof.md",
     status="derived",
     symbols={target: "error ε_k that is allowed (share of examples)"} | _common,
     assumptions=(_ordered, _reached),

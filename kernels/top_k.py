@@ -1,14 +1,19 @@
-"""Keep exactly k of many scores: a radix select over order-preserving integer keys, without sorting or concatenating.
+"""Keep exactly k of many scores, without sorting or concatenating them.
 
-A float read as an integer, with the lower bits of negatives flipped, is an integer with the same order. The k-th
-largest key is found sixteen bits at a time from histograms (two passes for float32, one for half, four for float64);
-one more pass writes the masks. Cost: O(n) time whatever the values are, and working memory of one chunk beside the n
-bytes of the result. Up to `_SMALL` entries the counters would cost more than the entries: there torch's quickselect
-over one copy of them finds the same threshold.
+On a CPU the threshold is bracketed first (Floyd and Rivest 1975): two order statistics of a sample of about n^(2/3)
+scores enclose the k-th largest with near certainty. One pass marks what lies above the bracket, and the few scores
+inside decide the rest by quickselect; its count proves that the bracket was right. Where it was not, where many equal
+scores crowd it, and on a GPU, a radix select finds the threshold: a float read as an integer, with the lower bits of
+negatives flipped, is an integer with the same order, and the k-th largest key is found sixteen bits at a time from
+histograms (two passes for float32, one for half, four for float64). Either way the result is exact, the time O(n)
+whatever the values are, and the working memory a chunk and a quarter of the entries at most, beside the n bytes of the
+result. Up to `_SMALL` entries quickselect over one copy of them finds the threshold.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +25,9 @@ from .backend import Choice, require_tensors
 from .batching import map_over_slices
 
 _CHUNK = 1 << 20  # scores per step: small enough for the cache, large enough to hide the cost of a call
-_SMALL = 1 << 16  # entries below which clearing and summing the counters costs more than one copy of the entries
+_SMALL = 1 << 14  # entries below which quickselect over one copy is faster
+_MARGIN = 4.0  # standard deviations of a sample's order statistics between the bracket and the threshold
+_INSIDE = 4  # at most one entry in so many may lie in the bracket
 _DIGIT = 16  # bits resolved per pass: 65,536 counters
 _KEY_DTYPE = {
     torch.float16: torch.int16,
@@ -69,12 +76,11 @@ def select_top_k(tensors: list[Tensor], k: int) -> list[Tensor]:
         _refuse_nan(tensor)
     if k == 0:
         return [torch.zeros(tensor.shape, dtype=torch.bool, device=tensor.device) for tensor in tensors]
-    common = _common_dtype(tensors)
-    threshold, ties = _kth_largest(tensors, k, common)
-    masks: list[Tensor] = []
-    for tensor in tensors:
-        mask, ties = _mask(tensor, threshold.to(tensor.device), ties)
-        masks.append(mask)
+    threshold = _kth_largest(tensors, k)
+    masks = [_at_least(tensor, threshold) for tensor in tensors]
+    surplus = sum(int(mask.count_nonzero()) for mask in masks) - k
+    for tensor, mask in zip(reversed(tensors), reversed(masks), strict=True):
+        surplus = _without_last(tensor, mask, threshold, surplus)
     return masks
 
 
@@ -112,6 +118,10 @@ def _common_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
     return common
 
 
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 def _chunks(tensor: Tensor) -> Iterator[Tensor]:
     return iter(tensor.detach().reshape(-1).split(_CHUNK))
 
@@ -132,20 +142,58 @@ def _flipped(bits: Tensor) -> Tensor:
     return bits ^ ((bits >> (kind.bits - 1)) & kind.max)
 
 
-def _kth_largest(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> tuple[Tensor, int]:
-    """The k-th largest value, with how many of the entries equal to it are among the k largest."""
-    small = sum(tensor.numel() for tensor in tensors) <= _SMALL
-    return kth_of_copy(tensors, k, dtype) if small else kth_by_radix(tensors, k, dtype)
+def _kth_largest(tensors: Sequence[Tensor], k: int) -> Tensor:
+    """The k-th largest value, in the dtype that holds all entries, or in float32 for 16-bit ones."""
+    dtype, total = _common_dtype(tensors), sum(tensor.numel() for tensor in tensors)
+    if total <= _SMALL:
+        return kth_of_copy(tensors, k, dtype)
+    on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
+    found = kth_by_bracket(tensors, k, total, dtype) if on_cpu else None
+    return kth_by_radix(tensors, k, dtype) if found is None else found
 
 
-def kth_of_copy(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> tuple[Tensor, int]:
+def kth_of_copy(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> Tensor:
     """The same by quickselect over one copy of all entries."""
-    values = torch.cat([tensor.detach().reshape(-1).to("cpu", dtype) for tensor in tensors])
-    threshold = values.kthvalue(len(values) - k + 1).values
-    return threshold, k - int((values > threshold).count_nonzero())
+    flat = [tensor.reshape(-1).to("cpu", _wide(dtype)) for tensor in tensors]
+    values = flat[0] if len(flat) == 1 else torch.cat(flat)
+    return values.kthvalue(len(values) - k + 1).values
 
 
-def kth_by_radix(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> tuple[Tensor, int]:
+def kth_by_bracket(tensors: Sequence[Tensor], k: int, total: int, dtype: torch.dtype) -> Tensor | None:
+    """The same by quickselect among the entries within a bracket; None if it holds too many, or not the threshold."""
+    stride, wide = round(total ** (1 / 3)), _wide(dtype)
+    sample = torch.cat([tensor.reshape(-1)[::stride].to(wide) for tensor in tensors]).numpy()
+    low, high = _bracket(sample, k / total)
+    above, most = 0, total // _INSIDE
+    inside: list[np.ndarray] = []
+    for values in (chunk.to(wide).numpy() for tensor in tensors for chunk in _chunks(tensor)):
+        beyond, reached = values > high, values >= low
+        above += np.count_nonzero(beyond)
+        if low < high:
+            inside.append(values[np.flatnonzero(reached ^ beyond)])
+        most -= np.count_nonzero(reached) - np.count_nonzero(beyond)
+        if low < high and most < 0:
+            return None
+    wanted = k - above
+    held = total // _INSIDE - most
+    if not 1 <= wanted <= held:
+        return None
+    if low < high:
+        low = np.partition(np.concatenate(inside), held - wanted)[held - wanted]
+    return torch.tensor(float(low), dtype=wide)
+
+
+def _bracket(sample: np.ndarray, fraction: float) -> tuple[float, float]:
+    """Values of a sample between which the value with this fraction of all entries above it lies, most likely."""
+    size = len(sample)
+    margin = 1 + _MARGIN * (size * fraction * (1 - fraction)) ** 0.5
+    first, last = math.floor(size * (1 - fraction) - margin), math.ceil(size * (1 - fraction) + margin)
+    ordered = np.partition(sample, [max(first, 0), min(last, size - 1)])
+    low = ordered[first] if first >= 0 else -np.inf
+    return float(low), float(ordered[last]) if last < size else np.inf
+
+
+def kth_by_radix(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> Tensor:
     """The same from histograms of sixteen bits at a time."""
     width = torch.iinfo(_KEY_DTYPE[dtype]).bits
     prefix, wanted = 0, k
@@ -160,7 +208,7 @@ def kth_by_radix(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> tuple
         wanted -= int(at_least[rank - 1]) if rank else 0
         digit = (1 << _DIGIT) - 1 - rank
         prefix = digit - (1 << (_DIGIT - 1)) if top else (prefix << _DIGIT) | digit  # the leading digit is signed
-    return _float(prefix, dtype), wanted
+    return _float(prefix, dtype).to(_wide(dtype))
 
 
 def _digit_counts(keys: Tensor, shift: int, prefix: int | None) -> Tensor:
@@ -172,15 +220,25 @@ def _digit_counts(keys: Tensor, shift: int, prefix: int | None) -> Tensor:
     return torch.bincount(digits, minlength=1 << _DIGIT)
 
 
-def _mask(tensor: Tensor, threshold: Tensor, ties: int) -> tuple[Tensor, int]:
-    """The entries above the threshold and the first `ties` equal to it; returns the ties left for later tensors."""
+def _at_least(tensor: Tensor, threshold: Tensor) -> Tensor:
+    """Which entries are not below the threshold; NumPy compares several times faster than torch."""
     mask = torch.empty(tensor.numel(), dtype=torch.bool, device=tensor.device)
+    limit = threshold.to(tensor.device)
     for chunk, kept in zip(_chunks(tensor), mask.split(_CHUNK), strict=True):
-        values = chunk.to(threshold.dtype)  # comparing with a scalar of a wider type would round the scalar
-        torch.ge(values, threshold, out=kept)
-        equal = values == threshold
-        surplus = int(equal.count_nonzero()) - ties
-        if surplus > 0:
-            kept[equal.nonzero()[ties:, 0]] = False
-        ties = max(0, -surplus)
-    return mask.view(tensor.shape), ties
+        values = chunk.to(limit.dtype)
+        if values.device.type == "cpu":
+            np.greater_equal(values.numpy(), limit.numpy(), out=kept.numpy())
+        else:
+            torch.ge(values, limit, out=kept)
+    return mask.view(tensor.shape)
+
+
+def _without_last(tensor: Tensor, mask: Tensor, threshold: Tensor, surplus: int) -> int:
+    """Take the last entries equal to the threshold out of a mask; returns how many are still too many."""
+    limit, chunks = threshold.to(tensor.device), list(zip(_chunks(tensor), mask.view(-1).split(_CHUNK), strict=True))
+    while surplus and chunks:
+        chunk, kept = chunks.pop()
+        equal = (chunk.to(limit.dtype) == limit).nonzero()[:, 0]
+        kept[equal[-surplus:]] = False
+        surplus = max(0, surplus - len(equal))
+    return surplus

@@ -12,18 +12,20 @@ from torch import Tensor
 
 from pruneproof import PruneproofError
 from pruneproof.kernels import top_k
-from pruneproof.kernels.top_k import top_k_masks
+from pruneproof.kernels.top_k import kth_by_bracket, top_k_masks
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 # signed zeros, denormals, infinities and repeated values: what an order-preserving key can get wrong
 AWKWARD = [0.0, -0.0, 1.0, -1.0, 2.0, 1e-40, -1e-40, 3.0e38, math.inf, -math.inf, 1.0000001, 0.1]
 
 
-@pytest.fixture(autouse=True, scope="module", params=["copy", "radix"])
+@pytest.fixture(autouse=True, scope="module", params=["copy", "bracket", "radix"])
 def way(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every law holds for few entries, found in a copy, and for many, by radix."""
+    """Every law holds for few entries, found in a copy, and for many, within a bracket or by radix."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(top_k, "_SMALL", 0 if request.param == "radix" else 1 << 20)
+        patch.setattr(top_k, "_SMALL", 1 << 20 if request.param == "copy" else 0)
+        if request.param == "radix":
+            patch.setattr(top_k, "kth_by_bracket", lambda *_: None)
         yield
 
 
@@ -156,23 +158,56 @@ def test_refuses_other_dtypes(dtype: torch.dtype) -> None:
 
 
 @given(problems(), st.sampled_from(DTYPES), st.data())
-def test_both_ways_find_one_threshold(
+def test_all_ways_find_one_threshold(
     problem: tuple[list[Tensor], int], dtype: torch.dtype, data: st.DataObject
 ) -> None:
-    """On the same data, of mixed dtypes, tied, signed zeros and infinities: the same value and number of ties."""
+    """On the same data, of mixed dtypes, tied, signed zeros and infinities: the same value."""
     tensors, k = problem
     mixed = [tensors[0].to(dtype), *tensors[1:]]
     common = torch.promote_types(dtype, tensors[0].dtype) if len(tensors) > 1 else dtype
     total = sum(map(len, mixed))
     for wanted in {k, data.draw(st.integers(0, total)), total} - {0}:
         copied, by_radix = top_k.kth_of_copy(mixed, wanted, common), top_k.kth_by_radix(mixed, wanted, common)
-        assert copied[0] == by_radix[0] and copied[0].dtype == by_radix[0].dtype
-        assert copied[1] == by_radix[1]
+        assert copied == by_radix and copied.dtype == by_radix.dtype
 
 
-def test_few_scores_clear_no_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+def drawn(kind: str, entries: int) -> Tensor:
+    scores = torch.randn(entries, generator=torch.Generator().manual_seed(0))
+    return {"normal": scores, "sorted": scores.sort().values, "few values": scores.round(), "zeros": scores.relu(),
+            "periodic": scores[:97].repeat(entries // 97 + 1)[:entries], "heavy": scores.tan(),
+            "constant": torch.ones(entries)}[kind]  # fmt: skip
+
+
+KINDS = ("normal", "sorted", "few values", "zeros", "periodic", "heavy", "constant")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fraction", [0.0, 0.001, 0.1, 0.5, 0.97, 1.0])
+def test_a_bracket_gives_the_threshold_or_nothing(kind: str, fraction: float) -> None:
+    scores = drawn(kind, 50_021)
+    k = max(1, round(fraction * 50_021))
+    found = kth_by_bracket(scores.split(20_000), k, 50_021, torch.float32)
+    assert found is None or found == top_k.kth_by_radix([scores], k, torch.float32)
+
+
+def test_a_bracket_holds_the_threshold_of_scores_in_random_order() -> None:
+    """If it always gave up, nothing would be wrong but the time."""
+    for kind in ("normal", "heavy", "zeros"):
+        for k in (100, 5000, 20_000, 35_000):  # of "zeros" the last is equal to half of all scores
+            assert kth_by_bracket([drawn(kind, 50_021)], k, 50_021, torch.float32) is not None
+
+
+def test_a_bracket_that_misses_is_noticed() -> None:
+    """A sample that sees only small scores puts the bracket below the threshold."""
+    scores = torch.ones(64_000).index_fill_(0, torch.arange(0, 64_000, 40), 0.0)  # every 40th, as the sample takes
+    scores = scores * torch.linspace(1, 2, 64_000)
+    assert kth_by_bracket([scores], 6400, 64_000, torch.float32) is None
+    assert int(top_k_masks([scores], 6400)[0].sum()) == 6400
+
+
+def test_few_scores_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(top_k, "_SMALL", 2)
-    monkeypatch.setattr(top_k, "kth_by_radix", None)
+    monkeypatch.setattr(top_k, "kth_by_bracket", None)
     assert top_k_masks([torch.tensor([1.0, 2.0])], 1)[0].tolist() == [False, True]
 
 

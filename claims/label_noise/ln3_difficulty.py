@@ -85,7 +85,30 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
     caption = (
         "The lowest error (ringed) of the harder task comes at more weights. The dotted lines are the dense errors."
     )
-    return [Figure("Effective size and difficulty", caption, draw)]
+    return [Figure("Effective size and difficulty", caption, draw), *_sizes(rows)]
+
+
+def _sizes(rows: Sequence[Row]) -> list[Figure]:
+    """Effective sizes of all mixtures, easy ones first; nothing where only the judged two were run."""
+    paths = paths_of_mixtures(rows)
+    if len(paths) == len(MIXTURES):
+        return []
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        for place, path in enumerate(paths.values()):
+            size = effective_size(path)
+            axes.plot([size.low, size.high], [place, place], color=BLUE, linewidth=1.5)
+            axes.plot(size.value, place, "o", color=BLUE)
+        axes.set_yticks(range(len(paths)), list(paths))
+        axes.set(xscale="log", xlabel="effective size, weights")
+        axes.grid(visible=False, axis="y")
+
+    caption = (
+        "Weights at the lowest validation error after the peak, with bootstrap intervals over seeds. Linear mixtures "
+        "are the harder the smaller ν√D is."
+    )
+    return [Figure("Effective size of every mixture", caption, draw)]
 
 
 LN3 = Claim(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
 from pruneproof.claims.estimates import Comparison, decide
-from pruneproof.plotting import plain_decades, shades
+from pruneproof.plotting import BLUE, INK, ORANGE, plain_decades, shades
 
-from .measure import PruningPath, measure_path, paths_of_mixtures, pruned_over_dense
+from .measure import BINS, Floats, PruningPath, measure_path, paths_of_mixtures, pruned_over_dense
 from .plots import draw_curve, label_axes, ring
 from .setting import ARORA, MIXTURES, REFERENCE_WIDTH, mixture_cell, small_mixtures
 
@@ -89,7 +91,47 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
     caption = (
         "Divergence of the predictions from the true posterior of the noisy label; ringed, the lowest validation error."
     )
-    return [Figure("Distance from the true posterior", caption, draw)]
+    return [Figure("Distance from the true posterior", caption, draw), _maps(paths)]
+
+
+def _maps(paths: Mapping[str, PruningPath]) -> Figure:
+    """Predicted against true posterior, dense and pruned, mixture by mixture."""
+
+    def draw(canvas: Canvas) -> None:
+        columns = min(3, len(paths))
+        lines = -(-len(paths) // columns)
+        canvas.set_size_inches(2.7 * columns, 2.7 * lines)
+        panels = canvas.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat
+        for axes in panels:
+            axes.set_visible(False)
+        for axes, (name, path) in zip(panels, paths.items(), strict=False):
+            axes.set_visible(True)
+            axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
+            for level, colour, label in ((0, ORANGE, "dense"), (path.trough, BLUE, "pruned")):
+                true, predicted, low, high = posterior_map_of(path, level).T
+                axes.fill_between(true, low, high, color=colour, alpha=0.2, linewidth=0)
+                axes.plot(true, predicted, color=colour, linewidth=1.2, label=label)
+            axes.set_title(name, fontsize=8)
+            axes.set(xlabel="true P(1 | x)", ylabel="predicted")
+            axes.legend(frameon=False, fontsize=7)
+
+    caption = (
+        "Mean predicted probability of the noisy label 1 for test examples of each true one; the bands reach from the "
+        "10 % to the 90 % quantile, means over seeds. On the line the network knows the posterior."
+    )
+    return Figure("Posterior maps", caption, draw)
+
+
+def posterior_map_of(path: PruningPath, level: int) -> Floats:
+    """True probability, mean prediction and its two quantiles (bins, 4) at one level, means over seeds.
+
+    Args:
+        path: Of a network on a mixture.
+        level: Round of pruning.
+    """
+    bins = np.array([bin for row in path.rows if row.level == level for bin in row.posterior_map or []])
+    place = np.minimum((bins[:, 0] * BINS).astype(int), BINS - 1)
+    return np.array([bins[place == each].mean(0) for each in np.unique(place)])
 
 
 LN4 = Claim(

@@ -9,6 +9,7 @@ import numpy as np
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
 from pruneproof.claims.estimates import Comparison, decide, mean, ratio
+from pruneproof.plotting import shades
 from pruneproof.theory.scaling.fitting import FittedLaw, fit
 from pruneproof.theory.scaling.intervals import profile_intervals
 from pruneproof.theory.scaling.models import CONSTANT
@@ -17,6 +18,7 @@ from pruneproof.theory.scaling.points import Points
 
 from .measure import PathRow, measure_path, points_of, root, seeds_of, squares
 from .setting import JUDGED, PUBLICATION, judged_task, network_cells, task_text, tasks
+from .smallest import measured_density, predicted_density, targets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -124,7 +126,48 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
             "Left: the share of the logarithmic rise that is made, against the invariant. Right: what the fit leaves.",
             one_curve,
         ),
+        _contours(law),
     ]
+
+
+def _contours(law: FittedLaw) -> Figure:
+    """Densities of equal error against depth and width, measured and as the law has them."""
+    points = law.points
+    shapes = {(float(w), float(d)): name for name in points.networks() for w, d in [_shape(points, name)]}
+    widths, depths = (sorted(set(values)) for values in zip(*shapes, strict=True))
+    middle_width, middle_depth = widths[len(widths) // 2], depths[len(depths) // 2]
+
+    def draw(canvas: "Canvas") -> None:
+        canvas.set_size_inches(8, 3.2)
+        left, right = canvas.subplots(1, 2, sharey=True)
+        series = (
+            (left, "depth", depths, [shapes[middle_width, depth] for depth in depths], f"width {middle_width:g}"),
+            (right, "width", widths, [shapes[width, middle_depth] for width in widths], f"depth {middle_depth:g}"),
+        )
+        for axes, what, places, names, title in series:
+            for target, colour in zip(targets(points), shades(len(targets(points))), strict=True):
+                found = np.array([measured_density(points, name, target) for name in names])
+                measured = np.where(found > points.density.min(), found, np.nan)
+                predicted = [predicted_density(points, name, law, target) for name in names]
+                axes.plot(places, measured, "o", color=colour, markersize=4)
+                axes.plot(places, predicted, color=colour, linewidth=1.2, label=f"error {target:.2g}")
+            axes.set(xscale="log", yscale="log", xlabel=what, title=title)
+            axes.set_xticks(places, [f"{place:g}" for place in places], minor=False)
+            axes.minorticks_off()
+        left.set_ylabel("density")
+        left.legend(frameon=False, fontsize=7)
+
+    caption = (
+        "Density at which a network has a given error, against depth and against width: dots measured, lines from the "
+        "joint fit and each network's dense error. A dot is missing where the dense error is larger already, or where "
+        "no density that was run reaches the error."
+    )
+    return Figure("Contours of equal error", caption, draw)
+
+
+def _shape(points: Points, name: str) -> tuple[float, float]:
+    first = int(np.flatnonzero(points.network == name)[0])
+    return points.width[first], points.depth[first]
 
 
 SL2 = Claim(

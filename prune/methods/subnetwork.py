@@ -22,6 +22,7 @@ from pruneproof.kernels.greedy.op import greedy_select
 from pruneproof.kernels.greedy.problem import Gram
 from pruneproof.prune.masks.enforcement import release
 from pruneproof.prune.models.evaluation import copied, explained
+from pruneproof.prune.models.parameters import Patterns, find_prunable
 
 _WHERE = "greedy_subnetwork"
 
@@ -42,7 +43,7 @@ class Subnetwork:
         weights: For each hidden layer the weight of every original unit in the combination,
             (units,) float64; for the rule `average` a multiple of 1/steps, and their sum is one.
         losses: For each hidden layer ½·mean over examples of ‖imitation − dense‖² after each choice,
-            (steps,) float64.
+            (steps,) float64; empty where a layer was excluded.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(3, 50), nn.Tanh(), nn.Linear(50, 2))
@@ -65,6 +66,8 @@ def greedy_subnetwork(
     *,
     rule: str = "average",
     replacement: bool = True,
+    include: Patterns = (),
+    exclude: Patterns = (),
 ) -> Subnetwork:
     """Prune the hidden units of a multilayer perceptron to a smaller dense one that imitates it on the inputs.
 
@@ -81,6 +84,9 @@ def greedy_subnetwork(
         replacement: Whether a unit may be chosen again, as the theorems assume. The authors'
             released code chooses each unit at most once: `False`, with at most as many steps as a
             layer has units. The bounds G1 and G2 then say nothing.
+        include: Shell patterns of the layers whose units may be pruned, as in `prunable`.
+        exclude: Patterns of the hidden layers that keep all their units, each with the same weight;
+            `steps` are still one number, or one per hidden layer.
 
     Returns:
         A `Subnetwork`; in exact arithmetic its `model` computes Wh with the weights of the selection
@@ -90,6 +96,7 @@ def greedy_subnetwork(
         UnsupportedError: For other models, and for weights that are shared or computed.
         InvalidValueError: For empty or non-finite data, steps below 1, or more steps without
             replacement than units.
+        PruneproofError: As `prunable` raises.
 
     Source: Ye et al. 2020 (arXiv 2003.01794); G1, G2 in theory/theorems/greedy/proof.md.
 
@@ -102,11 +109,13 @@ def greedy_subnetwork(
     """
     positions = _linear_positions(model)
     counts = _steps_per_layer(steps, len(positions) - 1)
+    chosen = {id(weight) for weight in find_prunable(_WHERE, model, include, exclude).values()}
+    pruned = [id(_linear(model, position).weight) in chosen for position in positions[:-1]]
     require_type(_WHERE, inputs, Tensor, "the inputs must be a tensor", "Convert them.")
     if inputs.ndim == 0 or len(inputs) == 0:
         raise InvalidValueError(f"{_WHERE}: there is no example in inputs of shape {tuple(inputs.shape)}. Pass some.")
     if not replacement:
-        _require_units(model, positions, counts)
+        _require_units(model, positions, [count * prune for count, prune in zip(counts, pruned, strict=True)])
     smaller = copied(_WHERE, model).eval()
     release(smaller)  # masks of the original do not fit the smaller weights
     dense = copied(_WHERE, smaller)
@@ -121,11 +130,17 @@ def greedy_subnetwork(
     losses: list[Tensor] = []
     for layer, (before, position) in enumerate(pairwise(positions)):
         outgoing = _linear(dense, position).weight
-        selection = greedy_select(_problem(activations, outgoing), counts[layer], rule=rule, replacement=replacement)
-        units.append(selection.weights.nonzero()[:, 0])
-        weights.append(selection.weights)
-        losses.append(selection.losses)
-        _shrink(_linear(smaller, before), _linear(smaller, position), units[-1], selection.weights)
+        if pruned[layer]:
+            problem = _problem(activations, outgoing)
+            selection = greedy_select(problem, counts[layer], rule=rule, replacement=replacement)
+            weights.append(selection.weights)
+            losses.append(selection.losses)
+            _shrink(_linear(smaller, before), _linear(smaller, position), weights[-1].nonzero()[:, 0], weights[-1])
+        else:
+            count = outgoing.shape[1]
+            weights.append(torch.full((count,), 1 / count, dtype=torch.float64))
+            losses.append(torch.zeros(0, dtype=torch.float64))
+        units.append(weights[-1].nonzero()[:, 0])
         after = positions[layer + 2] if layer + 2 < len(positions) else len(dense)
         activations = dense[position:after](activations)
     for small, original in zip(smaller.modules(), model.modules(), strict=True):

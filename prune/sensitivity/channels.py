@@ -18,6 +18,7 @@ from pruneproof.errors import UnsupportedError
 from pruneproof.kernels.sensitivity.op import sensitivities
 from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune.models.evaluation import copied
+from pruneproof.prune.models.parameters import Patterns, find_prunable
 
 from .half_rows import blocks
 from .measuring import Layer, met, pseudo_points, supported
@@ -45,7 +46,9 @@ class PfpResult:
     bounds: Mapping[str, Tensor]
 
 
-def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
+def pfp(
+    model: nn.Sequential, inputs: Tensor, *, density: float, include: Patterns = (), exclude: Patterns = ()
+) -> PfpResult:
     """Remove the least sensitive channels of every layer but the last.
 
     Args:
@@ -54,13 +57,17 @@ def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
             identity layers; weights used once.
         inputs: (batch, *item), the sample S.
         density: Kept fraction of channels in each layer, in (0, 1]; at least one stays.
+        include: Shell patterns of the layers whose channels may be removed, as in `prunable`.
+        exclude: Patterns of the layers that keep all their channels.
 
     Returns:
-        A smaller copy, the channels it keeps, and the error bounds of its half-rows.
+        A smaller copy, the channels it keeps of each layer that lost some, and the error bounds of
+        the half-rows that read them.
 
     Raises:
         UnsupportedError: Another kind of model.
         InvalidValueError: A density outside (0, 1].
+        PruneproofError: As `prunable` raises.
 
     Source: S2 in theory/theorems/sensitivity/proof.md.
 
@@ -77,12 +84,15 @@ def pfp(model: nn.Sequential, inputs: Tensor, *, density: float) -> PfpResult:
     require_fraction("pfp", "the density", density, one=True)
     small = copied("pfp", model).eval()
     chain = _chain(small, inputs.ndim)
+    chosen = find_prunable("pfp", small, include, exclude)
     kept: dict[str, Tensor] = {}
     bounds: dict[str, Tensor] = {}
     weighted = [i for i, (_, module) in enumerate(chain) if isinstance(module, nn.Linear | nn.Conv2d)]
     plans: list[tuple[int, int, Tensor]] = []
     for here, after in pairwise(weighted):
         (name, layer), (following, consumer) = chain[here], chain[after]
+        if f"{name}.weight" not in chosen:
+            continue
         keep, epsilon = _choose(small, inputs, following, consumer, layer.weight.shape[0], density)
         kept[f"{name}.weight"], bounds[f"{following}.weight"] = keep, epsilon
         plans.append((here, after, keep))

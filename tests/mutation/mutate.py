@@ -2,7 +2,7 @@
 
     python tests/mutation/mutate.py                          a sample of `prune`, `theory` and the kernels' references
     python tests/mutation/mutate.py --package prune          of one package
-    python tests/mutation/mutate.py --module prune.masks     of one module
+    python tests/mutation/mutate.py --module prune.masks     of one module, or of the modules of a folder
     python tests/mutation/mutate.py --sample 0               every mutant (a day)
     python tests/mutation/mutate.py --update                 store what survives; reasons are written in by hand
 
@@ -71,7 +71,8 @@ def _trials(patterns: list[str], reached: Reach, options: argparse.Namespace) ->
     """Trials of mutants drawn without replacement, and the number of places that they were drawn from."""
     files = sorted(str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern))
     if options.module:
-        files = [file for file in files if file == options.module.replace(".", "/") + ".py"]
+        part = options.module.replace(".", "/")
+        files = [file for file in files if file == part + ".py" or file.startswith(part + "/")]
     sources = {file: (ROOT / file).read_text("utf-8") for file in files}
     drawn = [(file, place) for file, source in sources.items() for place in places(source)]
     random.Random(options.seed).shuffle(drawn)

@@ -20,13 +20,9 @@ STORE = ROOT / "build" / "mutation"
 LIBRARY = ("kernels", "theory", "prune", "claims", "src")
 # Bounds, obligations and other declarations are executed at import, in no test: the tests that hold them to something.
 DECLARATIONS = {
-    "theory/obligations/": ("test_obligations_discharge", "test_obligations_statements"),
-    "theory/": (
-        "test_bound_values",
-        "test_bound_formulas",
-        "test_bound_enclosure",
-        "test_greedy_bounds",
-        "test_sipp_bounds",
+    "theory/theorems/": (
+        *("test_obligations_discharge", "test_obligations_statements", "test_bound_values", "test_bound_formulas"),
+        *("test_bound_enclosure", "test_greedy_bounds", "test_sipp_bounds", "test_hypotheses_are_needed"),
     ),
 }
 CLOSEST_FILES = 3  # tried first; survivors meet the others too

@@ -106,3 +106,16 @@ def test_layers_that_keep_channels_apart_are_taken(layer: nn.Module) -> None:
     model = nn.Sequential(nn.Linear(4, 8), layer, nn.Sequential(nn.Linear(8, 6), layer if not list(layer.parameters())
                           else nn.ReLU()), nn.Linear(6, 2))  # fmt: skip
     assert pfp(model, torch.rand(5, 4), density=0.5).model(torch.rand(5, 4)).shape == (5, 2)
+
+
+def test_an_excluded_layer_keeps_its_channels() -> None:
+    torch.manual_seed(0)
+    model, inputs = (
+        nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)),
+        torch.rand(9, 4),
+    )
+    whole, result = pfp(model, inputs, density=0.5), pfp(model, inputs, density=0.5, exclude="0")
+    assert list(result.channels) == ["2.weight"] and result.model[0].out_features == 8
+    assert torch.equal(result.channels["2.weight"], whole.channels["2.weight"])
+    with pytest.raises(PruneproofError):
+        pfp(model, inputs, density=0.5, exclude="head")

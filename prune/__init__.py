@@ -16,7 +16,7 @@ from .certification import (
     propagated_error,
 )
 from .flow.connectivity import Connectivity, connectivity
-from .inspection import Inspection, inspect_model
+from .inspection import Inspection, Speed, inspect_model, measure_speed
 from .masks.enforcement import Enforcement, release
 from .masks.interop import from_torch_prune, to_torch_prune, torch_pruning_importance
 from .masks.masks import Masks
@@ -50,6 +50,7 @@ __all__ = [
     "Round",
     "SippResult",
     "SparseLinear",
+    "Speed",
     "Subnetwork",
     "ablation_study",
     "balanced_batch",
@@ -68,6 +69,7 @@ __all__ = [
     "invert",
     "magnitude",
     "make_permanent",
+    "measure_speed",
     "pfp",
     "predicted_error",
     "propagated_error",

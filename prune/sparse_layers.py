@@ -10,13 +10,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import StateError
+from pruneproof.errors import InvalidValueError, StateError, UnsupportedError
 from pruneproof.kernels import BitMask, SparseWeight, masked_linear, sparse_linear
 from pruneproof.prune.masks.enforcement import release
 from pruneproof.prune.masks.interop import remove_torch_prune
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.evaluation import copied
 from pruneproof.prune.models.parameters import parameters_named, unwrapped
+
+SEMI_STRUCTURED = "torch-2:4"
 
 
 class MaskedLinear(nn.Module):
@@ -150,7 +152,9 @@ def sparsify(model: nn.Module, masks: Masks, *, format: str = "auto", batch: int
         format: `"masked"` for trainable `MaskedLinear` layers; otherwise a format of `SparseWeight`,
             by default `"auto"`, which leaves a layer dense (an `nn.Linear`) where no gain is
             expected on its device; `SparseWeight.from_dense(weight, mask).reason` says why,
-            `inspect_model` what was left so.
+            `inspect_model` what was left so. `"torch-2:4"` gives a layer the semi-structured tensor of
+            torch as its weight, for inference on CUDA alone; at most two of every four consecutive
+            weights of a row may be kept (`scope="2:4"`).
         batch: For `"auto"`, how many tokens a layer will mostly see at once.
 
     Returns:
@@ -160,7 +164,8 @@ def sparsify(model: nn.Module, masks: Masks, *, format: str = "auto", batch: int
     Raises:
         UnknownNameError: The masks are of another model.
         StateError: A layer to be swapped has hooks (forward or backward), which would be lost.
-        PruneproofError: The format cannot hold a weight.
+        InvalidValueError: The format cannot hold a weight.
+        UnsupportedError: `"torch-2:4"` off CUDA, or for a dtype or shape that torch does not take.
 
     Example:
         >>> import torch
@@ -180,6 +185,9 @@ def sparsify(model: nn.Module, masks: Masks, *, format: str = "auto", batch: int
         if type(layer) is not nn.Linear or _is_tied(sparse, layer.weight) or not name.endswith("weight"):
             continue
         if not layer.weight.numel():  # nothing to store, and nothing to multiply
+            continue
+        if format == SEMI_STRUCTURED:
+            layer.weight = nn.Parameter(_semi_structured(name, layer.weight.detach()), requires_grad=False)
             continue
         swapped = _swapped(layer, mask.to(layer.weight.device), format, batch)
         if swapped is layer:
@@ -226,6 +234,31 @@ def make_permanent(model: nn.Module) -> nn.Module:
                 return dense[layer]
             _replace(plain, name, dense[layer])
     return plain
+
+
+def _semi_structured(name: str, weight: Tensor) -> Tensor:
+    """The weight as torch stores it for sparse tensor cores; the conversion itself would lose what does not fit."""
+    if not _on_cuda(weight):
+        raise UnsupportedError(
+            f'sparsify: format="{SEMI_STRUCTURED}" runs on the sparse tensor cores of CUDA devices alone, and {name} '
+            f'lies on {weight.device}. Move the model by model.to("cuda"), or take another format.'
+        )
+    if weight.shape[1] % 4 or bool(((weight != 0).reshape(-1, 4).sum(1) > 2).any()):
+        raise InvalidValueError(
+            f'sparsify: {name} keeps more than two of four consecutive weights somewhere. Prune with scope="2:4", or '
+            "leave its mask out."
+        )
+    try:
+        return torch.sparse.to_sparse_semi_structured(weight)
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise UnsupportedError(
+            f"sparsify: torch cannot store {name}, {weight.dtype} of shape {tuple(weight.shape)}, as a semi-structured "
+            f"tensor ({error}). Convert the model to bfloat16, or leave its mask out."
+        ) from error
+
+
+def _on_cuda(weight: Tensor) -> bool:
+    return weight.is_cuda
 
 
 def _swapped(layer: nn.Linear, mask: Tensor, format: str, batch: int | None) -> nn.Module:

@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file, save_model
 from torch import nn
 
 from pruneproof.cli import main
-from pruneproof.prune import Masks, inspect_model, magnitude, select, sparsify
+from pruneproof.errors import InvalidValueError
+from pruneproof.prune import Masks, inspect_model, inspection, magnitude, measure_speed, select, sparsify
 
 FACTORY = "torch.nn:Identity"
 NET = """
@@ -195,3 +196,42 @@ def test_a_broken_file_is_refused(tmp_path: Path, content: bytes, capsys: pytest
     assert main(["inspect", str(broken)]) == 2
     assert main(["inspect", str(tmp_path / "missing.safetensors")]) == 2
     assert "safetensors" in capsys.readouterr().err
+
+
+def test_speeds_are_medians_of_pairs_with_their_order_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that says so, dense runs take 6 s and sparse ones 1 to 15 s."""
+    net = network()
+    times = {True: [1.0, 1.0, *[6.0] * 15], False: [1.0, 1.0, *map(float, range(1, 16))]}  # dense or not
+    seen: list[tuple[int, int]] = []
+
+    def seconds_of(model: nn.Sequential, inputs: object) -> float:
+        return times[type(model[0]) is nn.Linear].pop(0)
+
+    monkeypatch.setattr(inspection, "_seconds", seconds_of)
+    (speed,) = measure_speed(
+        net, (1, 6), batches=[8], formats=["csr16"], progress=lambda done, total: seen.append((done, total))
+    )
+    ratios = sorted(6 / number for number in range(1, 16))
+    assert (speed.dense_seconds, speed.sparse_seconds, speed.ratio) == (6, 8, 6 / 8)
+    assert (speed.low, speed.high) == (ratios[3], ratios[11])
+    assert seen == [(number, 15) for number in range(1, 16)]
+
+
+def test_speed_is_not_measured_where_nothing_is_sparse() -> None:
+    with pytest.raises(InvalidValueError, match="nothing to compare"):
+        measure_speed(nn.Sequential(nn.Conv2d(1, 2, 3)), (1, 1, 4, 4))
+
+
+def test_the_command_measures_on_request(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["inspect", str(checkpoint), "--measure"]
+    assert main(command) == 2
+    assert "--measure runs the model" in capsys.readouterr().err
+    command += ["--factory", "inspected_nets:net", "--input-shape", "1", "6"]
+    assert main(command) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("measured, ")]
+    assert [line.split(":")[0] for line in lines] == [
+        f"measured, {format}, batch {batch}" for format in ("csr16", "bsr") for batch in (1, 8, 64)
+    ]
+    assert main([*command, "--json"]) == 0
+    speeds = json.loads(capsys.readouterr().out)["speeds"]
+    assert len(speeds) == 6 and all(0 < speed["low"] <= speed["ratio"] <= speed["high"] for speed in speeds)

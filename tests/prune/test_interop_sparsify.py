@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError
-from pruneproof.prune import MaskedLinear, Masks, SparseLinear, make_permanent, random, sparsify
+from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError
+from pruneproof.prune import MaskedLinear, Masks, SparseLinear, make_permanent, random, sparse_layers, sparsify
+from pruneproof.prune import magnitude as magnitude_masks
 
 X = torch.randn(6, 32, generator=torch.Generator().manual_seed(0))
 
@@ -186,3 +187,39 @@ def test_a_layer_with_hooks_is_not_replaced() -> None:
     sparse[0].register_full_backward_hook(lambda module, inputs, outputs: None)  # pyright: ignore[reportIndexIssue]
     with pytest.raises(PruneproofError, match=r"make_permanent: 0 has hooks"):
         make_permanent(sparse)
+
+
+TWO_OF_FOUR = magnitude_masks(network(), density=0.5, scope="2:4")
+
+
+def test_semi_structured_tensors_are_refused_off_cuda() -> None:
+    with pytest.raises(UnsupportedError, match=r"CUDA devices alone, and 0\.weight lies on cpu"):
+        sparsify(network(), TWO_OF_FOUR, format="torch-2:4")
+
+
+def test_semi_structured_tensors_hold_what_is_kept_or_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the device check patched: another pattern, of which torch would lose weights, and what torch itself says."""
+    monkeypatch.setattr(sparse_layers, "_on_cuda", lambda weight: True)
+    with pytest.raises(InvalidValueError, match=r"0\.weight keeps more than two of four"):
+        sparsify(network(), magnitude_masks(network(), density=0.5), format="torch-2:4")
+    with pytest.raises(UnsupportedError, match=r"torch cannot store 0\.weight, torch\.float32 of shape \(64, 32\)"):
+        sparsify(network(), TWO_OF_FOUR, format="torch-2:4")
+    monkeypatch.setattr(torch.sparse, "to_sparse_semi_structured", torch.clone)
+    sparse, net = sparsify(network(), TWO_OF_FOUR, format="torch-2:4"), network()
+    assert torch.equal(sparse(X), TWO_OF_FOUR.apply_(net)(X))
+    assert [sparse.get_parameter(name).requires_grad for name in TWO_OF_FOUR] == [False] * 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="semi-structured tensors need a CUDA device")
+def test_semi_structured_tensors_compute_the_masked_model() -> None:
+    """Both round to bfloat16: by 2⁻⁸ of the magnitude each, the float32 sums of 129 terms by far less."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(128, 128)).to("cuda", torch.bfloat16)
+    kept = magnitude_masks(net, density=0.5, scope="2:4")
+    sparse, dense = sparsify(net, kept, format="torch-2:4"), kept.apply_(copy.deepcopy(net))
+    x = torch.randn(64, 128, device="cuda", dtype=torch.bfloat16)
+    with torch.no_grad():
+        weight, bias = dense.get_parameter("0.weight").abs().double(), dense.get_parameter("0.bias").abs().double()
+        assert bool(((sparse(x) - dense(x)).double().abs() <= 2 * 2**-8 * (x.abs().double() @ weight.T + bias)).all())
+        assert not torch.equal(sparse(x), net(x))

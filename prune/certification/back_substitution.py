@@ -7,7 +7,7 @@ CROWN does on the explicit difference network). The one with the larger minimum 
 manner of differential verification (ReluDiff, NeuroDiff: Paulsen, Wang, Wang, 2020) and CROWN (Zhang et al., 2018).
 
 All rounding is collected in `slack`; magnitudes come from the enclosures, so the bound holds in exact arithmetic.
-Cost per row: one transposed pass through the pair.
+Cost per row: one transposed pass through the pair, shared by the images of a batch down to the first nonlinearity.
 """
 
 from dataclasses import dataclass, field
@@ -35,7 +35,10 @@ class Ball:
 
 @dataclass
 class Functional:
-    """Rows of P·z + Q·δ + constant, each P and Q (batch, rows, *item) by step; Q is None on one network alone."""
+    """Rows of P·z + Q·δ + constant, each P and Q (batch, rows, *item) by step; Q is None on one network alone.
+
+    A batch of one stands for rows that all images share: linear maps are the same for all of them.
+    """
 
     network: int
     terms: dict[int, tuple[Tensor, Tensor | None]]
@@ -53,50 +56,132 @@ class Functional:
             change = change if moved is None else moved if change is None else change + moved
         self.terms[step] = value, change
 
+    def both_signs(self, rows: Tensor) -> "Functional":
+        """Of shared rows those that each image asks for, (batch, k) numbers, and then their negatives."""
+
+        def picked(shared: Tensor) -> Tensor:
+            chosen = shared[0][rows]
+            return torch.cat([chosen, -chosen], 1)
+
+        terms = {
+            step: (picked(value), None if change is None else picked(change))
+            for step, (value, change) in self.terms.items()
+        }
+        constant, slack = (part.expand(len(rows), -1).gather(1, rows) for part in (self.constant, self.slack))
+        signed = Functional(self.network, terms, torch.cat([constant, -constant], 1))
+        signed.slack = torch.cat([slack, slack], 1)
+        return signed
+
 
 def dot(rows: Tensor, vector: Tensor) -> Tensor:
-    """(batch, rows, *item) · (batch or 1, *item) → (batch, rows)."""
-    return torch.matmul(rows.flatten(2), vector.flatten(1).unsqueeze(2)).squeeze(2)
+    """(batch or 1, rows, *item) · (batch or 1, *item) → (batch, rows)."""
+    matrix, flat = rows.flatten(2), vector.flatten(1)
+    if len(matrix) == 1:
+        return flat @ matrix[0].T
+    return (matrix @ flat[0]) if len(flat) == 1 else torch.bmm(matrix, flat.unsqueeze(2)).squeeze(2)
 
 
 def lower_bounds(steps: list[Step], boxes: list[Enclosure], rows: Functional, ball: Ball) -> Tensor:
     """The lower bound of each row over the ball, (batch, rows)."""
-    for index in range(max(rows.terms), 0, -1):
-        if index not in rows.terms:
-            continue
-        value, change = rows.terms.pop(index)
-        _account(rows, boxes[index], value, change)
-        match (step := steps[index]).operation:
-            case PairMap():
-                _through_map(rows, step, boxes, value, change)
-            case Rectifier():
-                _through_rectifier(rows, step, boxes, value, change)
-            case Lipschitz():
-                _stop(rows, boxes[index], value, change)
-            case MaxPool():
-                _through_max_pool(rows, step, boxes, index, value, change)
-            case Add():
-                for parent in step.parents:
-                    rows.add(parent, value, change)
-            case Concatenate():
-                _through_concatenation(rows, step, boxes, value, change)
-            case LogSoftmax():
-                _through_log_softmax(rows, step, boxes[index], value, change)
-            case None:
-                raise AssertionError("only step 0 is the input")
+    _substitute(steps, boxes, rows)
     return _over_ball(rows, ball)
+
+
+def unit_bounds(
+    steps: list[Step],
+    boxes: list[Enclosure],
+    index: int,
+    units: Tensor,
+    wanted: Tensor,
+    network: int,
+    ball: Ball,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Bounds of single units of a step, of z, ẑ or δ.
+
+    Args:
+        steps, boxes: Of the pair; boxes at least of the steps before `index`.
+        index: The step.
+        units: (many,) positions in the flattened item.
+        wanted: (batch, many) bool: which images ask for which of them.
+        network: ORIGINAL, PRUNED or DIFFERENCE.
+        ball: The inputs.
+
+    Returns:
+        Positions (batch, k), k the largest number that an image asks for, and lower and upper bounds of these units,
+        infinite for those that an image did not ask for.
+    """
+    shape = boxes[index].original.low.shape[1:]
+    one = torch.zeros(1, len(units), shape.numel(), dtype=torch.float64)
+    one[0, torch.arange(len(units)), units] = 1.0
+    one = one.unflatten(2, shape)
+    term = (torch.zeros_like(one), one) if network == DIFFERENCE else (one, None)
+    shared = Functional(
+        ORIGINAL if network == DIFFERENCE else network,
+        {index: term},
+        torch.zeros(1, len(units), dtype=torch.float64),
+    )
+    _substitute(steps, boxes, shared, linear_only=True)
+    most = int(wanted.sum(1).max())
+    rows = wanted.to(torch.uint8).sort(dim=1, descending=True, stable=True).indices[:, :most]
+    low, high = lower_bounds(steps, boxes, shared.both_signs(rows), ball).chunk(2, dim=1)
+    asked = wanted.gather(1, rows)  # an image's bounds do not depend on the others in its batch
+    return units[rows], torch.where(asked, low, -torch.inf), torch.where(asked, -high, torch.inf)
+
+
+def _substitute(steps: list[Step], boxes: list[Enclosure], rows: Functional, *, linear_only: bool = False) -> None:
+    """Carry a functional to the input, or down to the first step that is relaxed image by image."""
+    while rows.terms and (index := max(rows.terms)):
+        if linear_only and not isinstance(steps[index].operation, PairMap | Add):
+            return
+        _replace(steps[index], index, boxes, rows)
+
+
+def _replace(step: Step, index: int, boxes: list[Enclosure], rows: Functional) -> None:
+    """Replace the terms at a step by terms at the steps that it reads."""
+    value, change = rows.terms.pop(index)
+    if not isinstance(step.operation, PairMap):  # which charges this together with its own
+        _account(rows, boxes[index], value, change)
+    match step.operation:
+        case PairMap():
+            _through_map(rows, index, step, boxes, value, change)
+        case Rectifier():
+            _through_rectifier(rows, step, boxes, value, change)
+        case Lipschitz():
+            _stop(rows, boxes[index], value, change)
+        case MaxPool():
+            _through_max_pool(rows, step, boxes, index, value, change)
+        case Add():
+            for parent in step.parents:
+                rows.add(parent, value, change)
+        case Concatenate():
+            _through_concatenation(rows, step, boxes, value, change)
+        case LogSoftmax():
+            _through_log_softmax(rows, step, boxes[index], value, change)
+        case None:
+            raise AssertionError("only step 0 is the input")
 
 
 def _side(rows: Functional, box: Enclosure) -> TensorInterval:
     return box.pruned if rows.network == PRUNED else box.original
 
 
-def _account(rows: Functional, box: Enclosure, value: Tensor, change: Tensor | None) -> None:
-    """Coefficients summed or multiplied a few times are relatively exact: charge 32 roundings of their reach."""
-    size = dot(value.abs(), _side(rows, box).magnitude())
+def _account(
+    rows: Functional,
+    box: Enclosure,
+    value: Tensor,
+    change: Tensor | None,
+    reach: Tensor | float = 0.0,
+    moved: Tensor | float = 0.0,
+) -> None:
+    """Coefficients summed or multiplied a few times are relatively exact: charge 32 roundings of their reach.
+
+    `reach` and `moved` are what a step charges beside that per unit of |P| and of |Q|.
+    """
+    size = dot(value.abs(), 32 * UNIT * _side(rows, box).magnitude() + reach)
     if change is not None:
-        size = size + dot(change.abs(), box.difference.magnitude() + 2 * box.original.magnitude())
-    rows.slack += 32 * UNIT * (size + rows.constant.abs()) + _underflow(rows, box, change)
+        span = box.difference.magnitude() + 2 * box.original.magnitude()
+        size = size + dot(change.abs(), 32 * UNIT * span + moved)
+    rows.slack = rows.slack + size + 32 * UNIT * rows.constant.abs() + _underflow(rows, box, change)
 
 
 def _underflow(rows: Functional, box: Enclosure, change: Tensor | None) -> Tensor:
@@ -107,7 +192,9 @@ def _underflow(rows: Functional, box: Enclosure, change: Tensor | None) -> Tenso
     return TINY * (1 + reach)
 
 
-def _through_map(rows: Functional, step: Step, boxes: list[Enclosure], value: Tensor, change: Tensor | None) -> None:
+def _through_map(
+    rows: Functional, index: int, step: Step, boxes: list[Enclosure], value: Tensor, change: Tensor | None
+) -> None:
     layer, (parent,) = step.operation, step.parents
     assert isinstance(layer, PairMap)
     shape = boxes[parent].original.low.shape[1:]
@@ -121,49 +208,72 @@ def _through_map(rows: Functional, step: Step, boxes: list[Enclosure], value: Te
     if change is not None:
         moved = back(PRUNED, change)
         new = new if layer.weights is None else new + back(DIFFERENCE, change)
-    _charge_map(rows, layer, boxes[parent], value, change)
+    _charge_map(rows, layer, boxes[index], boxes[parent], value, change)
     rows.add(parent, new, moved)
 
 
-def _charge_map(rows: Functional, layer: PairMap, box: Enclosure, value: Tensor, change: Tensor | None) -> None:
+def _charge_map(
+    rows: Functional, layer: PairMap, image: Enclosure, box: Enclosure, value: Tensor, change: Tensor | None
+) -> None:
     """The map's biases, and γ|P|(|W| max|a| + |b|) for the roundings of its transpose."""
     sizes = layer.slack or (None, None, None)
     offsets = layer.offset or (0.0, 0.0, 0.0)
     reach = layer.apply(sizes[rows.network], _side(rows, box).magnitude()) + offsets[rows.network]
-    error = dot(value.abs(), reach)
-    if layer.biases is not None:
-        rows.constant = rows.constant + dot(value, layer.biases[rows.network].expand_as(reach))
+    rate = gamma(layer.terms + reach[0].numel())
+    moved = None
     if change is not None:
         moved = layer.apply(sizes[PRUNED], box.difference.magnitude())
         if layer.biases is not None:
             moved = moved + layer.apply(sizes[DIFFERENCE], box.original.magnitude()) + offsets[DIFFERENCE]
-            rows.constant = rows.constant + dot(change, layer.biases[DIFFERENCE].expand_as(moved))
-        error = error + dot(change.abs(), moved)
-    rows.slack += gamma(layer.terms + reach[0].numel()) * error + layer.terms * _underflow(rows, box, change)
+    _account(rows, image, value, change, rate * reach, 0.0 if moved is None else rate * moved)
+    if layer.biases is not None:
+        rows.constant = rows.constant + dot(value, layer.biases[rows.network].expand_as(reach[:1]))
+        if change is not None:
+            rows.constant = rows.constant + dot(change, layer.biases[DIFFERENCE].expand_as(reach[:1]))
+    rows.slack = rows.slack + layer.terms * _underflow(rows, box, change)
 
 
 def _through_rectifier(
     rows: Functional, step: Step, boxes: list[Enclosure], value: Tensor, change: Tensor | None
 ) -> None:
+    """Units of one sign in the whole ball are linear: only the others, in any image of the batch, are relaxed."""
     assert isinstance(step.operation, Rectifier)
     slope, (parent,) = step.operation.slope, step.parents
     box = boxes[parent]
-    if change is None:
-        new, constant = _one(value, rectifier_lines(_side(rows, box)))
-        moved = None
-    else:
-        new, moved, constant = _both(value, change, box)
-    rows.constant = rows.constant + (1 - slope) * constant.flatten(2).sum(2)
-    rows.slack += gamma(constant[0, 0].numel()) * constant.abs().flatten(2).sum(2) + TINY * constant[0, 0].numel()
+    sides = [_side(rows, box)] if change is None else [box.original, box.pruned]
+    on = torch.stack([side.low >= 0 for side in sides]).all(0).flatten(1)
+    off = torch.stack([side.high <= 0 for side in sides]).all(0).flatten(1)
+    bent = (~(on | off)).any(0).nonzero().squeeze(1)
+    active = on.unsqueeze(1).to(value.dtype)
+    new = value.flatten(2) * active
+    moved = None if change is None else change.flatten(2) * active
+    if len(bent):
+        columns = Enclosure(*(_columns(side, bent) for side in (box.original, box.pruned, box.difference)))
+        part = value.flatten(2).index_select(2, bent)
+        if change is None:
+            part, constant = _one(part, rectifier_lines(_side(rows, columns)))
+        else:
+            part, other, constant = _both(part, change.flatten(2).index_select(2, bent), columns)
+            assert moved is not None
+            moved.index_copy_(2, bent, other)
+        new.index_copy_(2, bent, part)
+        rows.constant = rows.constant + (1 - slope) * constant.sum(2)
+        rows.slack = rows.slack + gamma(len(bent)) * constant.abs().sum(2)
+    rows.slack = rows.slack + TINY * value[0, 0].numel()
+    new = new.reshape(value.shape)
+    moved = None if moved is None else moved.reshape(value.shape)
     if slope:
         new = slope * value + (1 - slope) * new
         moved = None if moved is None or change is None else slope * change + (1 - slope) * moved
     rows.add(parent, new, moved)
 
 
+def _columns(side: TensorInterval, units: Tensor) -> TensorInterval:
+    return TensorInterval(side.low.flatten(1)[:, units], side.high.flatten(1)[:, units])
+
+
 def _one(value: Tensor, lines: Lines) -> tuple[Tensor, Tensor]:
-    positive, negative = value.clamp(min=0), value.clamp(max=0)
-    return positive * lines.lower + negative * lines.upper, negative * lines.intercept
+    return value * torch.where(value >= 0, lines.lower, lines.upper), value.clamp(max=0) * lines.intercept
 
 
 def _both(value: Tensor, change: Tensor, box: Enclosure) -> tuple[Tensor, Tensor, Tensor]:
@@ -176,6 +286,7 @@ def _both(value: Tensor, change: Tensor, box: Enclosure) -> tuple[Tensor, Tensor
     apart_d, extra = _one(change, rectifier_lines(box.pruned))
     apart_z, apart_c = apart_z + apart_d, apart_c + extra
     take = _minimum(apart_z, apart_d, apart_c, box) > _minimum(joint_z, joint_d, joint_c, box)
+    take = take | _opposite(box.original, box.pruned) | _opposite(box.pruned, box.original)  # where apart is exact
     return (
         torch.where(take, apart_z, joint_z),
         torch.where(take, apart_d, joint_d),
@@ -183,9 +294,16 @@ def _both(value: Tensor, change: Tensor, box: Enclosure) -> tuple[Tensor, Tensor
     )
 
 
+def _opposite(one: TensorInterval, two: TensorInterval) -> Tensor:
+    return ((one.low >= 0) & (two.high <= 0)).unsqueeze(1)
+
+
 def _difference(change: Tensor, lines: DifferenceLines) -> tuple[Tensor, Tensor]:
-    positive, negative = change.clamp(min=0), change.clamp(max=0)
-    return positive * lines.lower + negative * lines.upper, positive * lines.below + negative * lines.above
+    rising = change >= 0
+    return (
+        change * torch.where(rising, lines.lower, lines.upper),
+        change * torch.where(rising, lines.below, lines.above),
+    )
 
 
 def _minimum(value: Tensor, change: Tensor, constant: Tensor, box: Enclosure) -> Tensor:
@@ -205,7 +323,7 @@ def _through_max_pool(
     sides = _side(rows, pair[0]), _side(rows, pair[1])
     new, moved, constant = pool_terms(step.operation.settings, sides, pair, value, change)
     rows.constant = rows.constant + constant.flatten(2).sum(2)
-    rows.slack += gamma(constant[0, 0].numel()) * constant.abs().flatten(2).sum(2)
+    rows.slack = rows.slack + gamma(constant[0, 0].numel()) * constant.abs().flatten(2).sum(2)
     rows.add(parent, new, moved)
 
 
@@ -236,7 +354,7 @@ def _stop(rows: Functional, box: Enclosure, value: Tensor, change: Tensor | None
     for term, side in ((value, _side(rows, box)), (change, box.difference)):
         if term is not None:
             rows.constant = rows.constant + dot(term.clamp(min=0), side.low) + dot(term.clamp(max=0), side.high)
-            rows.slack += gamma(side.low[0].numel()) * dot(term.abs(), side.magnitude())
+            rows.slack = rows.slack + gamma(side.low[0].numel()) * dot(term.abs(), side.magnitude())
 
 
 def _over_ball(rows: Functional, ball: Ball) -> Tensor:

@@ -8,7 +8,7 @@ again.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -20,15 +20,16 @@ from pruneproof.files import read_json, whole_file
 from pruneproof.prune.models.checkpoint import data_hash, load_inputs, load_network, network_hash
 
 from .population import certify_population
-from .region import certify
+from .region import RegionCertificate, certify_batches, joined
 
 KIND = "network"
 VERSION = 2
 TOLERANCE = 1e-9  # the slack charged for rounding is γ ≈ 1e-13 of the same sums, so honest machines differ by less
 STATEMENT = (
-    "For every input of the data and every point of the closed ball of the stated radius and norm around it, in exact "
-    "arithmetic on the stored weights, no output of the pruned network differs from the original's by more than "
-    "error_bound, and where certified is true both predict the class of `predicted`."
+    "For every input of the data that has entries here (the first ones, in order) and every point of the closed ball "
+    "of the stated radius and norm around it, in exact arithmetic on the stored weights, no output of the pruned "
+    "network differs from the original's by more than error_bound, and where certified is true both predict the class "
+    "of `predicted`."
 )
 POPULATION = (
     "If the data are drawn independently from a population, then with confidence 1 - alpha the classes differ with "
@@ -48,8 +49,13 @@ def build_certificate(
     alpha: float = 0.05,
     beta: float = 0.05,
     lipschitz: Mapping[str, float] | None = None,
+    first: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """The content of a certificate, without the files' names.
+
+    An interruption (Ctrl-C) keeps the balls that were finished, unless `first` asks for a certain number: the
+    certificate is then about the first inputs only.
 
     Args:
         original, pruned: Networks of one architecture.
@@ -58,17 +64,30 @@ def build_certificate(
         alpha, beta: As for `certify_population`.
         lipschitz: Name of an activation of `torch.nn`, such as "GELU" → its Lipschitz constant,
             which the certificate then assumes and says so.
+        first: Around how many inputs, from the first, balls are treated; all if left out.
+        progress: Called with the numbers of balls done and to be done.
 
     Returns:
         JSON values only.
     """
     declared = {_activation(name): constant for name, constant in (lipschitz or {}).items()}
-    region = certify(original, pruned, inputs, radius=radius, norm=norm, method=method, lipschitz=declared)
+    parts: list[RegionCertificate] = []
+    balls = inputs[:first]
+    try:
+        for part in certify_batches(
+            original, pruned, balls, radius=radius, norm=norm, method=method, lipschitz=declared
+        ):
+            parts.append(part)
+            progress(sum(len(part.certified) for part in parts), len(balls))
+    except KeyboardInterrupt:
+        if not parts or first is not None:
+            raise
+    region = joined(parts)
     population = certify_population(original, pruned, inputs, alpha=alpha, beta=beta)
     return {
         "kind": KIND,
         "version": VERSION,
-        "verdict": f"{int(region.certified.sum())} of {len(inputs)} balls certified",
+        "verdict": f"{int(region.certified.sum())} of {len(region.certified)} balls certified",
         "original": {"sha256": network_hash(original)},
         "pruned": {"sha256": network_hash(pruned)},
         "data": {"sha256": data_hash(inputs), "inputs": len(inputs)},
@@ -170,6 +189,7 @@ def _recomputed(content: dict[str, Any], folder: Path, factory: str) -> list[str
         alpha=population["alpha"],
         beta=population["beta"],
         lipschitz=region["lipschitz"],
+        first=max(1, len(region["certified"])),
     )
     for part in ("original", "pruned"):
         fresh[part].update(factory=factory, checkpoint=content[part]["checkpoint"])

@@ -9,8 +9,8 @@ Arguments are checked before any work.
 """
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pruneproof.checks import require_choice, require_integer
 from pruneproof.errors import InvalidValueError, UnsupportedError, described
 
-from .back_substitution import ORIGINAL, PRUNED, Ball, Functional, lower_bounds
+from .back_substitution import DIFFERENCE, ORIGINAL, PRUNED, Ball, Functional, lower_bounds, unit_bounds
 from .graph import Lipschitz, LogSoftmax, MaxPool, Rectifier, Step, fitting, float64_copy, trace_pair
 from .interval_bounds import Enclosure, TensorInterval, check_trace, enclose_points, input_enclosure, propagate
 from .linear_maps import as_float64
@@ -30,12 +30,14 @@ def check_arguments(
     norm: str,
     method: str,
     max_units: int,
+    batch: int,
     lipschitz: Mapping[type[nn.Module], float],
 ) -> None:
     """Refuse values that `certify` has no meaning for."""
     require_choice("certify", "the norm", norm, ("inf", "2"))
     require_choice("certify", "the method", method, ("ibp", "crown"))
     require_integer("certify", "max_units", max_units, least=0)
+    require_integer("certify", "batch", batch, least=1)
     if not _non_negative(radius):
         raise _refusal("a finite radius ≥ 0", radius, "pass e.g. 0.05")
     for layer, constant in lipschitz.items():
@@ -84,7 +86,7 @@ def _refusal(required: str, received: object, remedy: str) -> InvalidValueError:
 
 
 Pair = tuple[nn.Module, nn.Module]
-WORKSPACE = 2**22  # float64 coefficients held at once by one functional: 32 MiB each, about a dozen of them
+WORKSPACE = 2**20  # float64 coefficients held at once by one functional, about a dozen times: 8 MiB each
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def certify(
     method: str = "crown",
     max_units: int = 2048,
     lipschitz: Mapping[type[nn.Module], float] | None = None,
+    batch: int = 16,
 ) -> RegionCertificate:
     """Bound |pruned − original| over the ball of each input, and say where both provably predict one class.
 
@@ -150,6 +153,7 @@ def certify(
             keep intervals.
         lipschitz: Module class → Lipschitz constant, for elementwise activations not known to be
             1-Lipschitz.
+        batch: How many inputs are treated at a time; memory grows with it, beside a fixed workspace.
 
     Returns:
         Error bounds, margins and certified predictions. Statements are about evaluation mode; a
@@ -171,8 +175,53 @@ def certify(
         >>> [round(bound, 6) for bound in record.error_bound[0].tolist()], record.certified.tolist()
         ([0.0, 0.625], [True])
     """
+    parts = list(
+        certify_batches(
+            original,
+            pruned,
+            inputs,
+            radius=radius,
+            norm=norm,
+            method=method,
+            max_units=max_units,
+            lipschitz=lipschitz,
+            batch=batch,
+        )
+    )
+    return joined(parts)
+
+
+def certify_batches(
+    original: nn.Module,
+    pruned: nn.Module,
+    inputs: Tensor,
+    *,
+    radius: float = 0.0,
+    norm: str = "inf",
+    method: str = "crown",
+    max_units: int = 2048,
+    lipschitz: Mapping[type[nn.Module], float] | None = None,
+    batch: int = 16,
+) -> Iterator[RegionCertificate]:
+    """The certificates of `batch` inputs after the other, in order: what was finished is kept if one stops early.
+
+    Args:
+        original, pruned, inputs, radius, norm, method, max_units, lipschitz, batch: As for `certify`.
+
+    Yields:
+        The certificate of the next inputs. Everything is checked before the first.
+
+    Raises:
+        PruneproofError: As for `certify`.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> parts = certify_batches(layer, layer, torch.ones(5, 2), radius=0.1, batch=2)
+        >>> [len(part.certified) for part in parts]
+        [2, 2, 1]
+    """
     constants = lipschitz or {}
-    check_arguments(inputs, radius, norm, method, max_units, constants)
+    check_arguments(inputs, radius, norm, method, max_units, batch, constants)
     with torch.inference_mode(False), torch.no_grad():  # transposes are found by differentiation
         for model in (original, pruned):
             check_dtypes(model)
@@ -180,12 +229,18 @@ def certify(
         for model in networks:
             check_weights(model)
         steps, points = trace_pair(*networks, constants), as_float64(inputs).clone()
-        size = _batch(steps, points, max_units if method == "crown" else 0)
-        balls = [Ball(part, float(radius), norm) for part in points.split(size)]
-        parts = [_certify(steps, networks, ball, method, max_units) for ball in balls]
-    bound, certified, predicted, margin, other = (torch.cat(column) for column in zip(*parts, strict=True))
+        _check_items(steps, points)
     assumed = _assumptions(steps)
-    return RegionCertificate(bound, certified, predicted, margin, other, float(radius), norm, method, assumed)
+    for part in points.split(batch):
+        with torch.inference_mode(False), torch.no_grad():
+            columns = _certify(steps, networks, Ball(part, float(radius), norm), method, max_units)
+        yield RegionCertificate(*columns, float(radius), norm, method, assumed)
+
+
+def joined(parts: Sequence[RegionCertificate]) -> RegionCertificate:
+    """The certificate of all inputs from those of consecutive batches."""
+    columns = ("error_bound", "certified", "predicted", "margin", "pruned_margin")
+    return replace(parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in columns})
 
 
 def _assumptions(steps: list[Step]) -> tuple[str, ...]:
@@ -200,8 +255,8 @@ def _assumptions(steps: list[Step]) -> tuple[str, ...]:
     )
 
 
-def _sizes(steps: list[Step], points: Tensor) -> list[int]:
-    """The number of units of every step, found by running one item."""
+def _check_items(steps: list[Step], points: Tensor) -> None:
+    """Run one item through the steps, and refuse inputs of another shape than the network reads."""
     boxes = [input_enclosure(points[:1], 0.0)]
     for step in steps[1:]:
         with fitting(step, points):
@@ -209,14 +264,6 @@ def _sizes(steps: list[Step], points: Tensor) -> list[int]:
     if boxes[-1].original.low.ndim != 2:
         shape = tuple(boxes[-1].original.low.shape)
         raise UnsupportedError(f"certify: the output must have shape (batch, outputs), got {shape}. Flatten it.")
-    return [box.original.low[0].numel() for box in boxes]
-
-
-def _batch(steps: list[Step], points: Tensor, max_units: int) -> int:
-    """How many inputs to treat at once so that coefficients fit the workspace."""
-    sizes = _sizes(steps, points)
-    rows = max([size for size in sizes if size <= max_units] + [sizes[-1]])
-    return max(1, WORKSPACE // (2 * rows * max(sizes)))
 
 
 def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, max_units: int) -> tuple[Tensor, ...]:
@@ -232,7 +279,10 @@ def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, max_uni
     others = torch.arange(centre.shape[1]) != predicted.unsqueeze(1)
     margins = [_interval_margin(side, predicted) for side in (outputs.original, outputs.pruned)]
     if method == "crown":
-        outputs = _back_substituted(steps, boxes, last, ball)
+        difference = _refined(
+            outputs.difference, torch.ones_like(centre, dtype=torch.bool), steps, boxes, last, DIFFERENCE, ball
+        )
+        outputs = Enclosure(outputs.original, outputs.pruned, difference).tightened()
         own = [_lower_bounds(steps, boxes, last, rows, None, network, ball) for network in (ORIGINAL, PRUNED)]
         joint = _lower_bounds(steps, boxes, last, rows, rows, ORIGINAL, ball)
         margins = [torch.fmax(margins[0], own[0]), torch.fmax(margins[1], torch.fmax(own[1], joint))]
@@ -255,36 +305,69 @@ def _interval_margin(side: TensorInterval, predicted: Tensor) -> Tensor:
 def _box_bounds(steps: list[Step], ball: Ball, max_units: int) -> list[Enclosure]:
     """Boxes for all steps; those that a nonlinearity reads are refined once something nonlinear lies before them."""
     boxes = [input_enclosure(ball.inputs, ball.radius)]
-    read = {parent for step in steps if _is_nonlinear(step) for parent in step.parents}
+    readers = [[step.operation for step in steps if index in step.parents] for index in range(len(steps))]
     after_nonlinearity = [ball.norm == "2"]
     for index, step in enumerate(steps[1:], 1):
         boxes.append(propagate(step, boxes))
         after = any(after_nonlinearity[parent] for parent in step.parents)
         after_nonlinearity.append(after or _is_nonlinear(step))
-        if index in read and after and boxes[index].original.low[0].numel() <= max_units:
-            boxes[index] = _back_substituted(steps, boxes, index, ball)
+        bending = [reader for reader in readers[index] if isinstance(reader, NONLINEAR)]
+        settled = isinstance(step.operation, Rectifier)  # a unit's own relaxation says no more than its box
+        if bending and after and not settled and boxes[index].original.low[0].numel() <= max_units:
+            signs_only = all(isinstance(reader, Rectifier) for reader in bending)
+            boxes[index] = _back_substituted(steps, boxes, index, ball, signs_only=signs_only)
     return boxes
 
 
+NONLINEAR = Rectifier | Lipschitz | MaxPool | LogSoftmax
+
+
 def _is_nonlinear(step: Step) -> bool:
-    return isinstance(step.operation, Rectifier | Lipschitz | MaxPool | LogSoftmax)
+    return isinstance(step.operation, NONLINEAR)
 
 
-def _back_substituted(steps: list[Step], boxes: list[Enclosure], index: int, ball: Ball) -> Enclosure:
-    """Intersect a step's enclosure with what back-substitution says of z, ẑ and δ."""
+def _back_substituted(
+    steps: list[Step], boxes: list[Enclosure], index: int, ball: Ball, *, signs_only: bool
+) -> Enclosure:
+    """Intersect a step's enclosure with what back-substitution says of z, ẑ and δ.
+
+    `signs_only` where a rectifier reads it: a unit that has one sign in the whole ball is linear there, however large.
+    """
     box = boxes[index]
-    shape = box.original.low.shape[1:]
-    eye = torch.eye(shape.numel(), dtype=torch.float64)
-    signed = torch.cat([eye, -eye]).reshape(1, -1, *shape).expand(len(ball.inputs), *[-1] * (1 + len(shape)))
 
-    def interval(value: Tensor, change: Tensor | None, network: int) -> TensorInterval:
-        low, high = _lower_bounds(steps, boxes, index, value, change, network, ball).chunk(2, dim=1)
-        return TensorInterval(low.reshape_as(box.original.low), -high.reshape_as(box.original.low))
+    def wanted(side: TensorInterval) -> Tensor:
+        return (side.low < 0) & (side.high > 0) if signs_only else torch.ones_like(side.low, dtype=torch.bool)
 
-    original = box.original & interval(signed, None, ORIGINAL)
-    pruned = box.pruned & interval(signed, None, PRUNED)
-    difference = box.difference & interval(torch.zeros_like(signed), signed, ORIGINAL)
+    def refined(side: TensorInterval, asked: Tensor, network: int) -> TensorInterval:
+        return _refined(side, asked.flatten(1), steps, boxes, index, network, ball)
+
+    original = refined(box.original, wanted(box.original), ORIGINAL)
+    pruned = refined(box.pruned, wanted(box.pruned), PRUNED)
+    difference = refined(box.difference, wanted(original) | wanted(pruned), DIFFERENCE)
     return Enclosure(original, pruned, difference).tightened()
+
+
+def _refined(
+    side: TensorInterval,
+    wanted: Tensor,
+    steps: list[Step],
+    boxes: list[Enclosure],
+    index: int,
+    network: int,
+    ball: Ball,
+) -> TensorInterval:
+    """The interval with the wanted units, (batch, units) bool, bounded by back-substitution, a few units at a time."""
+    low, high = side.low.flatten(1).clone(), side.high.flatten(1).clone()
+    asked = wanted.any(0).nonzero().squeeze(1)
+    largest = max(before.original.low[0].numel() for before in boxes[: index + 1])
+    rows = max(2 * len(wanted) * int(wanted.sum(1).max()), len(asked))
+    for units in asked.tensor_split(max(1, -(-rows * largest // WORKSPACE))):
+        if not len(units):
+            continue
+        place, least, most = unit_bounds(steps, boxes, index, units, wanted[:, units], network, ball)
+        low.scatter_(1, place, torch.fmax(low.gather(1, place), least))
+        high.scatter_(1, place, torch.fmin(high.gather(1, place), most))
+    return TensorInterval(low.reshape(side.low.shape), high.reshape(side.high.shape))
 
 
 def _lower_bounds(

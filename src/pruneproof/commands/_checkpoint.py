@@ -6,7 +6,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,14 +52,15 @@ def load_model(
 
 
 class Meter:
-    """Bytes read so far, shown on a terminal once it takes longer than two seconds.
+    """Bytes read so far, or things done, shown on a terminal once it takes longer than two seconds.
 
     Args:
         what: What is being done.
+        counted: Whether things are counted, not bytes.
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, what: str, *, counted: bool = False) -> None:
+        self._what, self._counted = what, counted
         self._start = time.monotonic()
         self._shown: Progress | None = None
 
@@ -65,13 +74,14 @@ class Meter:
             self._shown.stop()
 
     def __call__(self, done: int, total: int) -> None:
-        """Report progress in bytes."""
+        """Report progress."""
         if self._shown is None:
             console = Console(stderr=True)
             if not console.is_terminal or time.monotonic() - self._start < _PATIENCE:
                 return
-            columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-            self._shown = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            columns = [MofNCompleteColumn()] if self._counted else [DownloadColumn(), TransferSpeedColumn()]
+            described = TextColumn("{task.description}"), BarColumn()
+            self._shown = Progress(*described, *columns, TimeRemainingColumn(), console=console, transient=True)
             self._shown.add_task(self._what)
             self._shown.start()
         self._shown.update(self._shown.task_ids[0], completed=done, total=total)

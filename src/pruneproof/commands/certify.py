@@ -12,6 +12,8 @@ import tyro
 
 from pruneproof.errors import FileAccessError, InvalidValueError
 
+from . import INTERRUPTED
+
 
 def main(
     original: tyro.conf.Positional[Path],
@@ -26,12 +28,14 @@ def main(
     beta: float = 0.05,
     lipschitz: Annotated[dict[str, float] | None, tyro.conf.arg(metavar="NAME SLOPE …", help_behavior_hint="")] = None,
     out: Path = Path("certificate.json"),
+    bundle: Annotated[Path | None, tyro.conf.arg(metavar="FILE.zip", help_behavior_hint="")] = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
     """Certify how far a pruned network can differ from the original.
 
     Two kinds of statement: over the ball of a radius around every input (exact arithmetic, all rounding charged), and
-    over the population the inputs were drawn from (with confidence 1 - alpha). Any mask or weights will do.
+    over the population the inputs were drawn from (with confidence 1 - alpha). Any mask or weights will do. Ctrl-C
+    keeps the balls that were finished: the certificate is then about the first inputs, and the exit status is 130.
 
     Example: pruneproof certify dense.st sparse.st --data test.st --factory my_package.nets:mlp --radius 0.03
 
@@ -47,25 +51,52 @@ def main(
         beta: Share of the population given up by quantile and conformal bounds.
         lipschitz: Activations of torch.nn with their slopes, e.g. --lipschitz GELU 1.13: assumed, and said so.
         out: Certificate file to write.
+        bundle: Zip file to write as well, with all that `check` needs: certificate, weights, inputs, versions.
         json: Print the summary as one JSON object; a bound that is infinite is null.
     """
     replaced = _check_out(out, (original, pruned, data))
+    _check_bundle(bundle)
+    from pruneproof.prune.certification.bundle import write_bundle
     from pruneproof.prune.certification.certificate import build_certificate, write_certificate
     from pruneproof.prune.models.checkpoint import load_inputs, load_network
 
+    from ._checkpoint import Meter
+
     first, second = load_network(factory, original), load_network(factory, pruned)
     inputs = load_inputs(data)
-    content = build_certificate(
-        first, second, inputs, radius=radius, norm=norm, method=method, alpha=alpha, beta=beta, lipschitz=lipschitz
-    )
+    with Meter("certifying balls", counted=True) as meter:
+        content = build_certificate(
+            first,
+            second,
+            inputs,
+            radius=radius,
+            norm=norm,
+            method=method,
+            alpha=alpha,
+            beta=beta,
+            lipschitz=lipschitz,
+            progress=meter,
+        )
     for part, file in (("original", original), ("pruned", pruned)):
         content[part].update(factory=factory, checkpoint=os.path.relpath(file, out.parent))
     content["data"]["file"] = os.path.relpath(data, out.parent)
     write_certificate(out, content)
+    if bundle is not None:
+        write_bundle(bundle, content, original=original, pruned=pruned, data=data)
     if replaced:
         print(f"note: the certificate that {out} held before was replaced", file=sys.stderr)
-    print(_summary(content, out, factory, as_json=json))
+    print(_summary(content, bundle or out, factory, as_json=json))
+    finished = len(content["region"]["certified"])
+    if finished < len(inputs):
+        print(f"interrupted: the certificate is about the first {finished} of {len(inputs)} inputs", file=sys.stderr)
+        return INTERRUPTED
     return 0
+
+
+def _check_bundle(bundle: Path | None) -> None:
+    if bundle is not None and (bundle.exists() or not bundle.parent.is_dir()):
+        reason = "already exists" if bundle.exists() else "lies in a folder that does not exist"
+        raise FileAccessError(f"certify: --bundle {bundle} {reason}. Choose another name.")
 
 
 def _check_out(out: Path, read: Sequence[Path]) -> bool:

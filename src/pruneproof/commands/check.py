@@ -1,9 +1,11 @@
 """Re-check a certificate file, independently of how it was found."""
 
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Annotated, cast
 
@@ -39,12 +41,29 @@ def main(
     Example: pruneproof check proof.json
 
     Args:
-        file: A certificate as written by `theory.prover.certificate.save` or `pruneproof certify`.
+        file: A certificate as written by `theory.prover.certificate.save` or `pruneproof certify`, or a bundle of it
+            with its files, as written by `pruneproof certify --bundle`.
         factory: Package.module:function that builds the networks; must be the one that the certificate names.
         root: Folder from which the certificate's paths start; the certificate's own folder if left out.
     """
-    data = _read(file)
-    verify = _checker(file, data, factory, root)
+    with TemporaryDirectory() as folder:
+        return _checked(file, _unpacked(file, Path(folder), root), factory, root)
+
+
+def _unpacked(file: Path, folder: Path, root: Path | None) -> Path:
+    """The certificate to read: the file itself, or the one in it if it is a bundle."""
+    if not zipfile.is_zipfile(file):
+        return file
+    from pruneproof.prune.certification.bundle import unpack_bundle
+
+    if root is not None:
+        raise InvalidValueError("check: --root is for loose files, and a bundle holds its own. Leave it out.")
+    return unpack_bundle(file, folder)
+
+
+def _checked(file: Path, certificate: Path, factory: str | None, root: Path | None) -> int:
+    data = _read(certificate)
+    verify = _checker(certificate, data, factory, root)
     start = perf_counter()
     reason = verify(data)
     seconds = perf_counter() - start

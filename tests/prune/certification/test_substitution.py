@@ -125,6 +125,7 @@ def test_the_rounding_of_the_changed_weights_is_charged_where_nothing_changed_be
     box = input_enclosure(torch.randn(1, 5, generator=generator, dtype=torch.float64), 0.0)
     change = torch.randn(1, 3, 4, generator=generator, dtype=torch.float64)
     rows = Functional(ORIGINAL, {}, torch.zeros(1, 3, dtype=torch.float64))
-    back_substitution._through_map(rows, steps[1], [box], torch.zeros_like(change), change)  # pyright: ignore[reportPrivateUsage]
+    boxes = [box, propagate(steps[1], [box])]
+    back_substitution._through_map(rows, 1, steps[1], boxes, torch.zeros_like(change), change)  # pyright: ignore[reportPrivateUsage]
     reach = change.abs() @ other.weight.detach().abs() @ box.original.magnitude().T
     assert bool((rows.slack >= gamma(5 + 4) * reach[..., 0] * (1 - 1e-12)).all())

@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 JOBS ?= 2
 SALTS ?= 1-100
+CASES ?= 10000
 PINS ?= --constraint constraints.txt
 
 # What pip downloads, from its own words: the large files as they come, and the sum.
@@ -13,7 +14,7 @@ define DOWNLOADS
 /(Downloading|Using cached) .*\.whl \(/ { size = substr($$(NF - 1), 2) * ($$NF ~ /^kB/ ? 0.001 : $$NF ~ /^GB/ ? 1000 : 1); sum += size; count++; if (size >= 20) { print "  " ($$2 == "cached" ? $$3 : $$2) ", " size " MB"; fflush() } } END { printf "  %d packages, %.0f MB in all\n", count, sum }
 endef
 
-.PHONY: install verify test test-latest test-minimum test-slow types soak bench lint docs docs-serve mutate clean
+.PHONY: install verify test test-latest test-minimum test-slow types soak fuzz bench lint docs docs-serve mutate clean
 
 install: $(VENV)/.dev
 
@@ -76,6 +77,9 @@ docs: $(call NEEDS,docs) # build/docs/html; tutorials are executed, a warning is
 
 docs-serve: docs
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs/html 8000
+
+fuzz: install # random networks and inequalities against certificates and the prover: no answer may be wrong
+	$(BIN)/python tests/fuzz.py $(CASES)
 
 bench: install
 	$(BIN)/python -m pytest bench --benchmark-only

@@ -1,6 +1,6 @@
 # torch types what a module holds as Tensor | Module:
 # pyright: reportCallIssue=false
-"""SiPP and its certificates against their bars: tightness, 10⁵ cases without a violation, memory, peers alongside.
+"""SiPP and its certificates against their bars: tightness, memory, peers alongside.
 
 The peers are written here: subtraction of two separate interval enclosures, and CROWN on the explicit difference
 network (the relaxation that bounds both rectifiers apart, everywhere).
@@ -79,34 +79,6 @@ def test_difference_bounds_are_tight(
     benchmark.extra_info.update(ratios)
     assert ratios["tighter than subtraction"] >= 10
     assert ratios["tighter than CROWN apart"] >= 1
-
-
-def test_no_certificate_is_violated_in_a_hundred_thousand_cases() -> None:
-    """200 random pairs × 10 inputs × 50 points; a case counts its own evaluation error in favour of the bound."""
-    cases = violations = 0
-    for seed in range(200):
-        torch.manual_seed(seed)
-        widths = [4, *torch.randint(4, 16, (int(torch.randint(1, 4, ())),)).tolist(), 3]
-        layers = [m for i in range(len(widths) - 1) for m in (nn.Linear(widths[i], widths[i + 1]), nn.ReLU())]
-        original = nn.Sequential(*layers[:-1]).double()
-        pruned = copy.deepcopy(original)
-        for weight in pruned.parameters():
-            weight.data *= torch.rand_like(weight) < 0.8
-        inputs, radius = torch.randn(10, 4, dtype=torch.float64), float(torch.rand(())) * 0.5
-        record = certify(original, pruned, inputs, radius=radius)
-        noise = torch.rand(50, 10, 4, dtype=torch.float64) * 2 - 1
-        noise[25:] = noise[25:].sign()
-        points = (inputs + radius * noise * (1 - 2.0**-40)).flatten(0, 1)
-        with torch.no_grad():
-            first, second = original(points), pruned(points)
-        difference = (second - first).abs()
-        error = (certify(original, pruned, points, method="ibp").error_bound - difference).abs()
-        error += 64 * 2.0**-53 * (first.abs() + second.abs())  # subtracting outputs cancels; the certificate does not
-        beyond = ((difference - error).unflatten(0, (50, 10)) > record.error_bound).any(2)
-        other = (torch.stack([first, second]).argmax(2).unflatten(1, (50, 10)) != record.predicted).any(0)
-        violations += int((beyond | (other & record.certified)).sum())
-        cases += 500
-    assert (cases, violations) == (100_000, 0)
 
 
 PROGRAM = """

@@ -86,6 +86,7 @@ def _refusal(required: str, received: object, remedy: str) -> InvalidValueError:
 
 
 Pair = tuple[nn.Module, nn.Module]
+Columns = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 WORKSPACE = 2**20  # float64 coefficients held at once by one functional, about a dozen times: 8 MiB each
 
 
@@ -266,7 +267,7 @@ def _check_items(steps: list[Step], points: Tensor) -> None:
         raise UnsupportedError(f"certify: the output must have shape (batch, outputs), got {shape}. Flatten it.")
 
 
-def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, max_units: int) -> tuple[Tensor, ...]:
+def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, max_units: int) -> Columns:
     at_centre = enclose_points(steps, ball.inputs)
     smooth = any(isinstance(step.operation, Lipschitz | LogSoftmax) for step in steps)
     for network, side in zip(networks, (at_centre.original, at_centre.pruned), strict=True):

@@ -32,6 +32,7 @@ from pruneproof.prune.certification.region import check_arguments
         ({"inputs": torch.ones(1, 4, dtype=torch.int64)}, "floating-point"),
         ({"inputs": torch.full((2, 4), torch.nan)}, "8 that are not"),
         ({"original": "network"}, "Module"),
+        ({"batch": 0}, "batch must be a whole number of at least 1"),
     ],
 )
 def test_bad_arguments_are_refused(change: dict[str, Any], message: str) -> None:
@@ -42,7 +43,7 @@ def test_bad_arguments_are_refused(change: dict[str, Any], message: str) -> None
 
 
 def test_the_largest_float_is_a_radius() -> None:
-    check_arguments(torch.rand(2, 4), sys.float_info.max, "inf", "crown", 0, {nn.GELU: sys.float_info.max})
+    check_arguments(torch.rand(2, 4), sys.float_info.max, "inf", "crown", 0, 1, {nn.GELU: sys.float_info.max})
 
 
 @pytest.mark.parametrize("which", [0, 1])

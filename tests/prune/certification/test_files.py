@@ -1,13 +1,15 @@
 """A certificate file: what certify wrote, check accepts; whatever is altered, check refuses."""
 
 import json
+import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save, save_file
 
 from pruneproof import PruneproofError
 from pruneproof.cli import main
@@ -262,3 +264,167 @@ def test_the_networks_may_lie_in_another_folder(folder: Path, capsys: pytest.Cap
     next(iter(tensors.values())).view(-1)[0] += 1
     save_file(tensors, folder / "dense.safetensors")
     assert main([*asked, "--root", str(folder)]) == 1
+
+
+def test_an_interruption_keeps_the_balls_that_were_finished(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Batches of 16 of the 40 inputs: Ctrl-C after the second leaves a certificate of 32, and an honest one."""
+
+    def interrupted(meter: object, done: int, total: int) -> None:
+        if done >= 32:
+            raise KeyboardInterrupt
+
+    whole = json.loads((folder / "certificate.json").read_text())
+    with monkeypatch.context() as patch:
+        patch.setattr("pruneproof.commands._checkpoint.Meter.__call__", interrupted)
+        assert main(_arguments(folder)) == 130
+    assert "first 32 of 40" in capsys.readouterr().err
+    content = json.loads((folder / "certificate.json").read_text())
+    assert content["region"]["error_bound"] == whole["region"]["error_bound"][:32]
+    assert content["data"] == whole["data"] and content["population"] == whole["population"]
+    assert check_certificate(folder / "certificate.json", factory=NAMED) == []
+    content["region"]["certified"][0] = not content["region"]["certified"][0]  # the negative control
+    (folder / "certificate.json").write_text(json.dumps(content))
+    assert check_certificate(folder / "certificate.json", factory=NAMED)
+
+
+def test_an_interruption_before_the_first_batch_writes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    before = (folder / "certificate.json").read_bytes()
+    monkeypatch.setattr("pruneproof.prune.certification.certificate.certify_batches", interrupted)
+    assert main(_arguments(folder)) == 130
+    assert (folder / "certificate.json").read_bytes() == before
+
+
+@pytest.fixture
+def bundle(folder: Path) -> Path:
+    """The certificate of `folder` with its files, and the loose files gone."""
+    path = folder / "packed.zip"
+    assert main([*_arguments(folder), "--bundle", str(path)]) == 0
+    for file in [*folder.glob("*.safetensors"), folder / "certificate.json"]:
+        file.unlink()
+    return path
+
+
+def _repack(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_a_bundle_holds_all_that_a_stranger_needs(
+    bundle: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(elsewhere)
+    path = Path(shutil.copy(bundle, elsewhere))
+    assert main(["check", path.name, "--factory", NAMED]) == 0
+    assert [file.name for file in elsewhere.iterdir()] == [path.name]  # nothing is left unpacked
+    about = json.loads(zipfile.ZipFile(path).read("bundle.json"))
+    assert about["factory"] == NAMED and about["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_a_bundle_replaces_nothing(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = bundle.read_bytes()
+    assert main([*_arguments(folder), "--bundle", str(bundle)]) == 2
+    assert "already exists" in capsys.readouterr().err
+    assert bundle.read_bytes() == before
+
+
+def test_loose_files_and_bundles_are_not_mixed(bundle: Path, folder: Path) -> None:
+    assert main(["check", str(bundle), "--factory", NAMED, "--root", str(folder)]) == 2
+
+
+def _other_weights(members: dict[str, bytes]) -> None:
+    state = load(members["pruned.safetensors"])
+    next(iter(state.values())).view(-1)[0] += 1e-6
+    members["pruned.safetensors"] = save(state)
+
+
+def _other_bound(members: dict[str, bytes]) -> None:
+    content = json.loads(members["certificate.json"])
+    content["region"]["error_bound"][0] /= 2
+    members["certificate.json"] = json.dumps(content).encode()
+
+
+@pytest.mark.parametrize("change", [_other_weights, _other_bound])
+def test_a_bundle_that_was_tampered_with_is_refused(bundle: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    _repack(bundle, lambda members: None)
+    assert main(["check", str(bundle), "--factory", NAMED]) == 0  # repacked alone, it is as good as before
+    _repack(bundle, change)
+    assert main(["check", str(bundle), "--factory", NAMED]) == 1
+
+
+def _outside(part: str, key: str) -> Callable[[dict[str, bytes]], None]:
+    def change(members: dict[str, bytes]) -> None:
+        content = json.loads(members["certificate.json"])
+        content[part][key] = "../" + content[part][key]
+        members["certificate.json"] = json.dumps(content).encode()
+
+    return change
+
+
+MALFORMED: dict[str, Callable[[dict[str, bytes]], Any]] = {
+    "a member missing": lambda m: m.pop("pruned.safetensors"),
+    "a member too many": lambda m: m.update({"notes.txt": b""}),
+    "a name that leads out": lambda m: m.update({"../evil.py": m.pop("bundle.json")}),
+    "an absolute name": lambda m: m.update({"/tmp/evil.py": m.pop("bundle.json")}),
+    "a certificate of files outside": _outside("original", "checkpoint"),
+    "a certificate of inputs outside": _outside("data", "file"),
+    "no certificate": lambda m: m.update({"certificate.json": b"[]"}),
+}
+
+
+@pytest.mark.parametrize("change", MALFORMED)
+def test_a_malformed_bundle_is_refused_in_one_line(
+    bundle: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _repack(bundle, MALFORMED[change])
+    before = {*bundle.parent.rglob("*")}
+    capsys.readouterr()
+    assert main(["check", str(bundle), "--factory", NAMED]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert {*bundle.parent.rglob("*")} == before
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_is_there_twice_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Programs differ in which of the two they read."""
+    with zipfile.ZipFile(bundle, "a") as archive:
+        archive.writestr("pruned.safetensors", archive.read("original.safetensors"))
+    assert main(["check", str(bundle), "--factory", NAMED]) == 2
+    assert "once each" in capsys.readouterr().err
+
+
+def test_a_bundle_that_unpacks_to_more_than_it_is_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (members | {"inputs.safetensors": bytes(10**7)}).items():
+            archive.writestr(name, content)
+    assert main(["check", str(bundle), "--factory", NAMED]) == 2
+    assert "compressed" in capsys.readouterr().err
+
+
+def test_a_directory_that_lies_about_sizes_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Entries that overlap: each is no larger than the file, all of them together are."""
+    content = bytearray(bundle.read_bytes())
+    at = content.find(b"PK\x01\x02")
+    while at >= 0:
+        content[at + 20 : at + 28] = (len(content) - 100).to_bytes(4, "little") * 2
+        at = content.find(b"PK\x01\x02", at + 4)
+    bundle.write_bytes(content)
+    assert main(["check", str(bundle), "--factory", NAMED]) == 2
+    assert "Nothing was unpacked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [5, 300, -30])
+def test_a_truncated_bundle_is_refused(bundle: Path, kept: int) -> None:
+    bundle.write_bytes(bundle.read_bytes()[:kept])
+    assert main(["check", str(bundle), "--factory", NAMED]) == 2

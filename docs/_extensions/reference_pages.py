@@ -17,6 +17,8 @@ from sphinx.config import Config
 
 from pruneproof import commands
 from pruneproof.cli import main
+from pruneproof.theory.prover.verdicts import discharge
+from pruneproof.theory.theorems import obligations, proof_page
 
 PACKAGES = (
     "pruneproof.prune",
@@ -135,6 +137,16 @@ def write_pages(folder: Path) -> None:
             path.write_text(text, "utf-8")
 
 
+def write_proofs(folder: Path) -> None:
+    """The page of every theorem that has checked steps, written from the check itself."""
+    for stale in folder.glob("*.md"):
+        stale.unlink()
+    for path in proof_page.write_pages([discharge(step) for step in obligations()], folder):
+        text = path.read_text("utf-8")
+        product = r"`[^`]*`|(?<!\*)\*(?!\*)"  # outside of code: it is no emphasis
+        path.write_text(re.sub(product, lambda found: r"\*" if found[0] == "*" else found[0], text), "utf-8")
+
+
 def apart(app: Sphinx, config: Config) -> None:
     """Give a class another file name than a function that differs from it by one capital letter."""
     names = [f"{package}.{name}" for package in PACKAGES for name in members(package)[0]]
@@ -179,6 +191,7 @@ def _inline(line: str) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages at once, since the list of pages is read before the first event."""
     write_pages(Path(app.srcdir) / "docs" / "reference")
+    write_proofs(Path(app.srcdir) / "docs" / "reference" / "theorems")
     app.connect("config-inited", apart)
     app.connect("autodoc-process-docstring", read_markdown, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -29,10 +29,13 @@ from .linear_maps import (
     PairMap,
     as_float64,
     averaging,
+    convolution_padding,
     flattening,
     identity,
     lifting,
     lowering,
+    padded_before,
+    padding,
     pair_map,
     reshaping,
     scaling,
@@ -362,6 +365,8 @@ class _Reader:
         if node.target in _DROPOUTS:
             named = _options(node, "p", "training", "inplace")
             return [identity()] if named.get("training") is False else None
+        if node.target is functional.pad:
+            return _padding(node)
         if node.target in (torch.cat, torch.concat):
             return _concatenation(node)
         if node.target in (functional.log_softmax, torch.log_softmax, "log_softmax"):
@@ -410,6 +415,14 @@ class _Reader:
             dimensions = _options(node, "dim")["dim"]
             return [averaging((2, 3))] if dimensions in ((2, 3), [2, 3], (-2, -1), [-2, -1]) else None
         return None
+
+
+def _padding(node: fx.Node) -> list[Any] | None:
+    found = {"mode": "constant", "value": None, **_options(node, "pad", "mode", "value")}
+    sizes, mode = found.get("pad"), found["mode"]
+    known = found.keys() == {"pad", "mode", "value"} and isinstance(sizes, list | tuple) and not found["value"]
+    whole = known and len(sizes) in (2, 4) and all(isinstance(size, int) for size in sizes)
+    return [padding(sizes, mode)] if whole else None
 
 
 def _attribute(model: nn.Module, name: str) -> Tensor:
@@ -486,6 +499,9 @@ def _steps_of(module: nn.Module, copy: nn.Module, lipschitz: Constants) -> list[
         return [lifting(2), MaxPool(tuple(sides)), lowering(2)] if plain else None
     if isinstance(module, nn.LogSoftmax):
         return [LogSoftmax()] if module.dim in (1, -1) else None
+    if isinstance(module, nn.Conv1d | nn.Conv2d) and padded_before(module):
+        layer = pair_map(module, copy)
+        return layer and [convolution_padding(module), layer]
     found = pair_map(module, copy) or _activation(module, lipschitz)
     return None if found is None else [found]
 

@@ -4,8 +4,9 @@ A pair step maps (a, α), the original's activation and the difference pruned �
 `z = W a + b` and `δ = Ŵ α + (Ŵ − W) a + (b̂ − b)`: the difference is never formed by subtracting two large numbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, cast
 
 import torch
@@ -94,12 +95,8 @@ def _linear(original: Any, pruned: Any) -> PairMap:
 
 
 def _convolution(original: Any, pruned: Any) -> PairMap:
-    if original.padding_mode != "zeros" or isinstance(original.padding, str):
-        raise UnsupportedError(
-            "certify: convolutions must be padded by a number of zeros, got "
-            f"padding {original.padding!r}, mode {original.padding_mode!r}. Rewrite the layer."
-        )
-    settings = (original.stride, original.padding, original.dilation, original.groups)
+    pads = 0 if padded_before(original) else original.padding
+    settings = (original.stride, pads, original.dilation, original.groups)
     flat = isinstance(original, nn.Conv1d)
     forward = functional.conv1d if flat else functional.conv2d
     backward = convolution_gradients.conv1d_input if flat else convolution_gradients.conv2d_input
@@ -115,6 +112,35 @@ def _convolution(original: Any, pruned: Any) -> PairMap:
         return forward(x, cast("Tensor", weight), None, *settings)
 
     return _weighted(original, pruned, apply, transpose, terms, lift)
+
+
+def padded_before(layer: Any) -> bool:
+    """Whether a convolution pads in a step of its own: with anything but a number of zeros."""
+    return layer.padding_mode != "zeros" or isinstance(layer.padding, str)
+
+
+def convolution_padding(layer: Any) -> PairMap:
+    """The padding of such a convolution."""
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    return padding(layer._reversed_padding_repeated_twice, mode)
+
+
+def padding(sizes: Sequence[int], mode: str) -> PairMap:
+    """Images or rows enlarged as `torch.nn.functional.pad` does, by zeros or by entries of their own."""
+    terms = prod(1 + abs(before) + abs(after) for before, after in zip(sizes[::2], sizes[1::2], strict=True))
+
+    def apply(x: Tensor) -> Tensor:
+        require_dimensions(x, 2 + len(sizes) // 2, "padding")
+        return functional.pad(x, list(sizes), mode)
+
+    return _weightless(apply, terms)
+
+
+_PADS = {"Reflection": "reflect", "Replication": "replicate", "Circular": "circular", "Zero": "constant"}
+
+
+def _pad(original: Any, pruned: Any) -> PairMap:
+    return padding(original.padding, _PADS[type(original).__name__.partition("Pad")[0]])
 
 
 def _batch_norm(original: Any, pruned: Any) -> PairMap:
@@ -288,6 +314,8 @@ _BUILDERS: tuple[tuple[Any, Callable[[Any, Any], PairMap]], ...] = (
     ((nn.Conv1d, nn.Conv2d), _convolution),
     ((nn.BatchNorm1d, nn.BatchNorm2d), _batch_norm),
     ((nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), _average),
+    ((nn.ReflectionPad1d, nn.ReplicationPad1d, nn.CircularPad1d, nn.ZeroPad1d), _pad),
+    ((nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d, nn.ZeroPad2d), _pad),
     ((nn.Flatten, nn.Unflatten), _reshape),
     ((nn.Identity, nn.Dropout, nn.Dropout2d), _identity),
 )

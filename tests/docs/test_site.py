@@ -15,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from pruneproof.theory.theorems import obligations
+
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("prune", "kernels", "theory", "claims", "testing", "errors")
 RAW_FORMULA = re.compile(r"\$[^$\s][^$]*\$|\\(?:frac|sqrt|le|ge|sum|left|begin)(?![a-z])|\\[(\[]")
@@ -116,6 +118,14 @@ def test_every_public_name_has_a_page(package: str, site: Path) -> None:
     wanted = [f"pruneproof.{package}.{name}" for name in names]
     wanted += [extension["named"](f"pruneproof.{package}.{name}").__name__ for name in modules]
     assert [name for name in wanted if name not in documented] == []
+
+
+def test_every_theorem_with_checked_steps_has_its_page(site: Path) -> None:
+    pages = {path.stem: Page(path.read_text("utf-8")) for path in (site / "docs/reference/theorems").glob("*.html")}
+    for theorem in {step.theorem for step in obligations()}:
+        prose = "".join(pages[theorem.replace("'", "-region")].prose)
+        assert "negative control" in prose
+        assert [step.id for step in obligations(theorem) if step.id not in prose] == []
 
 
 def test_the_checks_see_a_broken_link_a_raw_formula_and_a_remote_script(tmp_path: Path) -> None:

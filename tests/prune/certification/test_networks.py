@@ -128,10 +128,7 @@ REFUSED: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
     "steep leaky ReLU": (nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(2.0)), (4,), "LeakyReLU"),
     "batch statistics": (_image(nn.BatchNorm2d(2, track_running_stats=False)), (1, 4, 4), "running statistics"),
     "sequence norm": (nn.Sequential(nn.Conv1d(1, 3, 2), nn.BatchNorm1d(3), nn.Flatten()), (1, 4), "BatchNorm1d works"),
-    "reflected edge": (
-        nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), nn.Flatten()), (1, 4, 4), "reflect"),
-    "edge by name": (
-        nn.Sequential(nn.Conv2d(1, 1, 3, padding="same"), nn.Flatten()), (1, 4, 4), "padding 'same', mode 'zeros'"),
+    "an edge of ones": (Two(lambda net, x: net.a(functional.pad(x, (1, 1), value=1.0)[:, 2:])), (4,), "pad"),
     "image out": (nn.Sequential(nn.Conv2d(1, 1, 3)), (1, 4, 4), "(batch, outputs)"),
     "another shape": (nn.Sequential(nn.Linear(4, 2)), (5,), "shape the network reads"),
 }  # fmt: skip
@@ -188,6 +185,19 @@ UNDERSTOOD: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     ),
     "mean over an image": (Two(lambda net, x: net.a(x.mean((2, 3)))), (4, 3, 3)),
     "sequence": (nn.Sequential(nn.Conv1d(2, 3, 2, padding=1), nn.ReLU(), nn.AvgPool1d(2), nn.Flatten()), (2, 5)),
+    **{
+        f"{mode} edge": (
+            nn.Sequential(nn.Conv2d(1, 2, 3, padding=(2, 1), padding_mode=mode), nn.ReLU(), nn.Flatten()),
+            (1, 4, 4),
+        )
+        for mode in ("reflect", "replicate", "circular")
+    },
+    "an edge by name": (nn.Sequential(nn.Conv2d(1, 2, 4, padding="same"), nn.ReLU(), nn.Flatten()), (1, 4, 4)),
+    "no edge by name": (nn.Sequential(nn.Conv1d(1, 2, 2, padding="valid"), nn.ReLU(), nn.Flatten()), (1, 4)),
+    "reflected sequence": (nn.Sequential(nn.ReflectionPad1d(2), nn.Conv1d(1, 2, 3), nn.ReLU(), nn.Flatten()), (1, 4)),
+    "zeros around": (nn.Sequential(nn.Conv2d(1, 2, 2), nn.ZeroPad2d((1, 0, 2, 1)), nn.ReLU(), nn.Flatten()), (1, 3, 3)),
+    "circular by function": (Two(lambda net, x: functional.pad(net.a(x), (1, 2), mode="circular").flatten(1)), (2, 4)),
+    "cut by function": (Two(lambda net, x: functional.pad(net.a(x), (-1, 2)).flatten(1)), (2, 4)),
     "vectors": (nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2)), (4,)),
     "grouped": (nn.Sequential(nn.Conv2d(4, 4, 3, groups=2, stride=2, padding=1), nn.ReLU(), nn.Flatten()), (4, 5, 5)),
 }

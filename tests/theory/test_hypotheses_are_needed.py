@@ -207,32 +207,47 @@ def target_outside_g2() -> bool:
 
 
 def labels_t3() -> bool:
-    """A label of 0.1: a loss that would save a label of 1 leaves it on the wrong side."""
-    values = {"m": 1, "L_0": 0.005, "q": 0.9, "k": 1000, "V": 1, "D_y": 1, "gamma_s": 1}
-    return NAMED["T3-threshold"].bound(**values) == 0 and greedy([-1, 1], 0, 1000) * 0.1 <= 0
+    """A label of 0.01: outputs -½ (ten times) and 5 have the mean 0, and some selections stay on its wrong side."""
+    neurons, label = [-0.5] * 10 + [5.0], 0.01
+    values = {"m": 1, "L_0": label**2 / 2, "q": 0.9, "V": 2.5, "D_y": 5 - label, "gamma_s": 0.5}
+    sizes = [k for k in range(11, 60) if NAMED["T3-threshold"].bound(k=k, **values) == 0]
+    return any(greedy(neurons, label, k) * label < 0 for k in sizes)
 
 
 def point_chosen_afterwards_s1() -> bool:
-    """Twenty equal weights, ten draws: at the point that only meets weights that were not drawn, ẑ = 0."""
-    promised = NAMED["S1"].bound(m=10, epsilon=0.99, C=1, Sigma=20)  # Σ = 20 for the points e_1 … e_20
-    drawn = set(np.random.default_rng(0).integers(20, size=10).tolist())
-    return len(drawn) < 20 and promised > 0  # some e_j is off by 100 %, with probability one
+    """A thousand weights, each met by a point of its own: after the draw, take the point of one that was not drawn.
+
+    There ẑ = 0. Which weights are drawn is negatively associated, so that one is missing with at least the probability
+    that it would have if they were drawn independently.
+    """
+    n, draws = 1000, 5000
+    promised = NAMED["S1"].bound(m=draws, epsilon=0.99, C=1, Sigma=n)
+    return 1 - (1 - (1 - 1 / n) ** draws) ** n > promised
 
 
 def stretch_s2() -> bool:
     """A weight that no point of S meets is dropped; a point that only meets it loses everything, not 0 %."""
-    return NAMED["S2-published"].bound(dropped=0, C=1) == 0
+    weights, sample, other = np.array([1.0, 1.0]), np.array([[1.0, 0.0]]), np.array([0.0, 1.0])
+    products = weights * sample
+    sensitivities = (products / products.sum(axis=1, keepdims=True)).max(axis=0)
+    kept = np.array([1.0, 0.0])
+    lost = 1 - (kept * weights * other).sum() / (weights * other).sum()
+    return lost > NAMED["S2-published"].bound(dropped=float(sensitivities[1]), C=1)
 
 
 def span_margin() -> bool:
-    """Neurons on a line through s̄ with depth 1 there: a target beside the line has no depth in the plane."""
-    value = NAMED["MARGIN-target"].bound(gamma_s=1, loss=0.005)  # the target 0.1 off the line
-    return value > 0
+    """Neurons on a line through s̄ with depth 1 there: a target beside the line is outside of their hull."""
+    neurons, target = np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([0.0, 0.1])
+    loss = float(((neurons.mean(0) - target) ** 2).sum() / 2)
+    depth = float(((neurons - target) @ np.array([0.0, 1.0])).max())
+    return depth < NAMED["MARGIN-target"].bound(gamma_s=1, loss=loss)
 
 
 def both_half_rows_s6() -> bool:
     """Half-rows of 1 and 1 of which one is lost whole: the sum moves by 1, not by ε(z⁺+z⁻) = 0.2."""
-    return NAMED["S6"].bound(epsilon=0.1, z_plus=1, z_minus=1) < 1
+    plus, minus, kept_plus, kept_minus = 1.0, 1.0, 0.0, 1.0
+    moved = abs((kept_plus - kept_minus) - (plus - minus))
+    return moved > NAMED["S6"].bound(epsilon=0.1, z_plus=plus, z_minus=minus)
 
 
 ENSURED = {

@@ -192,7 +192,7 @@ UNDERSTOOD: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         )
         for mode in ("reflect", "replicate", "circular")
     },
-    "an edge by name": (nn.Sequential(nn.Conv2d(1, 2, 4, padding="same"), nn.ReLU(), nn.Flatten()), (1, 4, 4)),
+    "an edge by name": (nn.Sequential(nn.Conv2d(1, 2, 3, padding="same"), nn.ReLU(), nn.Flatten()), (1, 4, 4)),
     "no edge by name": (nn.Sequential(nn.Conv1d(1, 2, 2, padding="valid"), nn.ReLU(), nn.Flatten()), (1, 4)),
     "reflected sequence": (nn.Sequential(nn.ReflectionPad1d(2), nn.Conv1d(1, 2, 3), nn.ReLU(), nn.Flatten()), (1, 4)),
     "zeros around": (nn.Sequential(nn.Conv2d(1, 2, 2), nn.ZeroPad2d((1, 0, 2, 1)), nn.ReLU(), nn.Flatten()), (1, 3, 3)),

@@ -40,7 +40,7 @@ class Expansion:
     Args:
         analytic: A, with its first Taylor coefficients known to vanish.
         logarithmic: B; `None` if there is no logarithm.
-        root: Q.
+        root: The q.
         poles: The power of w by which the formula was multiplied.
     """
 

@@ -30,7 +30,7 @@ class Piece:
     """One part of a problem, on a box of rational ends of which the upper ones may be infinite.
 
     Args:
-        gap: F, positive where the inequality holds.
+        gap: The f, positive where the inequality holds.
         given: The conditions.
         box: The ranges.
         charts: How the variables of the problem are written in those of the piece.

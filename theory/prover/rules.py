@@ -51,7 +51,7 @@ class Gap:
     What depends on the formula alone (its tape, derivatives, expansions) is made once and kept.
 
     Args:
-        formula: F.
+        formula: The f.
         symbols: What it depends on.
         strict: Whether f must be positive rather than not negative.
     """
@@ -204,7 +204,7 @@ def mean_value(gap: Gap, box: Box, slopes: list[arb] | None = None) -> arb | Non
     """The mean-value enclosure of f over a finite box.
 
     Args:
-        gap: F.
+        gap: The f.
         box: The box.
         slopes: Its `gradient`, if that is known already.
 
@@ -283,7 +283,7 @@ def end(gap: Gap, box: Box, which: str) -> bool:
     """Is f positive on a range of its only symbol, by its expansion at one end?
 
     Args:
-        gap: F.
+        gap: The f.
         box: One side.
         which: `"low"` or `"high"`, `"infinity"` in powers of 1/x, `"exponential"` in powers of exp(-x).
 

@@ -43,10 +43,10 @@ def main(
         original: Safetensors file with the original's state.
         pruned: Safetensors file with the pruned network's state, of the same architecture.
         data: Safetensors file with a tensor named inputs, (batch, *item).
-        factory: Package.module:function that builds the architecture; it is imported and called.
+        factory: package.module:function that builds the architecture; it is imported and called.
         radius: Radius of the ball around every input, in input units.
         norm: Norm of the ball.
-        method: Crown (linear relaxation of the pair with back-substitution) or ibp (interval bounds: faster, looser).
+        method: crown (linear relaxation of the pair with back-substitution) or ibp (interval bounds: faster, looser).
         alpha: Error probability of each confidence statement.
         beta: Share of the population given up by quantile and conformal bounds.
         lipschitz: Activations of torch.nn with their slopes, e.g. --lipschitz GELU 1.13: assumed, and said so.

@@ -36,14 +36,14 @@ def main(
     Exit status: 0 if the certificate shows what it says, 1 if not, 2 if the file is no certificate.
 
     A certificate about networks is recomputed from the files it names. That takes the code that builds them, which is
-    imported and run: name it yourself, with --factory. Nothing is imported because the certificate says so.
+    imported and run: name it yourself, with --factory. No code is imported because a certificate names it.
 
     Example: pruneproof check proof.json
 
     Args:
         file: A certificate as written by `theory.prover.certificate.save` or `pruneproof certify`, or a bundle of it
             with its files, as written by `pruneproof certify --bundle`.
-        factory: Package.module:function that builds the networks; must be the one that the certificate names.
+        factory: package.module:function that builds the networks; must be the one that the certificate names.
         root: Folder from which the certificate's paths start; the certificate's own folder if left out.
     """
     with TemporaryDirectory() as folder:

@@ -42,7 +42,7 @@ def main(
         target_error: Allowed error in (0, 1), the share of wrong examples.
         json: Print one JSON object instead of the table.
         plot: File for the three pictures (.svg, .png, .pdf).
-        seed: Of the folds and of the bootstrap.
+        seed: Seed of the folds and of the bootstrap.
     """
     require_integer("fit", "--seed", seed, least=0)
     if plot is not None:

@@ -28,7 +28,7 @@ def main(
 ) -> int:
     """Print bytes (dense, packed, in the file), multiply–accumulates, and the speed-up that may be expected.
 
-    A checkpoint is a safetensors file, a folder with an index, shards and whatever else, or a state dict of
+    A checkpoint is a safetensors file, a folder with an index, shards and other files, or a state dict of
     torch.save. Without a factory, weights are recognised by names and shapes: two-dimensional tensors named "weight"
     are linear layers, embeddings and normalisations are left out, and nothing is multiplied.
 
@@ -38,7 +38,7 @@ def main(
 
     Args:
         model: A safetensors file, a folder, or a .pt or .bin file with a state dict.
-        factory: Package.module:function that builds the module of the checkpoint.
+        factory: package.module:function that builds the module of the checkpoint.
         input_shape: Shape of a batch of one example, to count multiply–accumulates; needs the factory.
         allow_missing: Accept parameters of the module that the checkpoint lacks.
         allow_extra: Accept tensors of the checkpoint that the module has not.

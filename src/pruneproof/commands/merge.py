@@ -25,7 +25,7 @@ def main(
     Example: pruneproof merge here/results.sqlite there/results.sqlite --out both
 
     Args:
-        files: Results.sqlite files, or the folders of runs.
+        files: results.sqlite files, or the folders of runs.
         out: Folder of the merged run, made if absent.
         resume: Add to the run that is in the folder, instead of keeping it aside.
     """

@@ -51,9 +51,9 @@ def main(
     force: _Flag = False,
     json: _Flag = False,
 ) -> int:
-    """Write a pruned copy of a checkpoint; the checkpoint itself is left alone.
+    """Write a pruned copy of a checkpoint; the checkpoint itself is not changed.
 
-    A checkpoint is a safetensors file, a folder with an index, shards and whatever else, or a state dict of
+    A checkpoint is a safetensors file, a folder with an index, shards and other files, or a state dict of
     torch.save. The copy has the same files, names, dtypes and metadata. Magnitude and random need no model: weights
     are recognised by names and shapes, and files of any size are streamed. The other methods need --factory.
 
@@ -73,12 +73,12 @@ def main(
         density: The kept fraction of the convolution and linear weights that are pruned, in (0, 1]; not needed with a
             scope N:M.
         method: How weights are scored.
-        scope: Global: the highest scores of the model; layer: one density in all layers; row: one density in all
+        scope: global: the highest scores of the model; layer: one density in all layers; row: one density in all
             outputs; erk: Erdős–Rényi-kernel; 2:4 and the like: two of every four consecutive weights of a row (synflow
             then computes the flow once).
         include: Shell patterns of the parameters or modules that may be pruned, such as "layer1.*"; all if left out.
         exclude: Shell patterns of those that stay dense.
-        factory: Package.module:function that builds the module of the checkpoint.
+        factory: package.module:function that builds the module of the checkpoint.
         allow_missing: Accept parameters of the module that the checkpoint lacks; they stay as the factory set them.
         allow_extra: Accept tensors of the checkpoint that the module has not; they are copied.
         batch: Scoring examples for snip, grasp, grasp_abs and wanda, which alone take it.

@@ -55,7 +55,7 @@ def main(
     Args:
         paper: Papers to run, by key or by the import name of a module of your own with PAPER and CLAIMS; default all.
         claim: Claims to run, by id; default all of the papers.
-        scale: Quick (minutes), standard (seeds and sizes as the criteria name them), full (hours, or a GPU).
+        scale: quick (minutes), standard (seeds and sizes as the criteria name them), full (hours, or a GPU).
         seeds: Number of seeds, instead of what the scale says.
         list: Only show the papers and their claims; nothing is run.
         json: Print the results as a JSON list on standard output.

@@ -20,9 +20,8 @@ from torch import Tensor
 from pruneproof.checks import require_integer
 from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 
-from .autocast import without_autocast
 from .backend import Choice, require_tensors
-from .batching import map_over_slices
+from .transforms import map_over_slices, without_autocast
 
 _CHUNK = 1 << 20  # scores per step: small enough for the cache, large enough to hide the cost of a call
 _SMALL = 1 << 14  # entries below which quickselect over one copy is faster

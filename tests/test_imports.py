@@ -28,7 +28,7 @@ FLOORS: dict[str, list[list[str]]] = {  # of each package, from the top down; a 
         ["sparse"],
         ["masked"],
         ["greedy", "sensitivity", "top_k", "patches", "bits"],
-        ["batching", "backend", "autocast", "differentiation", "measured"],
+        ["backend", "measured", "transforms"],
     ],
     "theory": [["theorems"], ["prover"], ["arithmetic"], ["scaling", "statistics"]],
     "prune": [

@@ -21,10 +21,8 @@ from torch import Tensor
 
 from pruneproof.checks import require_choice, require_integer
 from pruneproof.errors import InvalidTypeError, InvalidValueError
-from pruneproof.kernels.autocast import without_autocast
 from pruneproof.kernels.backend import Choice, choose
-from pruneproof.kernels.batching import map_over_slices
-from pruneproof.kernels.differentiation import refuse_derivatives
+from pruneproof.kernels.transforms import map_over_slices, refuse_derivatives, without_autocast
 
 from .problem import Gram, require_finite_gram, require_gram_layout, require_layout, require_summable
 from .reference import naive_average, naive_corrective, naive_line_search

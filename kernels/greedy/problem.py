@@ -17,8 +17,8 @@ from torch import Tensor
 
 from pruneproof.checks import require_integer
 from pruneproof.errors import InvalidTypeError, InvalidValueError
-from pruneproof.kernels.autocast import without_autocast
 from pruneproof.kernels.backend import FLOATS
+from pruneproof.kernels.transforms import without_autocast
 
 _ROWS = 128  # rows of G formed at a time: the working memory is this many rows, and half of the products are saved
 

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from pruneproof.checks import require_choice
 from pruneproof.errors import InvalidTypeError, InvalidValueError
-from pruneproof.kernels.autocast import autocast_dtype, cast_like_linear
 from pruneproof.kernels.backend import FLOATS, Choice, choose, require_tensors
 from pruneproof.kernels.bits import BLOCK, BitMask, block_list, live_blocks, pack_words
-from pruneproof.kernels.differentiation import transformable
 from pruneproof.kernels.measured import thresholds
+from pruneproof.kernels.transforms import autocast_dtype, cast_like_linear, transformable
 
 from . import reference
 

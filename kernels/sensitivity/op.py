@@ -13,10 +13,8 @@ import torch
 from torch import Tensor
 
 from pruneproof.errors import InvalidValueError
-from pruneproof.kernels.autocast import without_autocast
 from pruneproof.kernels.backend import FLOATS, Choice, choose, require_tensors
-from pruneproof.kernels.batching import map_over_slices
-from pruneproof.kernels.differentiation import refuse_derivatives
+from pruneproof.kernels.transforms import map_over_slices, refuse_derivatives, without_autocast
 
 from .reference import sensitivities_reference
 

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from pruneproof.errors import InvalidTypeError, InvalidValueError
-from pruneproof.kernels.autocast import autocast_dtype
 from pruneproof.kernels.backend import Choice, choose, require_tensors
-from pruneproof.kernels.differentiation import transformable
 from pruneproof.kernels.masked.reference import linear
+from pruneproof.kernels.transforms import autocast_dtype, transformable
 
 from . import cpu
 from .formats import FORMATS

@@ -1,13 +1,17 @@
-"""Operations that every kind of derivative sees: reverse and forward mode, vmap, their compositions, and compilers.
+"""How operations behave under torch's own transforms: autocast, vmap, derivatives, compilers.
 
-`torch.library` gives an operation a reverse-mode derivative and lets compilers keep it in one graph,
-but `torch.func` and forward mode do not see through it. `transformable` therefore calls the operation
-through a `torch.autograd.Function` that knows all of them, except under a compiler, which takes the
-operation itself.
+*Autocast*: linear maps take part as `nn.Linear` does, exact operations do not. *vmap*: an operation
+that no larger operation computes together runs once per slice. *Derivatives*: `torch.library` gives an
+operation a reverse-mode derivative and lets compilers keep it in one graph, but `torch.func` and
+forward mode do not see through it. `transformable` therefore calls the operation through a
+`torch.autograd.Function` that knows all of them, except under a compiler, which takes the operation
+itself.
 """
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,7 +19,66 @@ from torch.autograd import forward_ad
 
 from pruneproof.errors import UnsupportedError
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Rule = Callable[..., Any]
+
+
+def autocast_dtype(tensor: Tensor) -> torch.dtype | None:
+    """The dtype of `torch.autocast` on the device of a tensor, or None where it is off."""
+    kind = tensor.device.type
+    on = kind != "meta" and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if on else None
+
+
+def cast_like_linear(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """What `torch.autocast` hands to `nn.Linear` in place of a tensor: float64 and integers stay as they are."""
+    cast = tensor.is_floating_point() and tensor.dtype != torch.float64
+    return tensor.to(dtype) if cast else tensor
+
+
+def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a function whose results are promised exactly with `torch.autocast` off on every device in use."""
+
+    @wraps(function)
+    def exact(*args: P.args, **kwargs: P.kwargs) -> R:
+        with ExitStack() as off:
+            for kind in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(kind):
+                    off.enter_context(torch.autocast(kind, enabled=False))
+            return function(*args, **kwargs)
+
+    return exact
+
+
+def map_over_slices(operation: Any) -> None:
+    """Let `vmap` call an operation of `torch.library.custom_op` once per slice and stack the results.
+
+    Example:
+        >>> from pruneproof.kernels.top_k import top_k_masks
+        >>> torch.func.vmap(lambda row: top_k_masks([row], 1)[0])(torch.eye(2)).tolist()
+        [[True, False], [False, True]]
+    """
+
+    def rule(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
+        rows = [operation(*_slices(args, in_dims, index)) for index in range(info.batch_size)]
+        if isinstance(rows[0], Tensor):
+            return torch.stack(rows), 0
+        stacked = type(rows[0])(torch.stack(parts) for parts in zip(*rows, strict=True))
+        return stacked, type(stacked)(0 for _ in stacked)
+
+    operation.register_vmap(rule)
+
+
+def _slices(values: Any, dims: Any, index: int) -> list[Any]:
+    return [_slice(value, dim, index) for value, dim in zip(values, dims, strict=True)]
+
+
+def _slice(value: Any, dim: Any, index: int) -> Any:
+    """A tensor's slice, what is not mapped as it is, lists entry by entry."""
+    if isinstance(dim, list | tuple):
+        return _slices(value, dim, index)
+    return value if dim is None else value.select(dim, index)
 
 
 def transformable(op: Any, *, save: Rule, backward: Rule, jvp: Rule, vmap: Rule) -> Callable[..., Tensor]:

@@ -101,11 +101,10 @@ def _maps(paths: Mapping[str, PruningPath]) -> Figure:
         columns = min(3, len(paths))
         lines = -(-len(paths) // columns)
         canvas.set_size_inches(2.7 * columns, 2.7 * lines)
-        panels = canvas.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat
-        for axes in panels:
-            axes.set_visible(False)
+        panels = canvas.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flatten().tolist()
+        for axes in panels[len(paths) :]:
+            axes.remove()
         for axes, (name, path) in zip(panels, paths.items(), strict=False):
-            axes.set_visible(True)
             axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
             for level, colour, label in ((0, ORANGE, "dense"), (path.trough, BLUE, "pruned")):
                 true, predicted, low, high = posterior_map_of(path, level).T

@@ -150,7 +150,7 @@ def test_figures_can_be_drawn() -> None:
         assert claim.figures is not None
         for figure in claim.figures(rows):
             figure.draw(canvas := matplotlib.Figure(layout="constrained"))
-            assert canvas.axes
+            assert canvas.axes and all(axes.lines and axes.get_visible() for axes in canvas.axes)
 
 
 def test_a_cell_is_deterministic_and_scores_every_level() -> None:

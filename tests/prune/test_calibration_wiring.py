@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import FileAccessError, PruneproofError
 from pruneproof.prune import BlockProgress, calibrated, calibrated_sweep
 from pruneproof.prune.calibration import block_by_block
 from pruneproof.prune.calibration.survey import Survey
 from pruneproof.theory.statistics.exact_tests import tail
 from tests.prune.hugging_face import transformers
+from tests.test_files import room_for
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50,
@@ -361,6 +362,24 @@ def test_an_interrupted_pruning_goes_on_behind_the_finished_blocks(
     assert result.masks == expected.masks
     assert result.layers == expected.layers
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), whole.state_dict().values(), strict=True))
+
+
+def test_a_disk_that_fills_up_leaves_no_half_block_and_the_model_as_the_finished_blocks_left_it(tmp_path: Path) -> None:
+    """The second block is larger than what is left; with room again, the same call goes on behind the first."""
+    torch.manual_seed(0)
+    dense, batches = nn.Sequential(nn.Linear(8, 256), nn.Tanh(), nn.Linear(256, 64)), [torch.randn(512, 8)]
+    model, whole = copy.deepcopy(dense), copy.deepcopy(dense)
+    expected = calibrated(whole, batches, method="sparsegpt", density=0.5)
+    with room_for(20_000), pytest.raises(FileAccessError, match="cannot be written"):
+        calibrated(model, batches, method="sparsegpt", density=0.5, resume=tmp_path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["block-0000.safetensors", "plan.json"]
+    assert torch.equal(model[0].get_parameter("weight"), whole[0].get_parameter("weight"))
+    assert torch.equal(model[2].get_parameter("weight"), dense[2].get_parameter("weight"))
+    done = list[BlockProgress]()
+    again = calibrated(model, batches, method="sparsegpt", density=0.5, resume=tmp_path, progress=done.append)
+    assert [block.resumed for block in done] == [True, False]
+    assert again.masks == expected.masks
+    assert torch.equal(model[2].get_parameter("weight"), whole[2].get_parameter("weight"))
 
 
 def test_an_interrupted_block_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

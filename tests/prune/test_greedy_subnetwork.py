@@ -230,7 +230,9 @@ def test_without_replacement_each_unit_is_chosen_once_as_in_the_released_code() 
 def test_an_excluded_layer_keeps_its_units_and_their_weights(deep: nn.Sequential) -> None:
     small, both = (greedy_subnetwork(deep, INPUTS, [9, 7], exclude=pattern) for pattern in ("0", "5"))
     assert [len(units) for units in small.units] == [20, int((small.weights[1] > 0).sum())]
-    assert torch.equal(small.model[0].weight, deep[0].weight) and len(small.losses[0]) == 0
+    assert (
+        torch.equal(small.model.get_parameter("0.weight"), deep.get_parameter("0.weight")) and len(small.losses[0]) == 0
+    )
     assert torch.equal(small.weights[1], both.weights[1])  # layers imitate the dense network, each by itself
     small.model.eval()
     assert (small.model(OTHERS) - combined(deep, small.weights, OTHERS)).abs().max() <= ROUNDING

@@ -126,7 +126,7 @@ def test_an_inputs_certificate_does_not_depend_on_those_beside_it(name: str, mon
 
 
 def test_a_short_run_of_the_fuzz_command() -> None:
-    assert sum((attack(seed) for seed in range(2)), Counter())["points evaluated exactly"]
+    assert sum((attack(seed) for seed in range(2)), Counter[str]())["points evaluated exactly"]
 
 
 def test_an_exact_evaluation_refutes_a_bound_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:

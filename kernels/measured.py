@@ -1,7 +1,7 @@
 """What was measured per GPU, as data: one file, `measured.json`, and its readers.
 
 `masked` maps a GPU's name to the thresholds of `masked_linear`; the row `default` is predicted from
-the roofline and was not measured. `sparse` maps a GPU's name to rows in order of preference, each
+the roofline and was not measured. `sparse` maps a GPU's name, or cpu, to rows in order of preference, each
 saying up to how many tokens (null: any) and up to which stored fraction a format was faster than
 the dense product. `python -m bench.measure_choices` measures the GPU at hand and rewrites its rows.
 A device without rows gets "dense", and the reason says that nothing was measured.

@@ -21,7 +21,7 @@ from pruneproof.checks import require_integer
 from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 
 from .backend import Choice, require_tensors
-from .transforms import map_over_slices, without_autocast
+from .transforms import map_over_slices, untransformed, without_autocast
 
 _CHUNK = 1 << 20  # scores per step: small enough for the cache, large enough to hide the cost of a call
 _SMALL = 1 << 14  # entries below which quickselect over one copy is faster
@@ -59,7 +59,9 @@ def top_k_masks(tensors: Sequence[Tensor], k: int) -> list[Tensor]:
                 [False]])]
     """
     _check(tensors, k)
-    return select_top_k([tensor.detach() for tensor in tensors], k) if len(tensors) else []
+    scores = [tensor.detach() for tensor in tensors]
+    call = _select if untransformed(*scores) else select_top_k
+    return call(scores, k) if len(scores) else []
 
 
 def plan(tensors: Sequence[Tensor], k: int) -> Choice:
@@ -67,9 +69,8 @@ def plan(tensors: Sequence[Tensor], k: int) -> Choice:
     return Choice("top_k_masks", "reference", "radix select", "torch operations on every device")
 
 
-@torch.library.custom_op("pruneproof::top_k_masks", mutates_args=())
 @without_autocast
-def select_top_k(tensors: list[Tensor], k: int) -> list[Tensor]:
+def _select(tensors: list[Tensor], k: int) -> list[Tensor]:
     """The operation behind `top_k_masks`; values are checked here, where a compiled graph has them too."""
     for tensor in tensors:
         _refuse_nan(tensor)
@@ -81,6 +82,9 @@ def select_top_k(tensors: list[Tensor], k: int) -> list[Tensor]:
     for tensor, mask in zip(reversed(tensors), reversed(masks), strict=True):
         surplus = _without_last(tensor, mask, threshold, surplus)
     return masks
+
+
+select_top_k = torch.library.custom_op("pruneproof::top_k_masks", _select, mutates_args=())
 
 
 @select_top_k.register_fake

@@ -5,10 +5,11 @@ that no larger operation computes together runs once per slice. *Derivatives*: `
 operation a reverse-mode derivative and lets compilers keep it in one graph, but `torch.func` and
 forward mode do not see through it. `transformable` therefore calls the operation through a
 `torch.autograd.Function` that knows all of them, except under a compiler, which takes the operation
-itself.
+itself. Where none of this is at work, the body of the operation is called as it is: the way through
+`torch.library` costs several times what a small operation takes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -81,11 +82,28 @@ def _slice(value: Any, dim: Any, index: int) -> Any:
     return value if dim is None else value.select(dim, index)
 
 
-def transformable(op: Any, *, save: Rule, backward: Rule, jvp: Rule, vmap: Rule) -> Callable[..., Tensor]:
+def untransformed(*tensors: Tensor | None) -> bool:
+    """Whether plain tensors are computed with as they are: no transform, forward mode, compiler or dispatch mode."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()  # pyright: ignore[reportAttributeAccessIssue]
+        or torch._C._len_torch_dispatch_stack()  # pyright: ignore[reportPrivateUsage]
+        or forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]
+        or not all(type(tensor) in _PLAIN for tensor in tensors)
+        or any(tensor is not None and mapped_gradient(tensor) for tensor in tensors)
+    )
+
+
+mapped_gradient = torch._C._functorch.is_legacy_batchedtensor  # as `is_grads_batched` maps # pyright: ignore
+_PLAIN = (Tensor, torch.nn.Parameter, type(None))
+
+
+def transformable(op: Any, body: Rule, *, save: Rule, backward: Rule, jvp: Rule, vmap: Rule) -> Callable[..., Tensor]:
     """Give an operation of `torch.library.custom_op` all its derivatives.
 
     Args:
         op: The operation, with one output.
+        body: The function that it was made of.
         save: `(ctx, inputs, output) -> tensors` that the two derivatives find in
             `ctx.saved_tensors`.
         backward: `(ctx, gradient) -> gradients` of the inputs, itself made of such operations.
@@ -118,10 +136,32 @@ def transformable(op: Any, *, save: Rule, backward: Rule, jvp: Rule, vmap: Rule)
     }
     function: Any = type("Transformable", (torch.autograd.Function,), members)
 
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        output = body(*inputs)
+        setup(ctx, inputs, output)
+        return output
+
+    members = {"forward": staticmethod(forward), "backward": staticmethod(backward_without_lists)}
+    reverse: Any = type("Reverse", (torch.autograd.Function,), members)
+
     def call(*inputs: Any) -> Tensor:
-        return op(*inputs) if torch.compiler.is_compiling() else function.apply(*inputs)
+        if torch.compiler.is_compiling():
+            return op(*inputs)
+        tensors = list(_tensors(inputs))
+        if not untransformed(*tensors):
+            return function.apply(*inputs)
+        differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+        return reverse.apply(*inputs) if differentiated else body(*inputs)
 
     return call
+
+
+def _tensors(inputs: tuple[Any, ...]) -> Iterator[Tensor]:
+    for value in inputs:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list):
+            yield from value
 
 
 def refuse_derivatives(where: str, *tensors: Tensor) -> None:

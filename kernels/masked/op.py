@@ -1,9 +1,9 @@
 """y = x (W∘M)ᵀ + b for a packed mask M, differentiable, with exact zeros where M is off. See README.md.
 
 On the CPU this is one selection W∘M and torch's own product, so that every transform of torch sees
-through it. On a GPU it is `pruneproof::masked_linear` and its two derivative operations, closed under
-differentiation. With F(x, W) = x(W∘M)ᵀ, B(dy, W) = dy(W∘M), D(dy, x) = (dyᵀx)∘M, each is linear in
-either argument and
+through it, or `cpu.linear` where none is at work. On a GPU it is `pruneproof::masked_linear` and its
+two derivative operations, closed under differentiation. With F(x, W) = x(W∘M)ᵀ,
+B(dy, W) = dy(W∘M), D(dy, x) = (dyᵀx)∘M, each is linear in either argument and
     ∂F = (B, D),   ∂B(·; g) = (F(g, W), D(dy, g)),   ∂D(·; G) = (F(x, G), B(dy, G)).
 """
 
@@ -23,7 +23,7 @@ from pruneproof.kernels.bits import BLOCK, BitMask, block_list, live_blocks, pac
 from pruneproof.kernels.measured import thresholds
 from pruneproof.kernels.transforms import autocast_dtype, cast_like_linear, transformable
 
-from . import reference
+from . import cpu, reference
 
 OP = "masked_linear"
 PRECISIONS = ("ieee", "tf32", "tf32x3")
@@ -65,8 +65,7 @@ def plan_masked(op: str, weight: Tensor, tokens: int, tiles: Tensor | None) -> C
     return Choice(op, base.backend, name, f"{base.reason}; {why} ({source})")
 
 
-@torch.library.custom_op("pruneproof::masked_linear", mutates_args=())
-def masked_forward(
+def _forward_body(
     x: Tensor,
     weight: Tensor,
     words: Tensor,
@@ -87,8 +86,7 @@ def masked_forward(
     return launch.fused_forward(x, weight, words, bias, tiles, starts, precision)
 
 
-@torch.library.custom_op("pruneproof::masked_linear_input_gradient", mutates_args=())
-def masked_input_gradient(dy: Tensor, weight: Tensor, words: Tensor, precision: str) -> Tensor:
+def _input_gradient_body(dy: Tensor, weight: Tensor, words: Tensor, precision: str) -> Tensor:
     """Dx (tokens, in)."""
     if plan_masked(OP, weight, dy.shape[0], None).backend == "reference":
         return reference.input_gradient(dy, weight, words)
@@ -97,14 +95,16 @@ def masked_input_gradient(dy: Tensor, weight: Tensor, words: Tensor, precision: 
     return launch.premasked_input_gradient(dy, weight, words, precision)
 
 
-@torch.library.custom_op("pruneproof::masked_linear_weight_gradient", mutates_args=())
-def masked_weight_gradient(dy: Tensor, x: Tensor, words: Tensor, precision: str, masked: bool) -> Tensor:
+def _weight_gradient_body(dy: Tensor, x: Tensor, words: Tensor, precision: str, masked: bool) -> Tensor:
     """DW (out, in), zero outside the mask if `masked`."""
     if not masked or plan_masked(OP, x, dy.shape[0], None).backend == "reference":
         return reference.weight_gradient(dy, x, words, masked)
     from . import launch
 
     return launch.weight_gradient(dy, x, words, precision)
+
+
+masked_forward = torch.library.custom_op("pruneproof::masked_linear", _forward_body, mutates_args=())
 
 
 @masked_forward.register_fake
@@ -121,9 +121,19 @@ def _(
     return x.new_empty(x.shape[0], weight.shape[0])
 
 
+masked_input_gradient = torch.library.custom_op(
+    "pruneproof::masked_linear_input_gradient", _input_gradient_body, mutates_args=()
+)
+
+
 @masked_input_gradient.register_fake
 def _(dy: Tensor, weight: Tensor, words: Tensor, precision: str) -> Tensor:
     return dy.new_empty(dy.shape[0], weight.shape[1])
+
+
+masked_weight_gradient = torch.library.custom_op(
+    "pruneproof::masked_linear_weight_gradient", _weight_gradient_body, mutates_args=()
+)
 
 
 @masked_weight_gradient.register_fake
@@ -217,10 +227,11 @@ def _weight_gradient_vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tu
 
 
 _forward = transformable(
-    masked_forward, save=_save_forward, backward=_forward_backward, jvp=_forward_jvp, vmap=_forward_vmap
+    masked_forward, _forward_body, save=_save_forward, backward=_forward_backward, jvp=_forward_jvp, vmap=_forward_vmap
 )
 _input_gradient = transformable(
     masked_input_gradient,
+    _input_gradient_body,
     save=_save_input_gradient,
     backward=_input_gradient_backward,
     jvp=_input_gradient_jvp,
@@ -228,6 +239,7 @@ _input_gradient = transformable(
 )
 _weight_gradient = transformable(
     masked_weight_gradient,
+    _weight_gradient_body,
     save=_save_weight_gradient,
     backward=_weight_gradient_backward,
     jvp=_weight_gradient_jvp,
@@ -253,7 +265,8 @@ def masked_linear(
     Under `torch.autocast` it takes part as `nn.Linear` does.
 
     Memory: the masked copy of the weight lives from the forward to the backward pass. On the CPU the
-    mask is unpacked once, into as many bytes as the weight, and kept as long as the mask lives.
+    mask is unpacked once, into as many bytes as the weight, or, where it keeps at most an eighth, into
+    20 bytes for each kept weight, and that is kept as long as the mask lives.
 
     Args:
         x: Inputs (…, in).
@@ -300,6 +313,8 @@ def masked_linear(
     if weight_is_masked and os.environ.get(DEBUG) == "1":
         _check_masked(weight, mask)
     if choose(OP, weight).backend == "reference" and not torch.compiler.is_compiling():
+        if cpu.serves(x, weight, bits):
+            return cpu.linear(x, weight, bits, bias, not weight_is_masked, mask_grad)
         kept: Any = reference.Selection.apply(weight, bits, not weight_is_masked, mask_grad)
         return reference.linear(x, kept, bias)
     words, tiles, starts = _packed(mask)

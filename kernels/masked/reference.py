@@ -14,8 +14,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from pruneproof.kernels.backend import choose
 from pruneproof.kernels.bits import unpack_words
+from pruneproof.kernels.transforms import mapped_gradient
 
-_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # of the same size as a weight
+INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # of the same size as a weight
 _remembered = WeakTensorKeyDictionary()  # mask → (its version, columns, lanes)
 
 
@@ -25,7 +26,9 @@ def masked_weight(weight: Tensor, mask: Tensor) -> Tensor:
         from .launch import apply_mask
 
         return apply_mask(weight, mask)
-    kept = lanes(mask, weight.shape[-1], _INTEGERS[weight.element_size()])
+    if mapped_gradient(weight):  # which no bits can be read of
+        return weight.masked_fill(lanes(mask, weight.shape[-1], torch.int8) == 0, 0)
+    kept = lanes(mask, weight.shape[-1], INTEGERS[weight.element_size()])
     return (weight.view(kept.dtype) & kept).view(weight.dtype)
 
 

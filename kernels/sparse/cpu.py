@@ -1,8 +1,8 @@
 """The product with a sparse weight on a CPU: MKL on compressed rows where few weights are kept, else the dense product.
 
-Whichever it is, the operand is made once per weight and remembered beside it. Measured on two cores
-(`pruneproof bench`, one and two threads, 512² and 2048²): compressed rows with 32-bit indices are
-faster up to a density of 0.2, and for at most 16 tokens up to 0.3.
+Whichever it is, the operand is made once per weight and remembered beside it. Up to which density
+compressed rows with 32-bit indices are faster stands in `measured.json`, measured on two cores with
+one and two threads, 512² and 2048².
 """
 
 import warnings
@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from pruneproof.kernels.masked.reference import linear
+from pruneproof.kernels.measured import measured_rows
 
 from .formats import FORMATS
 
-SPARSE, SPARSE_FOR_FEW, FEW = 0.2, 0.3, 16
 _remembered = WeakTensorKeyDictionary()  # values of a weight → {use compressed rows: its operand}
 
 
@@ -24,7 +24,7 @@ def product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor 
     """X (tokens, in) times the transposed weight, plus bias."""
     columns = x.shape[1]
     kept = parts[0].numel() / max(1, out * columns)  # padding included; "bits" and "dense" store all weights
-    sparse = _has_mkl(x) and format != "dense" and kept <= (SPARSE_FOR_FEW if x.shape[0] <= FEW else SPARSE)
+    sparse = format != "dense" and has_sparse_products(x.dtype) and _pays(kept, len(x))
     if not sparse or out * columns == 0 or len(x) == 0:
         return linear(x, _operand(parts, format, out, columns, False), bias)
     rows = _operand(parts, format, out, columns, True)
@@ -32,8 +32,16 @@ def product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor 
     return y.contiguous() if bias is None else y + bias
 
 
-def _has_mkl(x: Tensor) -> bool:
-    return x.dtype in (torch.float32, torch.float64) and torch.backends.mkl.is_available()
+def has_sparse_products(dtype: torch.dtype) -> bool:
+    """Whether MKL is here, and multiplies matrices of this dtype."""
+    return dtype in (torch.float32, torch.float64) and torch.backends.mkl.is_available()
+
+
+def _pays(kept: float, tokens: int) -> bool:
+    return any(
+        kept <= row["max_stored"] and (row["max_tokens"] is None or tokens <= row["max_tokens"])
+        for row in measured_rows()["cpu"]
+    )
 
 
 def _operand(parts: list[Tensor], format: str, out: int, columns: int, compressed: bool) -> Tensor:

@@ -82,8 +82,7 @@ def _plan(x: Tensor, format: str, why: str) -> Choice:
     return Choice(OP, base.backend, format, f"{base.reason}; format {format}: {why}")
 
 
-@torch.library.custom_op("pruneproof::sparse_linear", mutates_args=())
-def sparse_product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
+def _body(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
     """X (tokens, in) times the transpose of the weight that `parts` hold in `format`, plus bias."""
     if _plan(x, format, "").backend == "reference":
         if x.device.type == "cpu":
@@ -92,6 +91,9 @@ def sparse_product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: 
     from .launch import launch
 
     return launch(x, parts, format, out, bias)
+
+
+sparse_product = torch.library.custom_op("pruneproof::sparse_linear", _body, mutates_args=())
 
 
 @sparse_product.register_fake
@@ -132,7 +134,7 @@ def _vmap(
     return y.expand(info.batch_size, *y.shape[1:]), 0
 
 
-_product = transformable(sparse_product, save=_save, backward=_backward, jvp=_jvp, vmap=_vmap)
+_product = transformable(sparse_product, _body, save=_save, backward=_backward, jvp=_jvp, vmap=_vmap)
 
 
 def _check(

@@ -1,6 +1,6 @@
 """A pruned weight stored in a sparse format, for inference, and the choice of the format.
 
-"auto" asks a table of measurements per GPU (`pruneproof.kernels.measured`) and never guesses: a
+"auto" asks a table of measurements per device (`pruneproof.kernels.measured`) and never guesses: a
 device without rows gets "dense", and the reason says that nothing was measured.
 """
 
@@ -16,12 +16,15 @@ from pruneproof.kernels.backend import FLOATS, require_tensors
 from pruneproof.kernels.bits import BitMask, live_fraction
 from pruneproof.kernels.measured import COMMAND, measured_rows
 
+from . import cpu
 from .formats import FORMATS
 
 
 def decide(weight: Tensor, keep: Tensor, batch: int | None) -> tuple[str, str]:
     """(format, reason) for a weight whose kept entries are `keep`, multiplied with `batch` tokens at once."""
     device = torch.cuda.get_device_name(weight.device) if weight.device.type == "cuda" else weight.device.type
+    if device == "cpu" and not cpu.has_sparse_products(weight.dtype):
+        return "dense", f"no library multiplies sparse {weight.dtype} matrices here"
     if device not in measured_rows():
         return "dense", f"no break-even point was measured on {device}; on a GPU, measure with: {COMMAND}"
     for row in measured_rows()[device]:

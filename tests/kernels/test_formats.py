@@ -57,9 +57,23 @@ def test_csr16_interleaves_neighbours_across_vectors() -> None:
     assert columns[256:].view(32, 8).T.flatten().tolist() == list(range(256, 512))
 
 
-def test_auto_says_that_nothing_was_measured() -> None:
+def test_auto_says_that_nothing_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weight_module, "measured_rows", dict)
     sparse = SparseWeight.from_dense(torch.eye(8), batch=1)
     assert sparse.format == "dense" and "no break-even point was measured on cpu" in sparse.reason
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="without MKL the product is dense")
+def test_auto_stores_few_weights_sparse_on_the_cpu() -> None:
+    weight = torch.rand(300, 300, generator=torch.Generator().manual_seed(0))
+    for density, dtype, batch, format in (
+        (0.1, torch.float32, None, "csr16"),
+        (0.25, torch.float64, 4, "csr16"),
+        (0.25, torch.float32, None, "dense"),
+        (0.1, torch.bfloat16, None, "dense"),
+    ):
+        sparse = SparseWeight.from_dense(weight.to(dtype), weight < density, batch=batch)
+        assert sparse.format == format, sparse.reason
 
 
 def test_auto_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ class FeatureProducts:
     Args:
         features: (neurons, points) float. `target`: (points,) float.
 
-    Cost: one product of the features with a vector per `column`.
+    Cost: one product of the features with a vector per `column`. Columns are remembered, up to a quarter of the
+    features' memory: selection with replacement asks for many of them again.
 
     Example:
         >>> FeatureProducts(torch.eye(2), torch.ones(2)).column(1).tolist()
@@ -39,6 +40,7 @@ class FeatureProducts:
         self.correlation = features @ target
         self.diagonal = torch.einsum("ij,ij->i", features, features)
         self.energy = float(target.double().square().sum())
+        self._columns: dict[int, Tensor] = {}
 
     def column(self, neuron: int) -> Tensor:
         """Inner products ⟨Φ_i, Φ_neuron⟩ with every neuron i, (neurons,).
@@ -47,7 +49,12 @@ class FeatureProducts:
             >>> FeatureProducts(torch.eye(2), torch.ones(2)).column(0).tolist()
             [1.0, 0.0]
         """
-        return self.features @ self.features[neuron]
+        if neuron in self._columns:
+            return self._columns[neuron]
+        column = self.features @ self.features[neuron]
+        if 4 * len(self._columns) < self.features.shape[1]:
+            self._columns[neuron] = column
+        return column
 
 
 UNIT = 2.0**-24

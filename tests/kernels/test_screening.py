@@ -80,3 +80,11 @@ def test_few_neurons_are_scored_exactly(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(greedy_screen, "rescore", counting)
     screened_path(FeatureProducts(features, target), target, 20, True)
     assert len(survivors) == 20 and sum(survivors) < 0.1 * 20 * 1000
+
+
+def test_columns_are_remembered_up_to_a_quarter_of_the_features() -> None:
+    features = torch.randn(20, 12, generator=torch.Generator().manual_seed(0))
+    products = FeatureProducts(features, torch.ones(12))
+    first, second = ([products.column(neuron) for neuron in range(6)] for _ in range(2))
+    assert [a is b for a, b in zip(first, second, strict=True)] == [True, True, True, False, False, False]
+    assert all(torch.equal(column, features @ features[i]) for i, column in enumerate(second))

@@ -20,7 +20,7 @@ FLOORS: dict[str, list[list[str]]] = {  # of each package, from the top down; a 
         ["claims", "testing"],
         ["prune"],
         ["kernels", "theory"],
-        ["checks", "environment", "files", "timing"],
+        ["checks", "environment", "files", "progress", "timing"],
         ["errors", "plotting", "_version"],
     ],
     "kernels": [

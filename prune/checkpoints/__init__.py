@@ -1,7 +1,7 @@
 """Checkpoints as they lie on the disk: files and folders, read and pruned piece by piece in bounded memory."""
 
 from .checkpoint import Checkpoint, open_checkpoint
-from .model import read_state, stored_masks
+from .model import load_model, read_state, stored_masks
 from .output import check_output
 from .pruning import PrunedCheckpoint, PrunedLayer, prune_checkpoint, write_masked
 from .roles import Layer, Roles, find_layers
@@ -18,6 +18,7 @@ __all__ = [
     "StoredTensor",
     "check_output",
     "find_layers",
+    "load_model",
     "open_checkpoint",
     "prune_checkpoint",
     "read_state",

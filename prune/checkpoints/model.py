@@ -6,6 +6,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pruneproof.errors import UnsupportedError
+from pruneproof.prune.models.checkpoint import build_network, load_state
 
 from .checkpoint import Checkpoint
 
@@ -27,6 +28,29 @@ def read_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
         for tensor, content in contents
         if content is not None and tensor.dtype is not None
     }
+
+
+def load_model(
+    checkpoint: Checkpoint, factory: str, *, allow_missing: bool, allow_extra: bool, where: str
+) -> tuple[nn.Module, list[str]]:
+    """Call `package.module:function`, which returns a module, and load the checkpoint into it.
+
+    Args:
+        checkpoint: An open checkpoint.
+        factory: What builds the module.
+        allow_missing: Whether the checkpoint may lack parameters, which stay as the factory set them.
+        allow_extra: Whether it may hold tensors that the module has not.
+        where: The function or command that the user called, for error messages.
+
+    Returns:
+        The module, and one sentence for each kind of difference that was accepted.
+
+    Raises:
+        PruneproofError: Either cannot be found, or they do not fit.
+    """
+    model = build_network(factory, where="--factory")
+    accepted = {"allow_missing": allow_missing, "allow_extra": allow_extra}
+    return model, load_state(model, read_state(checkpoint), source=checkpoint.path, where=where, **accepted)
 
 
 def stored_masks(

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from pruneproof.commands import _checkpoint
-from pruneproof.commands._checkpoint import Meter
+from pruneproof import progress
+from pruneproof.progress import Meter
 
 
 @pytest.mark.parametrize(("terminal", "seconds", "shown"), [(True, 5.0, True), (True, 1.0, False), (False, 5.0, False)])
@@ -15,9 +15,9 @@ def test_progress_waits_and_leaves_files_alone(
 ) -> None:
     written = io.StringIO()
     console = Console(file=written, force_terminal=terminal, width=100)
-    monkeypatch.setattr(_checkpoint, "Console", lambda stderr: console)
+    monkeypatch.setattr(progress, "Console", lambda stderr: console)
     now = [0.0]
-    monkeypatch.setattr(_checkpoint.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with Meter("pruning model") as meter:
         meter(1_000_000, 4_000_000)
         now[0] = seconds

@@ -56,11 +56,10 @@ def main(
     """
     replaced = _check_out(out, (original, pruned, data))
     _check_bundle(bundle)
+    from pruneproof.progress import Meter
     from pruneproof.prune.certification.bundle import write_bundle
     from pruneproof.prune.certification.certificate import build_certificate, write_certificate
     from pruneproof.prune.models.checkpoint import load_inputs, load_network
-
-    from ._checkpoint import Meter
 
     first, second = load_network(factory, original), load_network(factory, pruned)
     inputs = load_inputs(data)

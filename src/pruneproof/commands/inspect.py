@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from ._checkpoint import Meter, load_model
+from pruneproof.progress import Meter
 
 if TYPE_CHECKING:
     from pruneproof.prune import Inspection, Speed
@@ -47,7 +47,7 @@ def main(
     """
     from pruneproof.errors import InvalidValueError
     from pruneproof.prune import inspect_model, measure_speed
-    from pruneproof.prune.checkpoints import find_layers, open_checkpoint
+    from pruneproof.prune.checkpoints import find_layers, load_model, open_checkpoint
 
     if factory is None and (input_shape or allow_missing or allow_extra):
         raise InvalidValueError(
@@ -62,7 +62,10 @@ def main(
         roles = find_layers(checkpoint, where="inspect")
         report = _of_weights(checkpoint, roles)
     else:
-        network = load_model(checkpoint, factory, allow_missing=allow_missing, allow_extra=allow_extra, where="inspect")
+        accepted = {"allow_missing": allow_missing, "allow_extra": allow_extra}
+        network, notes = load_model(checkpoint, factory, where="inspect", **accepted)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
         report = inspect_model(network, input_shape=input_shape or None)
         speeds = measure_speed(network, input_shape, progress=_progress) if measure else ()
     print(_as_json(report, speeds, checkpoint.nbytes, roles) if json else _as_text(report, checkpoint.nbytes, roles))

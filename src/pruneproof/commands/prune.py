@@ -11,8 +11,7 @@ import tyro
 from rich.console import Console
 
 from pruneproof.errors import InvalidValueError, MissingFileError, PruneproofError
-
-from ._checkpoint import Meter, load_model
+from pruneproof.progress import Meter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -98,6 +97,8 @@ def main(
         report = _by_weights(model, out, density, method, scope, include, exclude, seed, masks, force)
         rows = [(layer.name, layer.shape, layer.kept, layer.total) for layer in report.layers]
     else:
+        from pruneproof.prune.checkpoints import load_model
+
         load = partial(load_model, factory=factory, allow_missing=allow_missing, allow_extra=allow_extra, where="prune")
         patterns = _Patterns(include=include, exclude=exclude)
         score = partial(
@@ -153,7 +154,7 @@ def _by_weights(
 def _by_model(
     model: Path,
     out: Path,
-    load: "Callable[[Checkpoint], nn.Module]",
+    load: "Callable[[Checkpoint], tuple[nn.Module, list[str]]]",
     score: "Callable[[nn.Module], Masks]",
     shape: tuple[int, ...],
     masks: Path | None,
@@ -165,7 +166,9 @@ def _by_model(
     checkpoint = open_checkpoint(model, where="prune")
     check_output(out, model, folder=checkpoint.is_folder, force=force, nbytes=checkpoint.nbytes, where="prune")
     with Console(stderr=True).status("reading the model") as status:  # shown on a terminal only
-        network = load(checkpoint)
+        network, notes = load(checkpoint)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
         status.update(f"scoring {sum(p.numel() for p in network.parameters()):,} parameters")
         kept = score(network)
         status.update("following what is left from the input to the output")

@@ -277,7 +277,7 @@ def test_an_interruption_keeps_the_balls_that_were_finished(
 
     whole = json.loads((folder / "certificate.json").read_text())
     with monkeypatch.context() as patch:
-        patch.setattr("pruneproof.commands._checkpoint.Meter.__call__", interrupted)
+        patch.setattr("pruneproof.progress.Meter.__call__", interrupted)
         assert main(_arguments(folder)) == 130
     assert "first 32 of 40" in capsys.readouterr().err
     content = json.loads((folder / "certificate.json").read_text())

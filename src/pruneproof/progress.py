@@ -1,9 +1,7 @@
-"""What commands do with checkpoints: a model from its factory and its weights, progress."""
+"""What a waiting person sees: progress on a terminal, once work takes longer than two seconds."""
 
-import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -16,39 +14,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from pruneproof.prune.checkpoints import Checkpoint
-
 _PATIENCE = 2.0  # seconds before progress is shown
-
-
-def load_model(
-    checkpoint: "Checkpoint", factory: str, *, allow_missing: bool, allow_extra: bool, where: str
-) -> "nn.Module":
-    """Call `package.module:function`, which returns a module, and load the checkpoint into it.
-
-    Differences that are accepted are noted on stderr.
-
-    Raises:
-        PruneproofError: Either cannot be found, or they do not fit.
-    """
-    from pruneproof.prune.checkpoints import read_state
-    from pruneproof.prune.models.checkpoint import build_network, load_state
-
-    model = build_network(factory, where="--factory")
-    notes = load_state(
-        model,
-        read_state(checkpoint),
-        source=checkpoint.path,
-        allow_missing=allow_missing,
-        allow_extra=allow_extra,
-        where=where,
-    )
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    return model
 
 
 class Meter:

@@ -86,7 +86,7 @@ def untransformed(*tensors: Tensor | None) -> bool:
     """Whether plain tensors are computed with as they are: no transform, forward mode, compiler or dispatch mode."""
     return not (
         torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()  # pyright: ignore[reportAttributeAccessIssue]
+        or torch._C._are_functorch_transforms_active()  # pyright: ignore[reportPrivateUsage]
         or torch._C._len_torch_dispatch_stack()  # pyright: ignore[reportPrivateUsage]
         or forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]
         or not all(type(tensor) in _PLAIN for tensor in tensors)

@@ -125,7 +125,7 @@ def _differentiable(
 def _input_gradient(dy: Tensor, factor: Tensor, kept: Kept | None) -> Tensor:
     if kept is None:
         return dy @ factor
-    return _times(_compressed(kept.columns, factor.index_select(0, kept.order), kept.shape[::-1]), dy)
+    return _times(_compressed(kept.columns, factor.index_select(0, kept.order), (kept.shape[1], kept.shape[0])), dy)
 
 
 def _weight_gradient(dy: Tensor, x: Tensor, mask: Tensor, kept: Kept | None, gradient: bool) -> Tensor:

@@ -29,6 +29,7 @@ def problem(density: float, tokens: int, dtype: torch.dtype, promised: bool) -> 
 
 
 def exact(x: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
+    """The definition."""
     return torch.nn.functional.linear(x, torch.where(mask, weight, 0))
 
 
@@ -42,7 +43,7 @@ def test_outputs_and_gradients_are_within_rounding(
     x, weight, mask, dy = problem(density, tokens, dtype, promised)
     wide = [t.detach().double().requires_grad_() for t in (x, weight)]
     absolute = [torch.where(mask, weight, 0).detach().double().abs(), x.detach().double().abs(), dy.double().abs()]
-    y = exact(*wide, mask)
+    y = exact(wide[0], wide[1], mask)
     expected = [y, *torch.autograd.grad(y, wide, dy.double())]
     sizes = [absolute[1] @ absolute[0].T, absolute[2] @ absolute[0], (absolute[2].T @ absolute[1]) * mask]
     unit = torch.finfo(dtype).eps / 2
@@ -71,7 +72,7 @@ def test_every_other_derivative_agrees_with_plain_torch(density: float, promised
     def second(f: Callable[..., Tensor]) -> tuple[Tensor, ...]:
         inputs = x, weight, bias
         first = torch.autograd.grad(f(*inputs).square().sum(), inputs, create_graph=True)
-        return torch.autograd.grad(sum(g.square().sum() for g in first), inputs)
+        return torch.autograd.grad([g.square().sum() for g in first], inputs)
 
     def batched(f: Callable[..., Tensor]) -> tuple[Tensor, ...]:
         return torch.autograd.grad(

@@ -83,7 +83,7 @@ def require_agreement(where: str, scores: Mapping[str, Tensor], budget: str) -> 
         content = hashlib.sha256(repr((facts, budget)).encode())
         for score in scores.values():
             if not is_sharded(score) or score.placements[dimension].is_replicate():  # pyright: ignore[reportAttributeAccessIssue]
-                content.update(local(score).detach().cpu().contiguous().view(torch.uint8).numpy())
+                content.update(local(score).detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
         mine = int.from_bytes(content.digest()[:7], "big")
         highest, lowest = all_reduced(torch.tensor([mine, -mine]), mesh, [dimension], "MAX").tolist()
         differ += highest != -lowest

@@ -90,8 +90,8 @@ def ranking() -> Wrong:
         one, other = network().to(dtype), network().to(dtype)
         with torch.no_grad():
             for model in (one, other):  # ties, zeros of both signs, a constant layer
-                model[2].weight.copy_((model[2].weight * 8).round() / 8)
-                model[4].weight.fill_(0.125)
+                model[2].get_parameter("weight").mul_(8).round_().div_(8)
+                model[4].get_parameter("weight").fill_(0.125)
         sharded(other)
         asked: list[dict[str, Any]] = [{"density": 0.3, "scope": scope} for scope in SCOPES]
         asked[-1]["exclude"] = "8"  # whose rows have one weight

@@ -12,8 +12,8 @@ from .markup import templates
 from .measuring import data_of
 from .picture import picture
 
-MOST = 60  # rows of a table that a page still serves; the rest are in results.sqlite
-UNFOLDED = 12  # rows that are shown without asking
+MOST = 6  # rows of a table that a page serves; the rest are in results.sqlite
+UNFOLDED = 6  # rows that are shown without asking
 
 
 def claim_section(result: Result, rows: list[Row], fixed: str = "") -> Markup:

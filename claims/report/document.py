@@ -19,6 +19,7 @@ from pruneproof.environment import require
 from pruneproof.errors import PruneproofError
 
 from .claim_section import claim_section
+from .drawing import share_styles
 from .markup import SIGNS, UNRUN, badge, is_open, kind, templates
 from .measuring import citation, cpu_table, data_of, data_table
 from .published import published
@@ -64,7 +65,7 @@ def page(
     present = {kind(result) for result in results}
     names = [(*sign, str(verdict)) for verdict, sign in SIGNS.items()] + [(*UNRUN, "not run, or incomplete")]
     about = {"command": record.get("command", ""), **record.get("environment", {})}
-    return templates().get_template("page.html").render(
+    written = templates().get_template("page.html").render(
         style=Markup((Path(__file__).parent / "templates" / "style.css").read_text("utf-8")),
         filters=[(name, text, mark) for mark, name, text in names if name in present],
         incomplete=_incomplete(results),
@@ -80,6 +81,7 @@ def page(
         published=published(),
         links=links or {},
     )  # fmt: skip
+    return share_styles(written)
 
 
 def proofs_section() -> Markup:

@@ -5,13 +5,17 @@ strokes of one style that follow each other become one path; the letters of a fo
 """
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from itertools import groupby
 from string import ascii_lowercase
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 _ORDER = {"defs": 0, "path": 1, "use": 2}  # within an axis: grid, ticks, labels; they do not overlap
-_TOKENS = re.compile(r"[A-Za-z]|-?\d+(?:\.\d+)?(?:e-?\d+)?")
+_SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
+_STYLE = re.compile(r' style="((?!min-width)[^"]*)"')  # but that of a whole picture, which has a class
+_NUMBERS = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+)(?:e-?\d+)?")
 
 
 def short(svg: str) -> str:
@@ -22,11 +26,31 @@ def short(svg: str) -> str:
 
     Example:
         >>> short('<svg><g id="a"><g><path d="M 0.04 1.26 L 2 3 L 4 5 " style="fill: none"/></g></g></svg>')
-        '<svg><path d="M0 1.3 2 3 4 5" style="fill:none" /></svg>'
+        '<svg><path d="M0 1.3l2 1.7 2 2" style="fill:none" /></svg>'
     """
     root = ElementTree.fromstring(svg)
     _Drawing(root).rewrite()
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def share_styles(page: str) -> str:
+    """Write styles that several elements of a page's pictures have once, as classes in its first style sheet.
+
+    Args:
+        page: HTML with `<svg>` elements from `short`.
+
+    Example:
+        >>> share_styles('<style></style><svg><g style="fill:red" /><g style="fill:red" /></svg>')
+        '<style>.q0{fill:red}</style><svg><g class="q0" /><g class="q0" /></svg>'
+    """
+    counts = Counter(style for drawn in _SVG.findall(page) for style in _STYLE.findall(drawn))
+    names = {style: f"q{index}" for index, (style, count) in enumerate(counts.most_common()) if count > 1}
+    sheet = "".join(f".{name}{{{style}}}" for style, name in names.items())
+
+    def named(drawn: re.Match[str]) -> str:
+        return _STYLE.sub(lambda style: f' class="{names[style[1]]}"' if style[1] in names else style[0], drawn[0])
+
+    return _SVG.sub(named, page).replace("</style>", f"{sheet}</style>", 1)
 
 
 class _Drawing:
@@ -98,14 +122,18 @@ class _Drawing:
             marker.append(path)
             self._defs.append(marker)
         style = f"fill:none;marker:url(#{self._markers[key]})"
-        return Element("path", {"d": "M" + " ".join(places), "style": style, **others})
+        d = _path("M" + " ".join(place for place, _ in groupby(places)), digits=1)
+        return Element("path", {"d": d, "style": style, **others})
 
 
 def _tidy(each: Element) -> None:
     if "d" in each.attrib:
         each.set("d", _path(each.get("d", ""), digits=1))
+    digits = 0 if each.tag == "text" else 1  # nobody sees half a point between a word and its place
     for name in each.attrib.keys() & {"x", "y", "width", "height", "transform"}:
-        each.set(name, re.sub(r"-?\d+\.\d+", lambda found: _number(found.group()), each.get(name, "")))
+        each.set(name, re.sub(r"-?\d+\.\d+", lambda found: _number(found.group(), digits), each.get(name, "")))
+    if each.get("transform", "").startswith("rotate(-0 "):
+        del each.attrib["transform"]
     if each.get("style"):
         each.set("style", _text(_parsed(_css(each))))
     if each.tag == "text" and len(each):
@@ -159,7 +187,6 @@ def _lines(letters: list[Element]) -> list[Element]:
     lines: dict[tuple[str, str], Element] = {}
     for letter in letters:
         style = _parsed(_css(letter))
-        style.pop("font-family", None)
         style.pop("fill", None)
         key = (letter.get("y", "0"), _text(style))
         if not (letter.text or "").strip():
@@ -177,7 +204,8 @@ def _css(each: Element) -> str:
 def _parsed(style: str) -> dict[str, str]:
     parts = (part.partition(":") for part in style.split(";") if part.strip())
     named = {name.strip(): value.strip() for name, _, value in parts}
-    if "font" in named:  # the size, and what stands before it; the page's font is used
+    named.pop("font-family", None)  # the page's font is used
+    if "font" in named:  # the size, and what stands before it
         named["font"] = re.sub(r"(\d(?:\.\d+)?px).*", r"\1 var(--sans)", named["font"])
     return named
 
@@ -187,17 +215,38 @@ def _text(style: dict[str, str]) -> str:
 
 
 def _path(d: str, *, digits: int) -> str:
-    """Path data without what a reader of SVG knows anyway: spaces, and a command that is that of the pair before."""
-    made, last = "", ""
-    for token in _TOKENS.findall(d):
-        if token.isalpha():
-            implied = (last == token and token in "LCQ") or (last == "M" and token == "L")
-            made += "" if implied else token
-            last = token
-        else:
-            number = _number(token, digits)
-            made += number if not made or made[-1].isalpha() or number.startswith("-") else f" {number}"
+    """Path data in steps between rounded points, so that rounding does not add up; no needless space or command."""
+    made, last, here, start = "", "", (0.0, 0.0), (0.0, 0.0)
+    for command, points in _commands(d):
+        rounded = [(round(x, digits), round(y, digits)) for x, y in points]
+        step = command if command in "MZ" else command.lower()
+        made += "" if step == last and step in "lcq" else step
+        origin = (0.0, 0.0) if command == "M" else here
+        for x, y in rounded:
+            for part in (x - origin[0], y - origin[1]):
+                number = f"{round(part, digits) + 0.0:g}".replace("0.", ".", 1 if abs(part) < 1 else 0)
+                made += number if made[-1].isalpha() or number.startswith("-") else f" {number}"
+        last, here = step, rounded[-1] if rounded else start
+        start = here if command == "M" else start
     return made
+
+
+_PAIRS = {"M": 1, "L": 1, "C": 3, "Q": 2, "Z": 0}
+
+
+def _commands(d: str) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+    """Each command of path data with its points, both absolute; repeated commands that d leaves out are written."""
+    here, start = (0.0, 0.0), (0.0, 0.0)
+    for letter, text in re.findall(r"([A-Za-z])([^A-Za-z]*)", d):
+        command, numbers = letter.upper(), [float(each) for each in _NUMBERS.findall(text)]
+        pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
+        size = _PAIRS[command]
+        for first in range(0, len(pairs), size) if size else (0,):
+            origin = here if letter.islower() else (0.0, 0.0)
+            points = [(x + origin[0], y + origin[1]) for x, y in pairs[first : first + size]]
+            yield "L" if command == "M" and first else command, points
+            here = points[-1] if points else start
+            start = here if command == "M" and not first else start
 
 
 def _number(text: str, digits: int = 1) -> str:

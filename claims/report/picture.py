@@ -80,6 +80,8 @@ def _inline(svg: str, name: str, title: str, points: float) -> str:
     )  # its style would be the page's
     svg = re.sub(r"\s(?:xmlns(?::\w+)?|version)=\"[^\"]*\"", "", svg)
     svg = short(svg.replace("xlink:href", "href"))
+    for index, identifier in enumerate(dict.fromkeys(re.findall(r'<clipPath id="([^"]*)"', svg))):
+        svg = svg.replace(identifier, str(index))
     svg = re.sub(r'(\sid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"#[0-9a-f]{6}", lambda found: _VARIABLES.get(found.group(), found.group()), svg)
     natural = f"min-width:{points:.0f}px;max-width:{points * 1.6:.0f}px"

@@ -418,11 +418,11 @@ class _Reader:
 
 
 def _padding(node: fx.Node) -> list[Any] | None:
-    found = {"mode": "constant", "value": None, **_options(node, "pad", "mode", "value")}
-    sizes, mode = found.get("pad"), found["mode"]
-    known = found.keys() == {"pad", "mode", "value"} and isinstance(sizes, list | tuple) and not found["value"]
-    whole = known and len(sizes) in (2, 4) and all(isinstance(size, int) for size in sizes)
-    return [padding(sizes, mode)] if whole else None
+    found: dict[str, Any] = {"mode": "constant", "value": None, **_options(node, "pad", "mode", "value")}
+    sizes, known = found.get("pad"), found.keys() == {"pad", "mode", "value"} and not found["value"]
+    if not known or not isinstance(sizes, list | tuple) or len(sizes) not in (2, 4):
+        return None
+    return [padding(sizes, found["mode"])] if all(isinstance(size, int) for size in sizes) else None
 
 
 def _attribute(model: nn.Module, name: str) -> Tensor:

@@ -8,6 +8,7 @@ that fit the scaling law are in test_referee_scaling.py.
 
 from collections.abc import Callable
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from pruneproof.theory.statistics.exact_tests import falsified
 CLAIMS = {claim.id: claim for claim in (*INITIALIZATION, *SENSITIVITY, *LABEL_NOISE)}
 RUNS, FEW, WRONG, POWER, ALPHA = 200, 60, 0.05, 0.8, 1e-9
 NOISE = 1.0  # points of accuracy, per run
-Floats = NDArray[np.float64]
+Floats = NDArray[Any]
 UNUSED: Row = {"kept": 9, "layers": {}, "live": {"0": 15}, "cut": []}
 Simulated = Callable[[float, np.random.Generator], list[Row]]
 

@@ -65,6 +65,7 @@ def digits(m: int | None = None, *, seed: int = 0, binary: bool = False, dtype: 
     return Split(x[drawn], labels[drawn], x[TRAIN:], labels[TRAIN:])
 
 
+@cache
 def identify_digits() -> Identity:
     """The name, size and hash of the digits, the hash being that of the images and labels as bytes."""
     require("digits", "sklearn")

@@ -2,6 +2,7 @@
 
 import io
 import re
+from itertools import accumulate
 from typing import Any
 from xml.etree import ElementTree
 
@@ -48,8 +49,8 @@ def marks(svg: str) -> list[tuple[float, float]]:
         found.append((float(each.get("x", "0")), float(each.get("y", "0"))))
     for each in root.iter("path"):
         if "marker:" in each.get("style", ""):
-            numbers = [float(number) for number in re.findall(r"-?[\d.]+", each.get("d", ""))]
-            found += zip(numbers[::2], numbers[1::2], strict=True)
+            numbers = [float(number) for number in re.findall(r"-?(?:\d+(?:\.\d+)?|\.\d+)", each.get("d", ""))]
+            found += zip(accumulate(numbers[::2]), accumulate(numbers[1::2]), strict=True)  # steps from mark to mark
         elif place := re.fullmatch(r"translate\((\S+) (\S+)\)", each.get("transform", "")):
             found.append((float(place[1]), float(place[2])))
     return sorted(found)

@@ -14,7 +14,7 @@ CLAIMS = [claim for paper in load_papers(KEYS) for claim in paper.claims]
 KNOWN = {
     "pruneproof.claims.pretraining.selection_bounds:measure": (
         '{"images":"few","iterations":0,"scaling":"ntk","seed":0}',
-        "26629978c6be1e38e657de48f1d7912b",
+        "9e161683ffdc43360ead1bb14c0a05b9",
     ),
     "pruneproof.claims.pretraining.descent_rate:measure": (
         '{"d":60,"m":8,"seed":0,"width":60000}',
@@ -22,7 +22,7 @@ KNOWN = {
     ),
     "pruneproof.claims.pretraining.threshold_bounds:measure": (  # revision 1: columns were renamed
         '{"labels":"random","m":8,"scaling":"ntk","seed":0,"width":512}',
-        "1fda1dc91d3bbea75e577c154148bb52",
+        "9aecbf8e8f7646c05d8490d4ea270c7e",
     ),
     "pruneproof.claims.pretraining.dataset_size:measure": (  # revision 1: thresholds from then on
         '{"family":"generic","iterations":500,"labels":"random","m":320,"scaling":"ntk","seed":100}',
@@ -30,7 +30,7 @@ KNOWN = {
     ),
     "pretraining/digits-curves": (
         '{"iterations":3000,"kind":"binarised","m":1437,"ratio":1.5,"seed":200,"width":1024}',
-        "aacbc0d6bc0d143fb1dff0e7b0cabe4a",
+        "4d6d78827e3083a6e52be60f7879186a",
     ),
     "pruneproof.claims.pretraining.direct_training:measure": (
         '{"iterations":5000,"seed":100,"subject":"selected"}',
@@ -38,35 +38,35 @@ KNOWN = {
     ),
     "pruneproof.claims.initialization.grid:pruned": (
         '{"ablation":"none","at":0,"density":0.05,"kind":"early","method":"snip","network":"cnn","seed":0}',
-        "a3ade7854d82a75c62063e4b7e70451d",
+        "644bf39d681e1ab1a4d4cb2a73759c05",
     ),
     "pruneproof.claims.sensitivity.rows:measure": (
         '{"delta":0.2,"draws":4000,"fraction":0.5,"instance":"block","layer":0,"seed":0}',
-        "eb76faa4bdf2e744298c5c3f2908747a",
+        "6fa327637fefcccac52356c14788cfd8",
     ),
     "pruneproof.claims.sensitivity.population:measure": (
         '{"kind":"conformal","network":"mlp","repeats":250,"seed":0}',
-        "a996ba7959e75bdaa7ade10247f41b0a",
+        "7b309440efecc3c6537cfe1cf4afb3d9",
     ),
     "pruneproof.claims.sensitivity.guarantee:measure": (
         '{"density":0.2,"images":24,"kind":"pair","method":"sipp det","network":"mlp","seed":0}',
-        "413899904dfa9dc40c8ce1033d24ce36",
+        "2b7f799bc84ad4bb7d5963abb461550d",
     ),
     "pruneproof.claims.sensitivity.mixture:measure": (
         '{"density":0.3,"network":"mlp","seed":0}',
-        "56eddea9e6f99bc8c055a94162fdef8c",
+        "eb0c8043915a7888729f6041c3521019",
     ),
     "pruneproof.claims.sensitivity.data_free:measure": (
         '{"density":0.5,"network":"mlp","seed":0}',
-        "7e8fbf9d5a9105aaeeb95cb1b7cefbff",
+        "3700720a2aeb4e08926364126b6c1715",
     ),
     "pruneproof.claims.sensitivity.size:measure": (
         '{"epsilon":2.0,"network":"mlp","seed":0}',
-        "9f3dfa28c70c717157ecdc8a133b7294",
+        "d8a0a191658e58c908a0f41a33c51e16",
     ),
     "sensitivity/isolation": (
         '{"density":0.05,"method":"sipp","network":"mlp","seed":0}',
-        "d30efab17b1bc12f0d16bac638216926",
+        "486134143747a460f5dcf56922b6b62c",
     ),
     "pruneproof.claims.scaling.algebra:measure_algebra": ('{"check":"identities"}', "b06f7ba80b4427ad044aa65e9903b27a"),
     "pruneproof.claims.scaling.path:measure_path": (

@@ -13,7 +13,6 @@ from .measuring import data_of
 from .picture import picture
 
 MOST = 6  # rows of a table that a page serves; the rest are in results.sqlite
-UNFOLDED = 6  # rows that are shown without asking
 
 
 def claim_section(result: Result, rows: list[Row], fixed: str = "") -> Markup:
@@ -36,7 +35,6 @@ def claim_section(result: Result, rows: list[Row], fixed: str = "") -> Markup:
             pictures=pictures,
             undrawn=undrawn,
             most=MOST,
-            unfolded=UNFOLDED,
         )
     )
 

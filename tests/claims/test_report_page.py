@@ -138,7 +138,7 @@ def test_what_failed_is_on_the_page(html: str) -> None:
     assert "The pictures could not be drawn" in html and "no column of that name" in html
 
 
-@pytest.mark.parametrize(("rows", "folded"), [(12, False), (13, True)])
+@pytest.mark.parametrize(("rows", "folded"), [(6, False), (7, True)])
 def test_only_a_long_table_waits_to_be_asked(rows: int, folded: bool) -> None:
     outcome = Outcome(Verdict.HOLDS, {}, (0,), "scope", [{"x": x} for x in range(rows)])
     asked = claim("LONG", judge=lambda rows: outcome)

@@ -4,7 +4,6 @@ Everything that came from rows, claims or the machine is escaped. The page loads
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +38,6 @@ def page(
     results: list[Result],
     store: Store,
     record: dict[str, Any],
-    *,
-    links: Mapping[str, str] | None = None,
 ) -> str:
     """The report as one HTML document.
 
@@ -49,7 +46,6 @@ def page(
         results: The judged claims.
         store: Where their rows are.
         record: When, where and with what they were measured, as in `run.json`.
-        links: Texts with the files beside the page that they lead to; none for a page that stands alone.
     """
     data: dict[str, tuple[str, ...]] = {}
     shown_papers = [
@@ -79,7 +75,6 @@ def page(
         cpu=cpu_table(results, store, record),
         citation=citation(record),
         published=published(),
-        links=links or {},
     )  # fmt: skip
     return share_styles(written)
 

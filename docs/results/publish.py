@@ -30,7 +30,6 @@ from pruneproof.claims.verification import Result
 
 HERE = Path(__file__).parent
 README, PICTURE, FOLDER = HERE / "README.md", HERE / "verdicts.svg", HERE / "standard"
-LINKS = {"All rows (Parquet)": "rows.parquet", "What pilots decided": "../../pilots.md"}
 LIMITS = {"index.html": 800_000, "rows.parquet": 2_000_000}  # bytes
 BEGIN, END = "<!-- the run: written by publish.py -->", "<!-- end of the run -->"
 ROWS = 14  # of the picture
@@ -115,7 +114,7 @@ def publish(run: Path) -> None:
     with Store(existing_results(run), reading=True) as store:
         papers = load_papers()
         results = judged(store, papers)
-        replace_file(FOLDER / "index.html", page(papers, results, store, record, links=LINKS))
+        replace_file(FOLDER / "index.html", page(papers, results, store, record))
         export_rows(store, FOLDER / "rows.parquet", Format.PARQUET)
         known = summary(results, record, rates(store.answers(), record.get("cpu_seconds", {})))
     replace_file(FILE, json.dumps(known, indent=1, ensure_ascii=False) + "\n")

@@ -123,7 +123,7 @@ def test_every_public_name_has_a_page(package: str, site: Path) -> None:
 def test_every_theorem_with_checked_steps_has_its_page(site: Path) -> None:
     pages = {path.stem: Page(path.read_text("utf-8")) for path in (site / "docs/reference/theorems").glob("*.html")}
     for theorem in {step.theorem for step in obligations()}:
-        prose = "".join(pages[theorem.replace("'", "-region")].prose)
+        prose = "".join(pages[theorem.replace("'", "-region")].prose).replace("’", "'")
         assert "negative control" in prose
         assert [step.id for step in obligations(theorem) if step.id not in prose] == []
 

@@ -50,7 +50,7 @@ KNOWN = {
     ),
     "pruneproof.claims.sensitivity.guarantee:measure": (
         '{"density":0.2,"images":24,"kind":"pair","method":"sipp det","network":"mlp","seed":0}',
-        "2b7f799bc84ad4bb7d5963abb461550d",
+        "ea46c1fa6b3f4359cc591f990ae44614",
     ),
     "pruneproof.claims.sensitivity.mixture:measure": (
         '{"density":0.3,"network":"mlp","seed":0}',

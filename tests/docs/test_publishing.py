@@ -74,8 +74,6 @@ def test_everything_that_is_published_says_the_same(folder: Path) -> None:
         (name, each["label"]) for name, each in known["verdicts"].items()
     ]
     assert known["source"] == "abc" and known["started"] == "today"
-    page = (folder / "standard" / "index.html").read_text("utf-8")
-    assert 'href="rows.parquet"' in page and 'href="../../pilots.md"' in page
     assert parquet.read_table(folder / "standard" / "rows.parquet").num_rows == 40  # the claims share their cells
 
 

@@ -233,7 +233,7 @@ def top_k_refusals(device: str) -> Refusals:
     """Counts and scores that do not fit."""
     scores = [torch.ones(3, device=device)]
     return [
-        ((scores, 4), "between 0 and 3"),
+        ((scores, 4), "whole number from 0 to 3"),
         (([scores[0] * torch.nan], 1), "ordered"),
         (([scores[0].int()], 1), "dtype"),
         (([scores[0].to(FLOAT8)], 1), "dtype"),

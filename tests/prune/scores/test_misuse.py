@@ -110,7 +110,7 @@ def test_misuse_of_a_score(method: str, case: str) -> None:
     ("options", "message"),
     [
         ({"temperature": 0.0}, "temperature must be a number above 0"),
-        ({"batch_norm": "eval"}, "batch_norm must be 'batch' or 'running'"),
+        ({"batch_norm": "eval"}, "batch_norm must be one of batch, running"),
         ({"temperature": "2"}, r"temperature must be .*got '2' \(str\)"),
         ({"chunk": 0}, "chunk must be a whole number"),
         ({"chunk": 2.5}, "chunk must be a whole number.*got 2.5"),

@@ -179,7 +179,7 @@ def test_the_rounding_of_the_sensitivities_stretches_the_bound(name: str) -> Non
 def test_reweighted_weights_beyond_the_dtype_are_refused() -> None:
     layer = _layer(torch.full((1, 64), 40_000.0).half())
     points = torch.rand(20, 64, generator=torch.Generator().manual_seed(0)).half()
-    with pytest.raises(PruneproofError, match=r"within torch.float16.*65504 in weight"):
+    with pytest.raises(PruneproofError, match=r"weight is larger than torch\.float16 can hold"):
         sipp(layer, points, density=0.3, generator=torch.Generator().manual_seed(0))
 
 

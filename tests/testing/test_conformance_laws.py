@@ -66,6 +66,12 @@ def trains_batch_norm(model: nn.Module, batch: Batch) -> Scored:
     return honest(model, batch)
 
 
+def moves_statistics(model: nn.Module, batch: Batch) -> Scored:
+    """The modes stay as they are; BatchNorm's statistics do not."""
+    model(batch[0])
+    return honest(model, batch)
+
+
 def leaves_gradients(model: nn.Module, batch: Batch) -> Scored:
     next(model.parameters()).grad = torch.zeros_like(next(model.parameters()))
     return honest(model, batch)
@@ -106,8 +112,8 @@ def first_come(model: nn.Module, batch: Batch) -> Scored:
     ("score", "law"),
     [
         (nameless, "names"), (surplus, "names"), (flat, "names"), (whole_numbers, "names"), (not_a_number, "order"),
-        (trains_batch_norm, "purity"), (leaves_gradients, "purity"), (thaws, "purity"), (leaves_a_hook, "purity"),
-        (draws, "purity"), (flips_a_zero, "purity"), (counts_calls, "determinism"), (first_come, "equivariance"),
+        (trains_batch_norm, "purity"), (moves_statistics, "purity"), (leaves_gradients, "purity"), (thaws, "purity"),
+        (leaves_a_hook, "purity"), (draws, "purity"), (flips_a_zero, "purity"), (counts_calls, "determinism"), (first_come, "equivariance"),
     ],
 )  # fmt: skip
 def test_a_score_that_breaks_a_law_is_refused(score: Callable[[nn.Module, Batch], Scored], law: str) -> None:

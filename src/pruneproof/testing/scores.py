@@ -72,16 +72,18 @@ def _order(score: Score) -> str | None:
 
 
 def _purity(score: Score) -> str | None:
-    for sample in samples():
-        model = sample.model
-        next(model.parameters()).grad = torch.ones_like(next(model.parameters()))
-        list(model.parameters())[-1].requires_grad_(False)
-        model[1].eval()
-        before = fingerprint(model)
-        score(model, sample.batch)
-        changed = difference(before, fingerprint(model))
-        if changed is not None:
-            return f"{sample.name}: {changed}"
+    """In training mode throughout, where BatchNorm's statistics move, and with one layer in evaluation mode."""
+    for mixed in (False, True):
+        for sample in samples():
+            model = sample.model
+            next(model.parameters()).grad = torch.ones_like(next(model.parameters()))
+            list(model.parameters())[-1].requires_grad_(False)
+            model[1].train(not mixed)
+            before = fingerprint(model)
+            score(model, sample.batch)
+            changed = difference(before, fingerprint(model))
+            if changed is not None:
+                return f"{sample.name}: {changed}"
     return None
 
 

@@ -24,7 +24,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
-from pruneproof.checks import require_choice, require_integer
+from pruneproof.checks import require_choice, require_integer, require_type
 from pruneproof.errors import InvalidTypeError, InvalidValueError, UnsupportedError, described
 from pruneproof.prune.models.evaluation import (
     BatchNormMode,
@@ -169,7 +169,8 @@ class Objective:
         output = self.readout(output) if self.readout is not None else output
         if self.temperature == 1.0:
             return output
-        require_logits(self.where, output)
+        remedy = "Pass readout=, the function that takes the logits out of the output, or temperature=1.0."
+        require_type(self.where, output, Tensor, "a temperature divides logits: the model must return them", remedy)
         return output / self.temperature
 
     def _value(self, output: Any, targets: Any, weights: dict[str, Tensor]) -> Tensor:

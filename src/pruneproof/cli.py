@@ -6,10 +6,12 @@ options; `main` returns the exit status. Only the module of the command that run
 
 import ast
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 from ._version import __version__
@@ -80,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         return _run(name, rest)
     except PruneproofError as error:
-        print(error, file=sys.stderr)
+        print(_as_options(str(error), name), file=sys.stderr)
         return MISUSE
     except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
@@ -89,11 +91,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         notes = [note for note in getattr(error, "__notes__", []) if note.startswith("Raised by")]
         if not notes:
             raise
-        print(" ".join(f"{notes[0]} It says: {type(error).__name__}: {error}".split()), file=sys.stderr)
+        print(" ".join(f"{type(error).__name__}: {error} {notes[0]}".split()), file=sys.stderr)
         return MISUSE
     except KeyboardInterrupt:
         print("interrupted: what was finished is kept", file=sys.stderr)
         return INTERRUPTED
+
+
+def _as_options(message: str, command: str) -> str:
+    """Arguments as the command line spells them: `density=0.1` becomes `--density 0.1`."""
+    if command not in _commands():
+        return message
+    known = signature(import_module(f"{__package__}.commands.{command}").main).parameters.values()
+    for parameter in [each.name for each in known if "Positional" not in str(each.annotation)]:
+        option = "--" + parameter.replace("_", "-")
+        message = re.sub(rf"(?<![\w.-]){parameter}=(?=[\w.\"'(\[])", f"{option} ", message)
+        message = re.sub(rf"(?<![\w.-]){parameter}=(?!=)", option, message)
+    return message
 
 
 def _print_completion(shells: Sequence[str]) -> int:

@@ -103,6 +103,7 @@ def test_the_line_of_the_value_is_about_the_bounded_quantity(capsys: pytest.Capt
 def test_the_number_that_reaches_a_target_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert report(capsys, "G2", "D_y=1", "gamma=0.5", "--solve", "k", "--value", "0.02")["solution"] == 5
     found = report(capsys, "G1", "loss=0.01", "V=2.5", "--solve", "k", "--value", "0.05")
+    assert not [each for each in found["hypotheses"] if each["decidable"] and not each["holds"]]  # k is known
     g1, count = NAMED["G1"], found["solution"]
     assert isinstance(count, int)
     assert g1.bound(loss=0.01, V=2.5, k=count) <= 0.05 < g1.bound(loss=0.01, V=2.5, k=count - 1)
@@ -161,7 +162,7 @@ def test_every_bound_can_be_explained_without_values(name: str, capsys: pytest.C
         (["G1", "k=-3", "V=1", "loss=0"], "positive"),
         (["G1", "V=1", "loss=0", "--solve", "k"], "--value"),
         (["G1", "loss=0", "--solve", "k", "--value", "1"], "V is missing"),
-        (["G1", "loss=1", "V=1", "--solve", "k", "--value", "0.5"], "no sign change"),
+        (["G1", "loss=1", "V=1", "--solve", "k", "--value", "0.5"], "equals the value that is asked for at no k"),
     ],
 )
 def test_misuse_is_one_line(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import pruneproof
 from pruneproof.cli import main
@@ -83,3 +85,12 @@ def test_help_names_what_is_to_be_written(name: str, capsys: pytest.CaptureFixtu
     assert f"Example: pruneproof {name}" in shown
     for typed in ("{None}", "STR [", "(default: None)", "(default: )"):
         assert typed not in shown
+
+
+def test_advice_names_options_as_they_are_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A function says `exclude=`; whoever typed a command reads `--exclude`."""
+    save_file({"0.weight": torch.randn(8, 8)}, tmp_path / "model.safetensors")
+    files = [str(tmp_path / "model.safetensors"), "--out", str(tmp_path / "out.safetensors")]
+    assert main(["prune", *files, "--scope", "3:5"]) == 2
+    said = capsys.readouterr().err
+    assert "--exclude" in said and "exclude=" not in said

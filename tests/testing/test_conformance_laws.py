@@ -113,7 +113,8 @@ def first_come(model: nn.Module, batch: Batch) -> Scored:
     [
         (nameless, "names"), (surplus, "names"), (flat, "names"), (whole_numbers, "names"), (not_a_number, "order"),
         (trains_batch_norm, "purity"), (moves_statistics, "purity"), (leaves_gradients, "purity"), (thaws, "purity"),
-        (leaves_a_hook, "purity"), (draws, "purity"), (flips_a_zero, "purity"), (counts_calls, "determinism"), (first_come, "equivariance"),
+        (leaves_a_hook, "purity"), (draws, "purity"),
+        (flips_a_zero, "purity"), (counts_calls, "determinism"), (first_come, "equivariance"),
     ],
 )  # fmt: skip
 def test_a_score_that_breaks_a_law_is_refused(score: Callable[[nn.Module, Batch], Scored], law: str) -> None:

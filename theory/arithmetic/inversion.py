@@ -125,8 +125,8 @@ def _bisected(gap: sympy.Expr, symbol: sympy.Symbol, known: Mapping[sympy.Symbol
     ends = _sign_change(sign)
     if ends is None:
         raise InvalidValueError(
-            f"{where}: there is no sign change of the formula minus the target, for {symbol} between 2**-{DOUBLINGS} "
-            f"and 2**{DOUBLINGS}: no {symbol} reaches it. Check the target value."
+            f"{where}: the bound equals the value that is asked for at no {symbol} between 2**-{DOUBLINGS} and "
+            f"2**{DOUBLINGS}: it stays above it, or below. Ask for another value, or change the other symbols."
         )
     low, high = ends
     start = sign(low)

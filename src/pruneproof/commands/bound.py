@@ -106,7 +106,6 @@ def _exact(text: str) -> Fraction:
 
 def _described(bound: Bound, values: dict[str, Fraction]) -> dict[str, Any]:
     """What is known before a value: names, formula, hypotheses."""
-    checked = bound.check(**values)
     return {
         "name": bound.name,
         "statement": bound.statement,
@@ -120,11 +119,15 @@ def _described(bound: Bound, values: dict[str, Fraction]) -> dict[str, Any]:
         "latex": bound.latex(),
         "latex_statement": _as_latex(bound, values),
         "values": {name: str(value) for name, value in values.items()},
-        "hypotheses": [_hypothesis(bound, assumption, verdict, values) for assumption, verdict in checked],
+        "hypotheses": _hypotheses(bound, values),
         "assumed": False,
         "value": None,
         "conclusion": None,
     }
+
+
+def _hypotheses(bound: Bound, values: dict[str, Fraction]) -> list[dict[str, Any]]:
+    return [_hypothesis(bound, assumption, verdict, values) for assumption, verdict in bound.check(**values)]
 
 
 def _hypothesis(
@@ -215,7 +218,8 @@ def _solved(
     if _counts(bound, unknown):
         count = _safe_count(bound, unknown, ball, target, values)
         report["solution"] = count
-        where = f"{unknown} = {count}, rounded to the safe side of {float(ball):.6g}"
+        report["hypotheses"] = _hypotheses(bound, {**values, unknown.name: Fraction(count)})
+        where = f"{unknown} = {count} ({float(ball):.6g}, rounded to the safe side)"
     relation = {"<=": "≤", ">=": "≥", "==": "="}[bound.sense]
     report["conclusion"] = f"{bound.quantity} {relation} {float(target):.6g} at {where}"
     return 0

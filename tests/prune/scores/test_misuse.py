@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from pruneproof import prune
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidTypeError, PruneproofError
 from pruneproof.prune import Masks, scores
 
 X, Y = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
@@ -81,6 +81,14 @@ def test_what_the_model_or_the_loss_raises_reaches_the_user_with_a_note(method: 
         METHODS[method](build(), cross_entropy, batch, temperature=1.0)
     assert not isinstance(caught.value, PruneproofError)
     assert re.search(note.format(method), caught.value.__notes__[0])
+
+
+def test_grasp_names_the_temperature_that_its_output_cannot_be_divided_by() -> None:
+    """A model that returns its own loss is scored without one."""
+    boxed = Boxed(lambda output: {"loss": output.square().mean()})
+    with pytest.raises(InvalidTypeError, match=r"temperature divides logits.*(dict).*temperature=1\.0"):
+        METHODS["grasp"](boxed, lambda output, _: output["loss"], (X, Y))
+    assert METHODS["grasp"](boxed, lambda output, _: output["loss"], (X, Y), temperature=1.0)
 
 
 @pytest.mark.parametrize("method", METHODS)

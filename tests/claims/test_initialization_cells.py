@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from pruneproof.claims.claim import Scale
 from pruneproof.claims.data.cifar import TEST_FILE, TRAIN_FILES
-from pruneproof.claims.data.images import brought_label, digits_label
+from pruneproof.claims.data.images import brought_label, digits_label, read_images
 from pruneproof.claims.data.root import VARIABLE
 from pruneproof.claims.initialization import ai3_shuffle, measure, setting
 from pruneproof.claims.initialization.measure import pruned as measured
@@ -207,3 +207,19 @@ def test_brought_images_are_a_network_of_their_own(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(setting.SETTINGS, "image cnn", replace(setting.SETTINGS["image cnn"], recipe=SHORT))
     (row,) = pruned(cells[0])
     assert row["kept"] == 714 and row["data"] == brought_label()
+    more = [cell for cell in ai3_shuffle.grid(Scale.STANDARD, 99) if cell["network"] == "image cnn"]
+    assert len({cell["seed"] for cell in more}) == setting.IMAGE_SEEDS
+
+
+def test_brought_images_are_some_of_the_training_and_all_test_images_standardised_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_idx(tmp_path, 3, train=600, side=28)
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    monkeypatch.setattr(setting, "IMAGES", 100)
+    data, raw = setting.brought_images(str(brought_label())), read_images(str(brought_label()))
+    assert (len(data.train_x), len(data.test_x)) == (100, 10)
+    assert abs(float(data.train_x.mean())) < 1e-5 and float(data.train_x.std()) == pytest.approx(1, abs=1e-5)
+    scale = float(data.test_x[0].std() / raw.test_x[0].std())
+    moved = data.test_x[:, 0] / scale - raw.test_x
+    assert torch.allclose(moved, moved[0, 0, 0].expand_as(moved), atol=1e-5)  # one shift, one scale

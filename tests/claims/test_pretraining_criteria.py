@@ -86,6 +86,12 @@ def _threshold_row(**changes: Any) -> Row:
     return row | {"lost_t3": 0, "vacuous_t2_below": None, "condition": 2.0} | changes
 
 
+def test_pt3_says_how_much_later_than_measured_its_thresholds_are() -> None:
+    measured = pt3_threshold_bounds.judge([_threshold_row(), _threshold_row(measured_t1=0, measured_t3=0)]).measured
+    ratios = [value for name, value in measured.items() if "predicted / measured" in name]
+    assert ratios == ["3 [3, 3], 1 cases", "5 [5, 5], 1 cases"]  # 9 of 3 and 20 of 4; 0 is no threshold
+
+
 @pytest.mark.parametrize("twin", [{"excess_t1": 1e-9}, {"excess_t1_regime": 1e-9}, {"excess_t2": 1e-9}, {"lost_t3": 1}])
 def test_pt3_is_violated_by_each_kind_of_exception(twin: Row) -> None:
     assert pt3_threshold_bounds.judge([_threshold_row()]).verdict is Verdict.HOLDS

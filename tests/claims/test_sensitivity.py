@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from matplotlib.figure import Figure as Canvas
 
 from pruneproof.claims.claim import Claim, Scale, Verdict
-from pruneproof.claims.data.images import digits_label
-from pruneproof.claims.sensitivity import CLAIMS, sp7_isolation, sp8_prune_retrain
+from pruneproof.claims.data.images import brought_label, digits_label
+from pruneproof.claims.data.root import VARIABLE
+from pruneproof.claims.sensitivity import CLAIMS, setting, sp7_isolation, sp8_prune_retrain
 from pruneproof.claims.sensitivity.measure import METHODS
 from pruneproof.claims.sensitivity.setting import recipe_of
 from pruneproof.claims.sensitivity.sp4_mixture import VARIANTS
+from tests.claims.idx_files import write_idx
 
 Rows = list[dict[str, Any]]
 SP1, SP2, SP3, SP4, SP5, SP6, SP7, SP8, SP9, SP10 = CLAIMS
@@ -226,3 +229,17 @@ def test_sp7_masks_keep_what_was_asked_and_leave_every_layer_alive(
     monkeypatch.setattr(sp7_isolation, "recipe_of", lambda data: replace(recipe_of(data), epochs=1))
     (row,) = SP7.measure({"network": "mlp", "data": digits_label(), "density": 0.1, "method": method, "seed": 0})
     assert 0.05 * 50_432 < sum(row.kept) <= most_kept(method, 5044) and not row.cut
+
+
+@pytest.mark.parametrize("claim", [SP4, SP5, SP8], ids=lambda claim: claim.id)
+def test_brought_images_have_cells_of_their_own(claim: Claim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond quick, with few seeds; networks for them read some of the training images, flat, and all test images."""
+    assert not [cell for cell in claim.grid(Scale.STANDARD, 9) if cell["network"].startswith("image ")]
+    monkeypatch.setenv(VARIABLE, str(write_idx(tmp_path, 5, side=28)))
+    assert not [cell for cell in claim.grid(Scale.QUICK, 9) if cell["network"].startswith("image ")]
+    cells = [cell for cell in claim.grid(Scale.STANDARD, 9) if cell["network"].startswith("image ")]
+    assert {cell["data"] for cell in cells} == {brought_label()}
+    assert len({cell["seed"] for cell in cells}) == setting.IMAGE_SEEDS
+    monkeypatch.setattr(setting, "IMAGES", 50)
+    split = setting.images.__wrapped__(cells[0]["data"])
+    assert split.train_x.shape == (50, 784) and split.test_x.shape == (10, 784)

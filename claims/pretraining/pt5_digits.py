@@ -110,7 +110,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
 @stable_id("pretraining/digits-curves", revision=1)
 def measure(cell: Cell) -> list[CurvesRow]:
     """Train one network; return its errors at every checkpoint, for every k."""
-    images, classes = _images(cell)
+    images, classes = training_images(cell)
     inputs = torch.cat([images, torch.ones(len(images), 1)], 1) * GAIN
     if cell["kind"] == JUDGED:
         targets = torch.where(classes < 5, -1.0, 1.0)[:, None]
@@ -133,7 +133,7 @@ def measure(cell: Cell) -> list[CurvesRow]:
     return [CurvesRow(**own, k=k, t=times, dense_error=dense, pruned_error=pruned[k]) for k in KEPT]
 
 
-def _images(cell: Cell) -> tuple[Tensor, Tensor]:
+def training_images(cell: Cell) -> tuple[Tensor, Tensor]:
     """The first m of a seed's random order of the training images, flat and no longer than 1, with their classes."""
     images, classes, _, _ = read_images(cell["data"])
     drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(cell["seed"]))[: cell["m"]]

@@ -69,7 +69,7 @@ def test_images_that_the_user_brings_have_their_own_cells(tmp_path: Path, monkey
     brought = [cell for cell in pt5_digits.grid(Scale.STANDARD, 1) if cell["data"] != digits_label()]
     assert {cell["m"] for cell in brought} == {100}  # of 120 images
     assert all(cell["data"].startswith("unknown IDX data (sha256 ") for cell in brought)
-    images, _ = pt5_digits._images(TINY["PT5"] | {"m": 40, "data": brought[0]["data"]})
+    images, _ = pt5_digits.training_images(TINY["PT5"] | {"m": 40, "data": brought[0]["data"]})
     assert float(images.norm(dim=1).max()) == pytest.approx(1)  # as P1 asks
     rows = pt5_digits.measure(TINY["PT5"] | {"m": 10, "data": brought[0]["data"]})
     assert [row.k for row in rows] == [64, 128, 256]

@@ -79,7 +79,7 @@ docs-serve: docs
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs/html 8000
 
 fuzz: install # random networks and inequalities against certificates and the prover: no answer may be wrong
-	$(BIN)/python tests/fuzz.py $(CASES)
+	$(BIN)/python tests/fuzz.py $(CASES) $(if $(FIRST),--first $(FIRST))
 
 bench: install
 	$(BIN)/python -m pytest bench --benchmark-only

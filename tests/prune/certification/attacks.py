@@ -89,7 +89,7 @@ def violations(record: RegionCertificate, original: nn.Module, pruned: nn.Module
     with torch.no_grad():
         first, second = original(flat), pruned(flat)
     difference = (second - first).abs()
-    error = (certify(original, pruned, flat, method="ibp").error_bound - difference).abs()
+    error = (certify(original, pruned, flat, method="ibp", batch=len(flat)).error_bound - difference).abs()
     error += 64 * 2.0**-53 * (first.abs() + second.abs())  # subtracting outputs cancels; the certificate does not
     excess = (difference - error).unflatten(0, points.shape[:2]) > record.error_bound
     classes = torch.stack([first.argmax(1), second.argmax(1)]).unflatten(1, points.shape[:2])
@@ -147,8 +147,8 @@ def attack(seed: int) -> Counter[str]:
     settings: dict[str, Any] = {"radius": radius, "norm": norm, "method": draw.choice(("crown", "crown", "ibp"))}
     record = certify(original, pruned, inputs, batch=draw.choice((1, 3, 16)), **settings)
     points = inputs + in_ball(inputs.shape, radius, norm, number=128)
-    tried = Counter({"random points": points[..., :1].numel() if points.ndim == 3 else len(points) * len(inputs)})
-    if norm == "inf" and name != "tanh":
+    tried = Counter({"balls": len(inputs), "random points": len(points) * len(inputs)})
+    if norm == "inf":
         climbed = ascended(record, original, pruned, inputs, in_ball(inputs.shape, radius, norm, number=16))
         points = torch.cat([climbed, points])
         tried["points found by gradient ascent"] = len(climbed) * len(inputs)

@@ -19,6 +19,7 @@ from pruneproof.prune.certification import interval_bounds as enclosures
 from pruneproof.prune.certification.graph import Add, Lipschitz, MaxPool, Step, float64_copy, trace_pair
 from pruneproof.prune.certification.linear_maps import PairMap
 from pruneproof.prune.certification.rounding import gamma
+from tests import fuzz
 from tests.prune.certification.attacks import NETWORKS, ascended, attack, in_ball, pair, violations
 
 
@@ -125,12 +126,17 @@ def test_an_inputs_certificate_does_not_depend_on_those_beside_it(name: str, mon
             assert torch.allclose(getattr(apart, column), getattr(together, column), rtol=1e-9, atol=1e-12)
 
 
-def test_a_short_run_of_the_fuzz_command() -> None:
-    assert sum((attack(seed) for seed in range(2)), Counter[str]())["points evaluated exactly"]
+def test_a_short_run_of_the_fuzz_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fuzz.main(24) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("seeds 0 to 2,") and "24 balls" in told and "evaluated exactly" in told
+    assert "wrong answers: 0" in told
 
 
-def test_an_exact_evaluation_refutes_a_bound_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The negative control: the same attack on bounds cut to a tenth."""
+def test_an_exact_evaluation_refutes_a_bound_that_is_too_small(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The negative control: the same attack on bounds cut to a tenth; every seed is tried all the same."""
 
     def tightened(*arguments: Any, **settings: Any) -> Any:
         record = certify(*arguments, **settings)
@@ -139,3 +145,21 @@ def test_an_exact_evaluation_refutes_a_bound_that_is_too_small(monkeypatch: pyte
     monkeypatch.setattr("tests.prune.certification.attacks.certify", tightened)
     with pytest.raises(AssertionError, match="seed 0"):
         attack(0)
+    assert fuzz.main(16) == 1
+    told = capsys.readouterr().out
+    assert "WRONG seed 0" in told and "WRONG seed 1" in told and "16 balls" in told
+
+
+def test_an_interrupted_run_says_what_was_tried_and_how_to_continue(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(seed: int) -> Counter[str]:
+        if seed == 2:
+            raise KeyboardInterrupt
+        return attack(seed)
+
+    monkeypatch.setattr(fuzz, "attack", interrupted)
+    assert fuzz.main(80) == 130
+    told = capsys.readouterr().out
+    assert "seeds 0 to 1," in told and "16 balls" in told
+    assert "tests/fuzz.py 64 --first 2" in told

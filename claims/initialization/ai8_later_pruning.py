@@ -28,13 +28,18 @@ SAYS_NOT = (
     "more. Nor anything about SNIP and SynFlow, which are printed."
 )
 
-METHODS = ("magnitude", "snip", "synflow")
+JUDGED = "magnitude"
+METHODS = (JUDGED, "snip", "synflow")
 SHARES = {Scale.QUICK: (), Scale.STANDARD: (0.1, 0.25, 0.5), Scale.FULL: (0.1, 0.25, 0.5, 0.75)}  # of half the steps
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
-    """Pruning at once and after half the steps, the digits CNN also at steps between, with the whole recipe again."""
-    at_once = early_cells(scale, seeds, [(method, "none") for method in METHODS], everywhere=False)
+    """Pruning at once and after half the steps, the digits CNN also at steps between, with the whole recipe again.
+
+    At quick only what is judged.
+    """
+    methods = (JUDGED,) if scale is Scale.QUICK else METHODS
+    at_once = early_cells(scale, seeds, [(method, "none") for method in methods], everywhere=False)
     later = [(cell, SETTINGS[cell["network"]].half) for cell in at_once]
     steps = [(cell, round(half * share)) for cell, half in later for share in SHARES[scale] if cell["network"] == "cnn"]
     return at_once + [{**cell, "at": at, "restart": True} for cell, at in steps + later]
@@ -58,7 +63,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
                     continue
                 name = named(condition, f"{method}: step {at} − step 0")
                 printed[name] = delta
-                if (method, at) == ("magnitude", SETTINGS[condition[0]].half):
+                if (method, at) == (JUDGED, SETTINGS[condition[0]].half):
                     comparisons.append(Comparison(name, delta, above=0.0))
     return outcome(decide(comparisons), printed, tried, table)
 
@@ -82,7 +87,9 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
             for name in METHODS:
                 reached = {at: _level(tried, condition, name, at) for at in _steps(tried, condition)}
                 levels = {at: mean([*level.values()]) for at, level in reached.items() if level}
-                errorbar(axes, list(levels), [*levels.values()], label=LABELS[name], marker="o", color=COLOURS[name])
+                if levels:
+                    color = COLOURS[name]
+                    errorbar(axes, list(levels), [*levels.values()], label=LABELS[name], marker="o", color=color)
             axes.set_title(condition[0], fontsize="small")
             axes.set_xlabel("step at which the network is pruned")
             axes.set_ylabel("test accuracy, %")

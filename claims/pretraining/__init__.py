@@ -1,4 +1,4 @@
-"""How much pre-training is enough to discover a good subnetwork? (Wolfe et al., arXiv 2108.00259): seven claims.
+"""How much pre-training is enough to discover a good subnetwork? (Wolfe et al., arXiv 2108.00259): eight claims.
 
 Each claim is one module, found by its id (`pt4_dataset_size` holds PT4). `setting` has the controlled tasks and the
 network under gradient descent, `growth` what PT4 and PT7 share: how thresholds grow with the dataset.
@@ -14,6 +14,7 @@ from .pt4_dataset_size import PT4
 from .pt5_digits import PT5
 from .pt6_direct_training import PT6
 from .pt7_generic_data import PT7
+from .pt8_pruned_size import PT8
 
 PAPER = Paper(
     "pretraining",
@@ -24,6 +25,6 @@ PAPER = Paper(
     ADVICE,
     DEVIATIONS,
 )
-CLAIMS = (PT1, PT2, PT3, PT4, PT5, PT6, PT7)
+CLAIMS = (PT1, PT2, PT3, PT4, PT5, PT6, PT7, PT8)
 
 __all__ = ["CLAIMS", "PAPER"]

@@ -370,7 +370,7 @@ def judge_growth(rows: Sequence[Row], supporting: Sequence[str], described: str)
         table.append(_line(key, points, fits, says))
     said = [line["says"] for line in table if line["subject"] != "dense" and line["says"] != "not entered"]
     return Outcome(
-        _verdict(said),
+        verdict_of(said),
         {
             "series of the pruned network": len(said),
             "supporting": said.count("supports"),
@@ -385,7 +385,8 @@ def judge_growth(rows: Sequence[Row], supporting: Sequence[str], described: str)
     )
 
 
-def _verdict(said: list[str]) -> Verdict:
+def verdict_of(said: Sequence[str]) -> Verdict:
+    """What the entered series say together: holds if half support, not reproduced if more than half contradict."""
     if said and 2 * said.count("supports") >= len(said):
         return Verdict.HOLDS
     return Verdict.NOT_REPRODUCED if 2 * said.count("contradicts") > len(said) else Verdict.INCONCLUSIVE

@@ -162,7 +162,8 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
         for scaling in SCALINGS
         if width <= NARROW or (scaling == "ntk" and labels == "random")
     ]
-    setups += [slow | {"m": m, "labels": labels} for m in SLOW_SIZES for labels in LABELS]
+    slow_sizes = SLOW_SIZES[:1] if scale is Scale.QUICK else SLOW_SIZES
+    setups += [slow | {"m": m, "labels": labels} for m in slow_sizes for labels in LABELS]
     return [setup | {"seed": seed} for setup in setups for seed in range(seeds or SEEDS[scale])]
 
 

@@ -4,8 +4,10 @@ A toy regression: inputs in R^10, targets from a teacher of 50 tanh neurons. All
 tanh(w_r·x), both layers trained by the same number of stochastic gradient steps at the same rate per neuron, so that a
 wide and a small network differ in width only. One greedy path from the wide network serves every n.
 
-Stochastic steps matter: a pilot showed that full gradient steps on few examples let even the small networks
-interpolate, and then no selection can beat them. That control is measured too and printed, outside the criterion.
+Three more set-ups are printed, outside the criterion. Few examples and many neurons put the target inside the hull of
+the neurons, where G2 has the rate n^-2. Targets with noise cannot be fitted by small networks. Full gradient steps on
+few examples let even small networks interpolate, and then no selection can beat them. Selection without replacement,
+as released, is printed beside that with it.
 """
 
 from collections.abc import Sequence
@@ -37,8 +39,8 @@ CRITERION = (
     "Lines are fitted, seed by seed, to log loss against log n, n = 90 … 990, for the selected and for the directly "
     "trained networks. Holds if the 95 % intervals of the mean slopes over seeds lie within [-2.5, -1.5] (selected) "
     "and [-1.5, -0.5] (direct; the widths are ours), and that of their paired difference below 0. Not reproduced if "
-    "one of the three is refuted after Holm's correction; else inconclusive. Settled after runs with other seeds "
-    "(docs/pilots.md)."
+    "one of the three is refuted after Holm's correction; else inconclusive. Few examples, noisy targets and selection "
+    "without replacement are printed. Settled after runs with other seeds (docs/pilots.md)."
 )
 SAYS_NOT = "Which of the two is better at equal cost: the wide network had the same number of steps, not of flops."
 
@@ -47,14 +49,29 @@ WIDE = 2000
 GAIN, RATE, BATCH = 2.0, 0.5, 8
 SIZES = (90, 145, 235, 380, 615, 990)
 ITERATIONS = {Scale.QUICK: 5000, Scale.STANDARD: 10_000, Scale.FULL: 200_000}
+SEEDS = {Scale.QUICK: 2, Scale.STANDARD: 10, Scale.FULL: 20}
+SELECTED, DIRECT = "selected", "direct"
+RELEASED = "selected without replacement"
+FEW, NOISY = "150 examples", "noisy targets"  # set-ups beside the usual one, beyond quick
 CONTROL = "direct, full gradient, 200 examples"
 CONTROL_EXAMPLES, CONTROL_ITERATIONS, CONTROL_RATE = 200, 400, 5.0
-SEEDS = {Scale.QUICK: 2, Scale.STANDARD: 10, Scale.FULL: 20}
-SUBJECTS = {  # with their names and looks in the picture
-    "selected": ("selected from the wide network", "C0", "o"),
-    "direct": ("trained directly", "C4", "s"),
-    CONTROL: (CONTROL, "C7", "^"),
-}
+
+
+class Setup(NamedTuple):
+    """A regression and the wide network.
+
+    Args:
+        examples: Number of training examples.
+        wide: Neurons of the wide network.
+        noise: Standard deviation of noise in the targets, as a share of theirs.
+    """
+
+    examples: int
+    wide: int
+    noise: float
+
+
+SETUPS = {"": Setup(EXAMPLES, WIDE, 0.0), FEW: Setup(150, 5000, 0.0), NOISY: Setup(EXAMPLES, WIDE, 0.5)}
 
 
 @dataclass(frozen=True)
@@ -62,7 +79,7 @@ class LossRow:
     """The training loss of one network of n neurons.
 
     Args:
-        subject: One of `SUBJECTS`.
+        subject: `SELECTED` or `DIRECT`, outside the usual set-up followed by the name of theirs; `RELEASED`, `CONTROL`.
         seed: Of data, weights and batches.
         iterations: Gradient steps; the control has its own number.
         n: Number of neurons.
@@ -95,33 +112,60 @@ class Training(NamedTuple):
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
-    """One cell per seed for the wide network, one for all small ones, one for the control."""
+    """One cell per set-up and seed for the wide network, one for all small ones; beyond quick one for the control."""
+    names = list(SETUPS)[:1] if scale is Scale.QUICK else list(SETUPS)
+    subjects = [named(subject, setup) for setup in names for subject in (SELECTED, DIRECT)]
     return [
         {"subject": subject, "seed": seed, "iterations": ITERATIONS[scale]}
         for seed in fresh_seeds(seeds or SEEDS[scale])
-        for subject in SUBJECTS
+        for subject in (subjects if scale is Scale.QUICK else [*subjects, CONTROL])
     ]
 
 
-@stable_id("pruneproof.claims.pretraining.direct_training:measure")
+def named(subject: str, setup: str) -> str:
+    """What a subject is called in a set-up.
+
+    Example:
+        >>> named(SELECTED, ""), named(SELECTED, FEW)
+        ('selected', 'selected, 150 examples')
+    """
+    return f"{subject}, {setup}" if setup else subject
+
+
+@stable_id("pruneproof.claims.pretraining.direct_training:measure", revision=1)
 def measure(cell: Cell) -> list[LossRow]:
     """Loss for every n, of the networks selected from the wide one or of those trained directly."""
     generator = torch.Generator().manual_seed(cell["seed"])
-    x = torch.randn(EXAMPLES, DIMENSION, generator=generator, dtype=torch.float64) / sqrt(DIMENSION)
-    y = torch.tanh(GAIN * x @ torch.randn(DIMENSION, TEACHER, generator=generator, dtype=torch.float64))
-    y = y @ torch.randn(TEACHER, generator=generator, dtype=torch.float64) / sqrt(TEACHER)
+    subject, _, name = cell["subject"].partition(", ")
     if cell["subject"] == CONTROL:
-        x, y = x[:CONTROL_EXAMPLES], y[:CONTROL_EXAMPLES]
+        x, y = (part[:CONTROL_EXAMPLES] for part in _regression(SETUPS[""], generator))
         training = Training(CONTROL_ITERATIONS, CONTROL_EXAMPLES, CONTROL_RATE)
-    else:
-        training = Training(cell["iterations"], BATCH, RATE)
-    if cell["subject"] != "selected":
         return [LossRow(**cell, n=n, loss=_loss(*_trained(x, y, n, training, generator))) for n in SIZES]
-    neurons, target = _trained(x, y, WIDE, training, generator)
-    losses = greedy_select(Gram.from_features(neurons, target), SIZES[-1]).losses
+    setup, training = SETUPS[name], Training(cell["iterations"], BATCH, RATE)
+    x, y = _regression(setup, generator)
+    if subject == DIRECT:
+        return [LossRow(**cell, n=n, loss=_loss(*_trained(x, y, n, training, generator))) for n in SIZES]
+    neurons, target = _trained(x, y, setup.wide, training, generator)
     V = float((neurons - neurons.mean(0)).square().sum(1).mean())
     dense = _loss(neurons, target)
-    return [LossRow(**cell, n=n, loss=float(losses[n - 1]), dense=dense, V=V) for n in SIZES]
+    gram = Gram.from_features(neurons, target)
+    losses = greedy_select(gram, SIZES[-1]).losses
+    rows = [LossRow(**cell, n=n, loss=float(losses[n - 1]), dense=dense, V=V) for n in SIZES]
+    if not name:
+        losses = greedy_select(gram, SIZES[-1], replacement=False).losses
+        released: Cell = cell | {"subject": RELEASED}
+        rows += [LossRow(**released, n=n, loss=float(losses[n - 1]), dense=dense, V=V) for n in SIZES]
+    return rows
+
+
+def _regression(setup: Setup, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Inputs (examples, `DIMENSION`) and targets (examples,)."""
+    x = torch.randn(setup.examples, DIMENSION, generator=generator, dtype=torch.float64) / sqrt(DIMENSION)
+    y = torch.tanh(GAIN * x @ torch.randn(DIMENSION, TEACHER, generator=generator, dtype=torch.float64))
+    y = y @ torch.randn(TEACHER, generator=generator, dtype=torch.float64) / sqrt(TEACHER)
+    if setup.noise:
+        y = y + setup.noise * y.std() * torch.randn(len(y), generator=generator, dtype=torch.float64)
+    return x, y
 
 
 def _trained(x: Tensor, y: Tensor, width: int, training: Training, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -156,23 +200,16 @@ def slopes(rows: Sequence[LossRow]) -> dict[int, float]:
 
 
 def judge(rows: Sequence[Row]) -> Outcome:
-    """Compare both slopes with their published values and with each other."""
+    """Compare both slopes with their published values and with each other; print those of the other set-ups."""
     tried = read_rows(LossRow, rows)
-    selected, direct, control = (_of(tried, subject) for subject in SUBJECTS)
-    chosen, trained = slopes(selected), slopes(direct)
-    first = Comparison("slope, selected from the wide network", _mean(chosen), above=-2.5, below=-1.5)
-    second = Comparison("slope, trained directly", _mean(trained), above=-1.5, below=-0.5)
-    steeper = Comparison("slope, selected − direct", paired_difference(chosen, trained), below=0.0)
+    by_subject = {name: slopes(_of(tried, name)) for name in dict.fromkeys(row.subject for row in tried)}
+    first = Comparison("slope, selected from the wide network", _mean(by_subject[SELECTED]), above=-2.5, below=-1.5)
+    second = Comparison("slope, trained directly", _mean(by_subject[DIRECT]), above=-1.5, below=-0.5)
+    difference = paired_difference(by_subject[SELECTED], by_subject[DIRECT])
+    steeper = Comparison("slope, selected − direct", difference, below=0.0)
     decision = decide([first, second, steeper])
-    table: list[Row] = [
-        {
-            "n": n,
-            "selected": _geometric_mean(selected, n),
-            "trained directly": _geometric_mean(direct, n),
-            CONTROL: _geometric_mean(control, n),
-        }
-        for n in SIZES
-    ]
+    table: list[Row] = [{"n": n, **{name: _geometric_mean(_of(tried, name), n) for name in by_subject}} for n in SIZES]
+    wide = _of(tried, SELECTED)
     scope = (
         f"{EXAMPLES} examples in R^{DIMENSION}, a teacher of {TEACHER} neurons, wide network of {WIDE}, "
         f"{tried[0].iterations} stochastic gradient steps with batches of {BATCH}, training loss"
@@ -181,10 +218,10 @@ def judge(rows: Sequence[Row]) -> Outcome:
         decision.verdict,
         {
             **{each.name: each.estimate for each in (first, second, steeper)},
-            "geometric mean of direct over selected loss at n = 990": table[-1]["trained directly"]
-            / table[-1]["selected"],
-            "loss of the wide network, median": float(np.median([row.dense or 0.0 for row in selected])),
-            "V of the wide network, median": float(np.median([row.V or 0.0 for row in selected])),
+            **{f"slope, {name}": _mean(s) for name, s in by_subject.items() if name not in (SELECTED, DIRECT)},
+            "geometric mean of direct over selected loss at n = 990": table[-1][DIRECT] / table[-1][SELECTED],
+            "loss of the wide network, median": float(np.median([row.dense or 0.0 for row in wide])),
+            "V of the wide network, median": float(np.median([row.V or 0.0 for row in wide])),
         },
         tuple(sorted({row.seed for row in tried})),
         scope + (f"; {decision.sentence}" if decision.sentence else ""),
@@ -205,28 +242,36 @@ def _geometric_mean(rows: Sequence[LossRow], n: int) -> float:
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:
-    """Loss against the number of neurons, selected and trained directly."""
+    """Loss against the number of neurons, selected and trained directly, one panel for each set-up."""
     tried = read_rows(LossRow, rows)
+    present = {row.subject for row in tried}
+    panels = {
+        setup: [name for name in (named(SELECTED, setup), named(DIRECT, setup), *extra) if name in present]
+        for setup, extra in (("", (RELEASED,)), (FEW, (CONTROL,)), (NOISY, ()))
+    }
+    panels = {setup: names for setup, names in panels.items() if names}
 
     def draw(canvas: "Canvas") -> None:
-        axes = canvas.add_subplot()
-        for subject, (name, color, marker) in SUBJECTS.items():
-            of_subject = _of(tried, subject)
-            fitted = _mean(slopes(of_subject))
-            axes.scatter(
-                [row.n for row in of_subject], [row.loss for row in of_subject], s=14, color=color, marker=marker
-            )
-            means = [_geometric_mean(of_subject, n) for n in SIZES]
-            axes.plot(SIZES, means, color=color, marker=marker, markersize=4, label=f"{name}: slope {fitted}")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xticks(SIZES, [str(n) for n in SIZES])
-        axes.minorticks_off()
-        axes.set_xlabel("n, neurons")
-        axes.set_ylabel("training loss ½·mean square")
-        axes.legend(fontsize="small")
+        canvas.set_size_inches(max(4.8, 3.2 * len(panels)), 3.8)
+        drawn = canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (setup, names) in zip(drawn, panels.items(), strict=True):
+            for index, (name, marker) in enumerate(zip(names, "os^", strict=False)):
+                of_subject, color = _of(tried, name), f"C{index}"
+                losses = [row.loss for row in of_subject]
+                axes.scatter([row.n for row in of_subject], losses, s=14, color=color, marker=marker)
+                means = [_geometric_mean(of_subject, n) for n in SIZES]
+                label = f"{name.removesuffix(f', {setup}')}: slope {_mean(slopes(of_subject)).value:.2f}"
+                axes.plot(SIZES, means, color=color, marker=marker, markersize=4, label=label)
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xticks(SIZES, [str(n) for n in SIZES], fontsize="x-small", rotation=45)
+            axes.minorticks_off()
+            axes.set_title(setup or f"{EXAMPLES} examples", fontsize="small")
+            axes.set_xlabel("n, neurons")
+            axes.legend(fontsize="x-small", loc="lower left")
+        drawn[0].set_ylabel("training loss ½·mean square")
 
-    caption = "Points: seeds; lines: geometric means; slopes of log loss in log n with 95 % intervals over seeds."
+    caption = "Points: seeds; lines: geometric means; slopes of log loss in log n. The left panel is judged."
     return [Figure("Selecting against training directly", caption, draw)]
 
 

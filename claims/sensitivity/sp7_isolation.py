@@ -67,11 +67,12 @@ class TrainedRow:
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
-    """Methods × seeds on the perceptron."""
+    """Methods × seeds on the perceptron; at quick one density, and only the methods that are judged."""
+    quick = scale is Scale.QUICK
     return [
         {"network": "mlp", "data": digits_label(), "density": density, "method": method, "seed": seed}
-        for density in (DENSITIES[:1] if scale is Scale.QUICK else DENSITIES)
-        for method in METHODS
+        for density in (DENSITIES[:1] if quick else DENSITIES)
+        for method in (sorted({name for pair in JUDGED for name in pair}) if quick else METHODS)
         for seed in fresh_seeds(seeds or count(scale, 5, 10, 20))
     ]
 
@@ -140,7 +141,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
     comparisons, printed = list[Comparison](), dict[str, Estimate]()
     for density in densities:
         levels = {m: {row.seed: row.accuracy for row in _of(tried, density, m)} for m in METHODS}
-        for method, control in (*JUDGED, *PRINTED):
+        for method, control in (pair for pair in (*JUDGED, *PRINTED) if all(levels[name] for name in pair)):
             name = f"density {density}: {method} − {control}"
             printed[name] = paired_difference(levels[method], levels[control])
             comparisons += [Comparison(name, printed[name], above=0.0)] if (method, control) in JUDGED else []
@@ -148,7 +149,8 @@ def judge(rows: Sequence[Row]) -> Outcome:
     table: list[Row] = []
     for density in densities:
         for method in METHODS:
-            chosen = _of(tried, density, method)
+            if not (chosen := _of(tried, density, method)):
+                continue
             kept = [round(sum(counts) / len(chosen)) for counts in zip(*(row.kept for row in chosen), strict=True)]
             table.append(
                 {

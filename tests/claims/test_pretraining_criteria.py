@@ -14,6 +14,7 @@ from pruneproof.claims.pretraining import (
     pt5_digits,
     pt6_direct_training,
     pt7_generic_data,
+    pt8_pruned_size,
 )
 from pruneproof.claims.pretraining.growth import fit_all
 from pruneproof.claims.pretraining.pt5_digits import CurvesRow, mean_slope, threshold
@@ -279,3 +280,30 @@ def test_pt6_compares_both_slopes_with_their_published_values(selected: float, d
 def test_pt6_is_inconclusive_when_the_intervals_overlap() -> None:
     outcome = pt6_direct_training.judge(_losses(-1.6, -1.4, noise=0.5))
     assert outcome.verdict is Verdict.INCONCLUSIVE and "would decide" in outcome.scope
+
+
+def _sizes(power: float | None) -> list[Row]:
+    """Thresholds over k of four series: a + b·log k, or a power of k; 3 % scatter between seeds."""
+    return [
+        {"m": m, "labels": labels, "seed": seed, "k": k, "V": 20.0}
+        | {"threshold": round((1 + 0.03 * seed) * (400 * math.log(k / 100) if power is None else 20 * k**power))}
+        for m in (64, 128)
+        for labels in ("random", "teacher")
+        for seed in (-1, 0, 1)
+        for k in (256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096)
+    ]
+
+
+def test_pt8_tells_a_logarithm_from_a_power_of_k() -> None:
+    assert pt8_pruned_size.judge(_sizes(None)).verdict is Verdict.HOLDS
+    assert pt8_pruned_size.judge(_sizes(0.8)).verdict is Verdict.NOT_REPRODUCED
+    constant = [row | {"threshold": 50 + row["seed"]} for row in _sizes(None)]
+    assert pt8_pruned_size.judge(constant).verdict is Verdict.NOT_REPRODUCED
+
+
+def test_pt8_leaves_out_sizes_that_needed_no_training_and_series_with_too_few_sizes() -> None:
+    rows = [row | ({"threshold": 0} if row["k"] < 724 else {}) for row in _sizes(None)]
+    outcome = pt8_pruned_size.judge(rows)
+    assert outcome.verdict is Verdict.HOLDS and {line["sizes k"] for line in outcome.table} == {6}
+    rows = [row | ({"threshold": None} if row["k"] > 724 else {}) for row in _sizes(None)]
+    assert pt8_pruned_size.judge(rows).verdict is Verdict.INCONCLUSIVE

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Canvas
 
-from pruneproof.claims.claim import Figure
+from pruneproof.claims.claim import Figure, Scale
 from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.pretraining import CLAIMS, growth, pt6_direct_training
 from pruneproof.claims.report.picture import picture
@@ -31,12 +31,15 @@ CELLS: dict[str, list[dict[str, Any]]] = {
     ],
     "PT5": [
         {"data": digits_label(), "kind": k, "m": m, "seed": 0, "iterations": 3, "width": 300, "ratio": 2.0}
+        | {"rate": 0.3, "batch": 32, "tuning": 0}
         for k in ("binarised", "ten classes")
         for m in (50, 88)
     ],
-    "PT6": [
-        {"subject": s, "seed": 0, "iterations": 3}
-        for s in ("selected", "direct", "direct, full gradient, 200 examples")
+    "PT6": [cell | {"seed": 0, "iterations": 3} for cell in pt6_direct_training.grid(Scale.STANDARD, 1)],
+    "PT8": [
+        {"m": m, "labels": x, "seed": 0, "iterations": 8, "largest": 512}
+        for x in ("random", "teacher")
+        for m in (8, 16)
     ],
 }
 CELLS["PT7"] = [cell | {"family": "generic"} for cell in CELLS["PT4"]]
@@ -82,9 +85,11 @@ def assert_distinct(figures: list[Figure]) -> None:
 
 
 def test_selected_direct_and_control_differ_in_colour() -> None:
+    cells = pt6_direct_training.grid(Scale.STANDARD, 1)
+    subjects = {cell["subject"] for cell in cells} | {pt6_direct_training.RELEASED}
     rows = [
         {"subject": subject, "n": n, "seed": seed, "loss": (1 + index + 0.1 * seed) / n, "iterations": 3}
-        for index, subject in enumerate(pt6_direct_training.SUBJECTS)
+        for index, subject in enumerate(sorted(subjects))
         for n in pt6_direct_training.SIZES
         for seed in range(2)
     ]

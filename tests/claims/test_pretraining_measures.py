@@ -1,4 +1,4 @@
-"""The measurements behind PT1 … PT7 are deterministic, and each quantity they report is what its name says."""
+"""The measurements behind PT1 … PT8 are deterministic, and each quantity they report is what its name says."""
 
 import json
 from dataclasses import asdict
@@ -11,7 +11,7 @@ import torch
 
 from pruneproof.claims.claim import Scale
 from pruneproof.claims.data.images import digits_label
-from pruneproof.claims.pretraining import CLAIMS, growth, pt5_digits, pt6_direct_training
+from pruneproof.claims.pretraining import CLAIMS, growth, pt5_digits, pt6_direct_training, pt8_pruned_size
 from pruneproof.claims.pretraining.setting import (
     FAMILIES,
     LABELS,
@@ -24,6 +24,7 @@ from pruneproof.claims.pretraining.setting import (
     step_size,
     trained,
 )
+from pruneproof.kernels import greedy_select
 from pruneproof.theory.theorems.pretraining.tangent_kernel import tangent_kernel
 from tests.claims.idx_files import write_idx
 
@@ -40,9 +41,13 @@ TINY: dict[str, dict[str, Any]] = {
         "iterations": 5,
         "width": 300,
         "ratio": 2.0,
+        "rate": 0.3,
+        "batch": 32,
+        "tuning": 4,
     },
     "PT6": {"subject": "direct", "seed": 0, "iterations": 3},
     "PT7": {"family": "generic", "labels": "random", "scaling": "mean", "m": 16, "seed": 0, "iterations": 12},
+    "PT8": {"m": 8, "labels": "random", "seed": 0, "iterations": 6, "largest": 512},
 }
 
 
@@ -150,5 +155,37 @@ def test_the_pruned_perceptron_gets_better_than_chance_on_digits() -> None:
 
 def test_the_selected_path_and_the_wide_network_are_the_same_run() -> None:
     rows = pt6_direct_training.measure({"subject": "selected", "seed": 1, "iterations": 30})
-    assert [row.n for row in rows] == list(pt6_direct_training.SIZES)
-    assert rows[-1].loss < rows[0].loss and len({row.dense for row in rows}) == 1
+    with_replacement, released = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    assert {row.subject for row in released} == {pt6_direct_training.RELEASED}
+    assert len({row.dense for row in rows}) == 1
+    assert all([row.n for row in path] == list(pt6_direct_training.SIZES) for path in (with_replacement, released))
+    assert with_replacement[-1].loss < with_replacement[0].loss
+    assert with_replacement[-1].loss < released[-1].loss  # half of all neurons, each at most once
+
+
+def test_fine_tuning_after_pruning_lowers_the_error_and_leaves_the_curves_alone() -> None:
+    cell = TINY["PT5"] | {"kind": "binarised", "m": 60, "iterations": 8, "width": 512, "tuning": 400}
+    tuned, plain = (pt5_digits.measure(cell | {"tuning": steps}) for steps in (400, 0))
+    assert [row.pruned_error for row in tuned] == [row.pruned_error for row in plain]
+    assert [row.dense_error for row in tuned] == [row.dense_error for row in plain]
+    assert not any(row.tuned_error for row in (*plain, *tuned[:-1]))
+    assert len(tuned[-1].tuned_error) == len(tuned[-1].t) and sum(tuned[-1].tuned_error) < sum(tuned[-1].pruned_error)
+
+
+def test_thresholds_in_k_are_times_from_which_on_the_loss_stays_below_its_target() -> None:
+    """Checked against the whole curve of losses and spreads, computed here."""
+    cell = {"m": 16, "labels": "teacher", "seed": 3, "iterations": 60, "largest": 1024}
+    generator = torch.Generator().manual_seed(3)
+    data = controlled_task("generic", "teacher", 16, generator)
+    net = network(pt8_pruned_size.WIDTH, data.inputs.shape[1], "mean", generator)
+    met: dict[int, bool] = {}
+    for snapshot in descend(data, net, 60, pt8_pruned_size.FRACTION):
+        if snapshot.t in growth.checkpoints(60):
+            neurons = features(snapshot, net)
+            spread = float((neurons - neurons.mean(0)).square().sum(1).mean())
+            chosen = greedy_select((neurons, data.labels / 4), 1024).indices
+            loss = float((neurons[chosen].mean(0) - data.labels / 4).square().sum()) / 2
+            met[snapshot.t] = loss <= 2 * spread / 1024
+    expected = next((t for t in met if all(good for later, good in met.items() if later >= t)), None)
+    rows = {row.k: row.threshold for row in pt8_pruned_size.measure(cell)}
+    assert list(rows) == [256, 362, 512, 724, 1024] and rows[1024] == expected

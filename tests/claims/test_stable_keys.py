@@ -32,9 +32,9 @@ KNOWN = {
         '{"iterations":3000,"kind":"binarised","m":1437,"ratio":1.5,"seed":200,"width":1024}',
         "4d6d78827e3083a6e52be60f7879186a",
     ),
-    "pruneproof.claims.pretraining.direct_training:measure": (
+    "pruneproof.claims.pretraining.direct_training:measure": (  # revision 1: also selection without replacement
         '{"iterations":5000,"seed":100,"subject":"selected"}',
-        "cff6edb82dcb33376d524d422d1c4534",
+        "71e813774d21985ba26bfbcbdd6ecd4b",
     ),
     "pruneproof.claims.initialization.grid:pruned": (
         '{"ablation":"none","at":0,"density":0.05,"kind":"early","method":"snip","network":"cnn","seed":0}',

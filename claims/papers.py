@@ -14,7 +14,7 @@ from .claim import Claim, Paper
 
 # Key → prefix of its claims' ids and their number: known without importing a paper and what it rests on
 _IDS = {
-    "pretraining": ("PT", 7),
+    "pretraining": ("PT", 8),
     "initialization": ("AI", 8),
     "sensitivity": ("SP", 10),
     "scaling": ("SL", 8),

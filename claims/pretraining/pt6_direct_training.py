@@ -112,13 +112,13 @@ class Training(NamedTuple):
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
-    """One cell per set-up and seed for the wide network, one for all small ones; beyond quick one for the control."""
+    """One cell per set-up and seed for the wide network, one for all small ones; beyond quick also controls."""
     names = list(SETUPS)[:1] if scale is Scale.QUICK else list(SETUPS)
     subjects = [named(subject, setup) for setup in names for subject in (SELECTED, DIRECT)]
     return [
         {"subject": subject, "seed": seed, "iterations": ITERATIONS[scale]}
         for seed in fresh_seeds(seeds or SEEDS[scale])
-        for subject in (subjects if scale is Scale.QUICK else [*subjects, CONTROL])
+        for subject in (subjects if scale is Scale.QUICK else [*subjects, RELEASED, CONTROL])
     ]
 
 
@@ -149,13 +149,8 @@ def measure(cell: Cell) -> list[LossRow]:
     V = float((neurons - neurons.mean(0)).square().sum(1).mean())
     dense = _loss(neurons, target)
     gram = Gram.from_features(neurons, target)
-    losses = greedy_select(gram, SIZES[-1]).losses
-    rows = [LossRow(**cell, n=n, loss=float(losses[n - 1]), dense=dense, V=V) for n in SIZES]
-    if not name:
-        losses = greedy_select(gram, SIZES[-1], replacement=False).losses
-        released: Cell = cell | {"subject": RELEASED}
-        rows += [LossRow(**released, n=n, loss=float(losses[n - 1]), dense=dense, V=V) for n in SIZES]
-    return rows
+    losses = greedy_select(gram, SIZES[-1], replacement=subject != RELEASED).losses
+    return [LossRow(**cell, n=n, loss=float(losses[n - 1]), dense=dense, V=V) for n in SIZES]
 
 
 def _regression(setup: Setup, generator: torch.Generator) -> tuple[Tensor, Tensor]:

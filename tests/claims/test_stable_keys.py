@@ -32,7 +32,7 @@ KNOWN = {
         '{"iterations":3000,"kind":"binarised","m":1437,"ratio":1.5,"seed":200,"width":1024}',
         "4d6d78827e3083a6e52be60f7879186a",
     ),
-    "pruneproof.claims.pretraining.direct_training:measure": (  # revision 1: also selection without replacement
+    "pruneproof.claims.pretraining.direct_training:measure": (  # revision 1: set-ups beside the usual one
         '{"iterations":5000,"seed":100,"subject":"selected"}',
         "71e813774d21985ba26bfbcbdd6ecd4b",
     ),

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Key = tuple[str, str, str, str]
 
-WIDTH = 256
+WIDTH = {Scale.QUICK: 256, Scale.STANDARD: 256, Scale.FULL: 2048}
 LOSS_TARGET = 0.05
 FRACTION = {"generic": 1.0, "conditioned": 1 / 32}  # of the largest step: so that thresholds span many iterations
 SIZES = {
@@ -91,6 +91,7 @@ class ThresholdRow:
 
     Args:
         family: Of data, one of `setting.FAMILIES`.
+        width: Number of neurons of the dense network.
         labels: Kind of labels.
         scaling: Scaling of the network.
         m: Number of examples.
@@ -104,6 +105,7 @@ class ThresholdRow:
     """
 
     family: str
+    width: int
     labels: str
     scaling: str
     m: int
@@ -118,8 +120,9 @@ class ThresholdRow:
 
 def family_cells(scale: Scale, seeds: int | None, family: str) -> list[Cell]:
     """One cell per kind of labels, scaling, size and seed of a family of data, the longest first."""
+    own = {"family": family, "width": WIDTH[scale], "iterations": ITERATIONS[scale]}
     return [
-        {"family": family, "labels": labels, "scaling": scaling, "m": m, "seed": seed, "iterations": ITERATIONS[scale]}
+        own | {"labels": labels, "scaling": scaling, "m": m, "seed": seed}
         for m in sorted(SIZES[scale], reverse=True)
         for seed in fresh_seeds(seeds or SEEDS[scale])
         for labels in LABELS
@@ -132,11 +135,11 @@ def measure_thresholds(cell: Cell) -> list[ThresholdRow]:
     """Train once; return the threshold of every subject for every target.
 
     Args:
-        cell: `family`, `labels`, `scaling`, `m`, `seed`, `iterations`.
+        cell: `family`, `width`, `labels`, `scaling`, `m`, `seed`, `iterations`.
     """
     generator = torch.Generator().manual_seed(cell["seed"])
     data = controlled_task(cell["family"], cell["labels"], cell["m"], generator)
-    net = network(WIDTH, data.inputs.shape[1], cell["scaling"], generator)
+    net = network(cell["width"], data.inputs.shape[1], cell["scaling"], generator)
     sizes = {"k=64": 64, "k=128": 128, "k=m": cell["m"]}
     times = set(checkpoints(cell["iterations"]))
     since: dict[tuple[str, str], int | None] = {}
@@ -379,8 +382,8 @@ def judge_growth(rows: Sequence[Row], supporting: Sequence[str], described: str)
             **{name: _counted(says) for name, says in sorted(counts.items())},
         },
         tuple(sorted({row.seed for row in tried})),
-        f"two-layer tanh networks of {WIDTH} neurons, m = {sorted({row.m for row in tried})}, {described}, two kinds "
-        "of labels, two scalings, pruned to 64, 128 and m neurons",
+        f"two-layer tanh networks of {tried[0].width} neurons, m = {sorted({row.m for row in tried})}, {described}, two "
+        "kinds of labels, two scalings, pruned to 64, 128 and m neurons",
         table,
     )
 

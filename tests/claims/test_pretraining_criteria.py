@@ -113,7 +113,15 @@ PT4, PT7 = pt4_dataset_size.judge, pt7_generic_data.judge
 def _series(growth: str, family: str = "generic", subject: str = "k=64", labels: str = "random") -> list[Row]:
     noise = (1.02, 0.98)
     return [
-        {"family": family, "labels": labels, "scaling": "ntk", "target": "loss", "subject": subject, "m": m}
+        {
+            "family": family,
+            "width": 256,
+            "labels": labels,
+            "scaling": "ntk",
+            "target": "loss",
+            "subject": subject,
+            "m": m,
+        }
         | {"seed": seed, "threshold": GROWTH[growth](m) * noise[(seed + i) % 2], "condition": CONDITION[family](m)}
         | {"eigenvalue": 0.5, "norm_squared": 1.0}
         for i, m in enumerate(SIZES)

@@ -24,7 +24,7 @@ CELLS: dict[str, list[dict[str, Any]]] = {
         for s in ("ntk", "mean")
     ],
     "PT4": [
-        {"family": "conditioned", "labels": x, "scaling": s, "m": m, "seed": 0, "iterations": 8}
+        {"family": "conditioned", "labels": x, "scaling": s, "m": m, "width": 64, "seed": 0, "iterations": 8}
         for x in ("random", "teacher")
         for s in ("ntk", "mean")
         for m in (16, 24)
@@ -98,8 +98,16 @@ def test_selected_direct_and_control_differ_in_colour() -> None:
 
 def test_dense_and_pruned_sizes_differ_in_colour() -> None:
     rows: list[dict[str, Any]] = [
-        {"family": "generic", "labels": labels, "scaling": scaling, "target": target, "subject": subject, "m": m}
-        | {"seed": 0, "condition": float(m), "eigenvalue": 1.0, "norm_squared": 1.0, "threshold": 10 * index + m}
+        {"family": "generic", "labels": labels, "scaling": scaling, "target": target, "subject": subject}
+        | {
+            "m": m,
+            "width": 256,
+            "seed": 0,
+            "condition": float(m),
+            "eigenvalue": 1.0,
+            "norm_squared": 1.0,
+            "threshold": 10 * index + m,
+        }
         for labels, scaling, target in product(("random", "teacher"), ("ntk", "mean"), growth.TARGETS)
         for index, subject in enumerate(growth.SUBJECTS)
         for m in (40, 56, 80, 112, 160, 224)

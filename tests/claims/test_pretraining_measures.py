@@ -32,7 +32,15 @@ TINY: dict[str, dict[str, Any]] = {
     "PT1": {"data": digits_label(), "scaling": "mean", "images": "few", "iterations": 5, "seed": 3},
     "PT2": {"m": 4, "d": 6, "width": 50, "seed": 1},
     "PT3": {"m": 8, "width": 64, "labels": "random", "scaling": "mean", "fraction": 0.5, "iterations": 9, "seed": 0},
-    "PT4": {"family": "conditioned", "labels": "teacher", "scaling": "ntk", "m": 16, "seed": 0, "iterations": 12},
+    "PT4": {
+        "family": "conditioned",
+        "labels": "teacher",
+        "scaling": "ntk",
+        "m": 16,
+        "width": 64,
+        "seed": 0,
+        "iterations": 12,
+    },
     "PT5": {
         "data": digits_label(),
         "kind": "ten classes",
@@ -46,7 +54,15 @@ TINY: dict[str, dict[str, Any]] = {
         "tuning": 4,
     },
     "PT6": {"subject": "direct", "seed": 0, "iterations": 3},
-    "PT7": {"family": "generic", "labels": "random", "scaling": "mean", "m": 16, "seed": 0, "iterations": 12},
+    "PT7": {
+        "family": "generic",
+        "labels": "random",
+        "scaling": "mean",
+        "m": 16,
+        "width": 64,
+        "seed": 0,
+        "iterations": 12,
+    },
     "PT8": {"m": 8, "labels": "random", "seed": 0, "iterations": 6, "largest": 512},
 }
 
@@ -126,10 +142,11 @@ def test_conditioning_grows_for_generic_data_and_stays_for_conditioned_data() ->
 
 def test_thresholds_are_times_from_which_on_the_target_is_met() -> None:
     """Checked against the whole curve, computed here."""
-    cell = {"family": "generic", "labels": "random", "scaling": "mean", "m": 48, "seed": 0, "iterations": 60}
+    cell = {"family": "generic", "width": 256, "labels": "random", "scaling": "mean", "m": 48}
+    cell |= {"seed": 0, "iterations": 60}
     generator = torch.Generator().manual_seed(0)
     data = controlled_task("generic", "random", 48, generator)
-    net = network(growth.WIDTH, data.inputs.shape[1], "mean", generator)
+    net = network(256, data.inputs.shape[1], "mean", generator)
     met: dict[int, bool] = {}
     for snapshot in descend(data, net, 60):
         if snapshot.t in growth.checkpoints(60):

@@ -382,8 +382,8 @@ def judge_growth(rows: Sequence[Row], supporting: Sequence[str], described: str)
             **{name: _counted(says) for name, says in sorted(counts.items())},
         },
         tuple(sorted({row.seed for row in tried})),
-        f"two-layer tanh networks of {tried[0].width} neurons, m = {sorted({row.m for row in tried})}, {described}, two "
-        "kinds of labels, two scalings, pruned to 64, 128 and m neurons",
+        f"two-layer tanh networks of {tried[0].width} neurons, m = {sorted({row.m for row in tried})}, {described}, "
+        "two kinds of labels, two scalings, pruned to 64, 128 and m neurons",
         table,
     )
 

@@ -1,4 +1,4 @@
-"""One pruning path of one network, all seeds as one program, and its rows as points to fit."""
+"""One pruning path of one network, perceptrons with all seeds as one program, and its rows as points to fit."""
 
 import math
 from collections import defaultdict
@@ -14,7 +14,8 @@ from pruneproof.claims.training.replicates import initial_replicates
 from pruneproof.claims.training.trainer import Recipe
 from pruneproof.theory.scaling.points import Floats, Points, points_from_rows
 
-from .setting import image_task
+from .residual import pruned_levels
+from .setting import RESIDUAL, image_task
 
 LIMIT = 1e-4  # an error of exactly 0 or 1 has no place on the curve and is moved inside by this much
 
@@ -25,8 +26,8 @@ class PathRow:
 
     Args:
         task: One of `setting.tasks`.
-        width: Units of a hidden layer.
-        depth: Number of hidden layers.
+        width: Units of a hidden layer, or channels of a residual network.
+        depth: Number of hidden layers, or of residual blocks.
         seed: Of the initial weights and of the order of the data.
         density: Kept fraction of the prunable weights.
         kept: Weights kept.
@@ -56,11 +57,18 @@ def measure_path(cell: Cell) -> list[PathRow]:
         A row for every level and seed, the dense network first.
     """
     task = image_task(cell)
+    epochs = cell["epochs"]
+    recipe = Recipe(epochs, cell["batch"], cell["rate"], cell["momentum"], drops=(epochs // 2, epochs * 3 // 4))
+    own = (cell["task"], cell["width"], cell["depth"])
+    if cell["task"] == RESIDUAL:
+        data = (task.inputs, task.labels), (task.test_inputs, task.test_labels)
+        return [
+            PathRow(*own, seed, density, kept, error, cell["examples"])
+            for seed in cell["seeds"]
+            for density, kept, error in pruned_levels(cell, seed, recipe, *data)
+        ]
     widths = (task.inputs.shape[1], *[cell["width"]] * cell["depth"], 10)
     nets = initial_replicates([widths] * len(cell["seeds"]), cell["seeds"], device=cell.get("device", "cpu"))
-    epochs = cell["epochs"]
-    drops = (epochs // 2, epochs * 3 // 4)
-    recipe = Recipe(epochs, cell["batch"], cell["rate"], cell["momentum"], drops=drops)
     start = cell["rewind_epochs"] * -(-len(task.labels) // cell["batch"])
     densities = [(1 - cell["share"]) ** level for level in range(cell["levels"] + 1)]
     levels = prune_iteratively(nets, (task.inputs, task.labels), recipe, densities, rewind_to=start)
@@ -70,7 +78,7 @@ def measure_path(cell: Cell) -> list[PathRow]:
         wrong = level.nets.probabilities(test_inputs).argmax(2).cpu() != task.test_labels
         errors = wrong.double().mean(1).tolist()
         rows += [
-            PathRow(cell["task"], cell["width"], cell["depth"], seed, level.density, int(kept), error, cell["examples"])
+            PathRow(*own, seed, level.density, int(kept), error, cell["examples"])
             for seed, kept, error in zip(cell["seeds"], level.kept, errors, strict=True)
         ]
     return rows

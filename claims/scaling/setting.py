@@ -2,8 +2,9 @@
 
 Teacher grid: x ∈ R¹⁶, ten classes made by a tanh network, multilayer perceptrons of several widths and depths. Digits,
 beyond quick: the same perceptrons on 1,000 images, tested on the other 797. Images, beyond quick, if the user brings
-MNIST or Fashion-MNIST: the same perceptrons on 4,000 images, mean-pooled to 14×14, tested on all test images. Pruning:
-20 % a round by magnitude for 24 rounds (density 0.0047), rewinding to the second epoch.
+MNIST or Fashion-MNIST: the same perceptrons on 4,000 images, mean-pooled to 14×14, tested on all test images; at full
+also small residual networks, printed beside them. Pruning: 20 % a round by magnitude for 24 rounds (density 0.0047),
+rewinding to the second epoch.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ IMAGES_TRAIN = 4000
 SEEDS = {Scale.QUICK: 3, Scale.STANDARD: 5, Scale.FULL: 5}
 WIDTHS = {Scale.QUICK: (64, 32, 16), Scale.STANDARD: (128, 64, 32, 16), Scale.FULL: (256, 128, 64, 32, 16, 8)}
 DEPTHS = {Scale.QUICK: (2, 1), Scale.STANDARD: (3, 2, 1), Scale.FULL: (4, 3, 2, 1)}
+RESIDUAL = "residual networks"
+RESIDUAL_WIDTHS, RESIDUAL_DEPTHS, RESIDUAL_SEEDS = (64, 32, 16), (2, 1), 3
 LARGEST_FITTED = 32  # the extrapolation is fitted to widths up to this one
 LEVELS = 24
 SIZED = ((64, 2), (64, 1), (16, 2), (16, 1))  # (width, depth) of the networks that are trained on smaller sets too
@@ -43,10 +46,15 @@ JUDGED = "on the images that the user brings (MNIST or Fashion-MNIST, beyond qui
 
 
 def tasks(scale: Scale) -> tuple[str, ...]:
-    """The tasks that are run, the judged one first: "images" if the user brings some, "teacher", "digits"."""
+    """The tasks that are run, the judged one first: "images" if the user brings some, "teacher", "digits".
+
+    At full `RESIDUAL` is the images again, with residual networks.
+    """
     if scale is Scale.QUICK:
         return ("teacher",)
-    return ("teacher", "digits") if brought_label() is None else ("images", "teacher", "digits")
+    if brought_label() is None:
+        return ("teacher", "digits")
+    return ("images", "teacher", "digits", RESIDUAL) if scale is Scale.FULL else ("images", "teacher", "digits")
 
 
 def network_cells(scale: Scale, seeds: int | None, task: str) -> list[Cell]:
@@ -61,11 +69,14 @@ def network_cells(scale: Scale, seeds: int | None, task: str) -> list[Cell]:
         >>> len(network_cells(Scale.STANDARD, None, "teacher"))
         12
     """
-    training = _IMAGES if task == "images" else _TRAINING[scale]
-    own: Cell = {"task": task, "seeds": list(fresh_seeds(SEEDS[scale] if seeds is None else seeds))}
+    brought, residual = task in ("images", RESIDUAL), task == RESIDUAL
+    training = _IMAGES if brought else _TRAINING[scale]
+    count = SEEDS[scale] if seeds is None else seeds
+    own: Cell = {"task": task, "seeds": list(fresh_seeds(min(RESIDUAL_SEEDS, count) if residual else count))}
     if task != "teacher":
-        own["data"] = brought_label() if task == "images" else digits_label()
-    shapes = sorted(((w, d) for w in WIDTHS[scale] for d in DEPTHS[scale]), key=lambda s: -s[0] * s[0] * s[1])
+        own["data"] = brought_label() if brought else digits_label()
+    widths, depths = (RESIDUAL_WIDTHS, RESIDUAL_DEPTHS) if residual else (WIDTHS[scale], DEPTHS[scale])
+    shapes = sorted(((w, d) for w in widths for d in depths), key=lambda s: -s[0] * s[0] * s[1])
     return [_RECIPE | training | own | {"width": w, "depth": d} | device_of(scale) for w, d in shapes]
 
 
@@ -100,7 +111,7 @@ def task_text(rows: Sequence[Row], task: str) -> str:
     if task == "teacher":
         return "teacher grid"
     data = next(row["data"] for row in rows if row["task"] == task)
-    pooled = ", mean-pooled to half the size" if task == "images" else ""
+    pooled = "" if task == "digits" else ", mean-pooled to half the size"
     return f"{set_name(data)}{pooled}"
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,14 @@ from pruneproof.claims.engine.cell import Row, read_rows
 from pruneproof.claims.estimates import Estimate
 from pruneproof.claims.scaling import CLAIMS, PAPER
 from pruneproof.claims.scaling.measure import PathRow, measure_path, points_of
+from pruneproof.claims.scaling.residual import residual_network
+from pruneproof.claims.scaling.setting import RESIDUAL
 from pruneproof.claims.scaling.sl1_algebra import measure as measure_algebra
 from pruneproof.claims.scaling.smallest import measured_density, targets
+from pruneproof.prune import prunable
 from pruneproof.theory.scaling.models import CLIPPED, LAW, LOG_HILL, Model
 from pruneproof.theory.scaling.points import points_from_rows
+from tests.claims.idx_files import write_idx
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 TRUTH = {"p": 0.9, "gamma": 1.4, "upper_error": 0.8, "phi": 0.6, "psi": 1.1}
@@ -153,3 +158,32 @@ def test_a_cell_is_deterministic(data: dict[str, Any]) -> None:
     assert rows == measure_path(cell)
     assert [PathRow(**json.loads(json.dumps(asdict(row)))) for row in rows] == rows
     assert [row.density for row in rows] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+
+
+def test_residual_networks_on_images_are_printed_at_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their cells exist only at full with images; every level keeps its exact count of weights, those of the dense one
+    in it; and the judges take them beside the images."""
+    assert not any(cell["task"] == RESIDUAL for cell in BY_ID["SL2"].grid(Scale.FULL, None))
+    monkeypatch.setenv("PRUNEPROOF_DATA_ROOT", str(write_idx(tmp_path, 0, train=120)))
+    assert not any(cell["task"] == RESIDUAL for cell in BY_ID["SL2"].grid(Scale.STANDARD, None))
+    cells = [cell for cell in BY_ID["SL2"].grid(Scale.FULL, 2) if cell["task"] == RESIDUAL]
+    assert {(cell["width"], cell["depth"]) for cell in cells} == {(w, d) for w in (64, 32, 16) for d in (2, 1)}
+    small = cells[-1] | {"width": 4, "examples": 60, "epochs": 3, "rewind_epochs": 1, "levels": 3, "device": "cpu"}
+    rows = measure_path(small)
+    assert rows == measure_path(small)
+    total = sum(weight.numel() for weight in prunable(residual_network(4, small["depth"], 0)).values())
+    assert [(row.density, row.kept) for row in rows[:4]] == [(0.8**n, round(0.8**n * total)) for n in range(4)]
+    assert all(0 <= row.error <= 1 for row in rows)
+
+
+@pytest.mark.parametrize("claim", ["SL2", "SL3", "SL5", "SL8"])
+def test_the_judged_task_stays_the_images_when_residual_networks_are_measured(claim: str) -> None:
+    cells = BY_ID[claim].grid(Scale.QUICK, None)
+    brought = {"data": "Fashion-MNIST (60000 + 10000 images, SHA-256 0)"}
+    images = [row | brought | {"task": "images"} for cell in cells for row in _rows(cell, noise=0.02)]
+    others = [row | {"task": RESIDUAL} for row in images]
+    alone, both = BY_ID[claim].judge(images), BY_ID[claim].judge(images + others)
+    assert both.verdict is alone.verdict
+    assert any(name.startswith(f"{RESIDUAL}: ") for name in both.measured)
+    if figures := BY_ID[claim].figures:
+        assert len(figures(images + others)) == len(figures(images))

@@ -31,9 +31,14 @@ ADVICE: Mapping[str, Mapping[Verdict, str]] = {
         NOT_REPRODUCED: "On images, more data did not ask for more pre-training.",
         OPEN: "Whether more images need more pre-training is not decided here.",
     },
+    "PT8": {
+        HOLDS: "At a fixed dataset, a pruned network of twice as many neurons asks for a constant more of pre-training.",
+        NOT_REPRODUCED: "Do not count on pre-training that grows only with the logarithm of the size kept.",
+        OPEN: "Whether the pre-training needed grows with the logarithm of the size kept is not decided here.",
+    },
 }
 DEVIATIONS = (
-    "Networks have one hidden layer and are trained on a few thousand examples at most; the dataset sizes "
+    "Networks have one hidden layer and are trained on 12,800 examples at most (50,000 at full); the dataset sizes "
     "span one or two decades.",
     "Neurons are selected greedily with replacement, as the theorems say; fine-tuning after selection is "
     "not part of the criteria.",

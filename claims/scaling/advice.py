@@ -26,7 +26,7 @@ ADVICE: Mapping[str, Mapping[Verdict, str]] = {
     },
 }
 DEVIATIONS = (
-    "The judged family is of perceptrons by width and depth instead of ResNets, with fewer densities than the published "
-    "40 and far fewer networks; small residual networks are printed at full.",
+    "The judged family is of perceptrons by width and depth instead of ResNets, with fewer densities than the "
+    "published 40 and far fewer networks; small residual networks are printed at full.",
     "Networks rewind to the second epoch instead of the tenth, of a shorter training.",
 )

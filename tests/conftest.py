@@ -91,7 +91,7 @@ def pytest_report_teststatus(
     return (yield)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
     """Print the probability that this run has raised a false alarm."""
     alphas = config.stash[ALPHAS]
     if alphas:

@@ -28,6 +28,7 @@ DECLARATIONS = {
 CLOSEST_FILES = 3  # tried first; survivors meet the others too
 STAGE_SECONDS = 12.0
 LAST_SECONDS = 60.0  # met by survivors only
+_SELECTED = "-mnot interpreter and not gpu and not slow"
 _QUIETLY = ("--cov-context=test", "--cov-report=", "-pno:cacheprovider")
 
 
@@ -86,7 +87,7 @@ def reach(jobs: int) -> Reach:
     stored = STORE / "reach.json"
     library = _digest(path for folder in LIBRARY for path in (ROOT / folder).rglob("*.py"))
     strictness = _digest([ROOT / "tests" / "conftest.py"])
-    files = {str(path.relative_to(ROOT)): _digest([path]) for path in sorted((ROOT / "tests").glob("test_*.py"))}
+    files = {str(path.relative_to(ROOT)): _digest([path]) for path in sorted((ROOT / "tests").rglob("test_*.py"))}
     known = json.loads(stored.read_text()) if stored.exists() else {}
     if known.get("library") != [library, strictness]:
         known = {"files": {}, "seconds": {}, "lines": {}}
@@ -121,7 +122,7 @@ def _measured(files: list[str], jobs: int) -> tuple[dict[str, float], Lines]:
         recorder = _Recorder()
         os.environ["COVERAGE_FILE"] = str(STORE / "coverage")
         pytest.main(
-            [*files, f"-n{jobs}", "-mnot interpreter and not gpu", "-q", "-Wdefault", "--cov=pruneproof", *_QUIETLY],
+            [*files, f"-n{jobs}", _SELECTED, "-q", "-Wdefault", "--cov=pruneproof", *_QUIETLY],
             plugins=[recorder],
         )
         (STORE / "seconds.json").write_text(json.dumps(recorder.passed()))

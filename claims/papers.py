@@ -87,8 +87,8 @@ def _load(name: str) -> LoadedPaper:
 
 def _unknown(name: str, why: str) -> UnknownNameError:
     return UnknownNameError(
-        f"--paper: {name} is no paper with PAPER and CLAIMS ({why}).{did_you_mean(name, KEYS)} The papers are "
-        f"{', '.join(KEYS)}; a module of your own must be importable (set PYTHONPATH)."
+        f"--paper: there is no paper called {name}.{did_you_mean(name, KEYS)} The papers are {', '.join(KEYS)}. A "
+        f"paper of your own is a module with PAPER and CLAIMS that can be imported (set PYTHONPATH); here: {why}."
     )
 
 

@@ -1,8 +1,8 @@
 """What pruning saved, honestly: bytes dense and packed, multiplications, and whether any kernel will be faster.
 
 Unstructured zeros in an ordinary layer save nothing until they are stored or multiplied in another
-way. Packed bytes are those of the kept values and one bit per weight (`SparseWeight` in the format
-"bits"). Multiply–accumulates are counted on one forward pass, by the formulas of torch's own FLOP
+way. Packed bytes are those of the kept values and one bit per weight, as `docs/how_to/checkpoints.md`
+writes them to files. Multiply–accumulates are counted on one forward pass, by the formulas of torch's own FLOP
 counter on the operations that really run: those that read a weight are the weight's, wherever it is
 read (as a module, inside attention, transposed by a decoder, step by step in a recurrent layer), and
 the products of activations belong to the total alone. What cannot be counted is named.
@@ -100,11 +100,49 @@ class Inspection:
     other_macs: int | None = None
     uncounted: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return (
+            f"Inspection({self.kept:,} of {self.total:,} weights kept in {len(self.layers)} tensors; "
+            f"{self.dense_bytes:,} bytes, packed {self.packed_bytes:,})"
+        )
+
+    def __str__(self) -> str:
+        """A table, one line per weight, and the sums: what `pruneproof inspect` prints."""
+        rows = [("weight", "shape", "kept", "density", "bytes", "packed", "kept MACs")]
+        for layer in self.layers:
+            share = f"{layer.kept / max(layer.total, 1):.2%}"
+            macs = "-" if layer.kept_macs is None else f"{layer.kept_macs:,}"
+            sizes = (f"{layer.dense_bytes:,}", f"{layer.packed_bytes:,}")
+            rows.append((layer.name, "×".join(map(str, layer.shape)), f"{layer.kept:,}", share, *sizes, macs))
+        first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+        lines = [
+            "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
+            for row in rows
+        ]
+        lines += ["", f"weights kept: {self.kept:,} of {self.total:,} ({self.density:.2%})"]
+        if self.macs is not None:
+            lines.append(f"multiply–accumulates (MACs) with kept weights: {self.macs[0]:,} of {self.macs[1]:,}")
+        lines.append(f"bytes in memory: {self.dense_bytes:,} as the tensors are now")
+        lines.append(f"bytes if packed: {self.packed_bytes:,}, as kept values and one bit per weight")
+        for speed in dict.fromkeys(layer.speed for layer in self.layers):
+            names = [layer.name for layer in self.layers if layer.speed == speed]
+            lines.append(f"speed of {', '.join(names[:3])}{f' and {len(names) - 3} more' * (len(names) > 3)}: {speed}")
+        return "\n".join(lines)
+
+    @property
+    def kept(self) -> int:
+        """The number of prunable weights that are kept."""
+        return sum(layer.kept for layer in self.layers)
+
+    @property
+    def total(self) -> int:
+        """The number of prunable weights."""
+        return sum(layer.total for layer in self.layers)
+
     @property
     def density(self) -> float:
         """The kept fraction of all prunable weights."""
-        total = sum(layer.total for layer in self.layers)
-        return sum(layer.kept for layer in self.layers) / total if total else 1.0  # of no weights, none is pruned
+        return self.kept / self.total if self.total else 1.0  # of no weights, none is pruned
 
     @property
     def dense_bytes(self) -> int:

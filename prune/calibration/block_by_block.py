@@ -113,6 +113,9 @@ class CalibratedResult:
     layers: tuple[LayerReport, ...]
     dense: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"CalibratedResult({self.masks!r}; {len(self.dense)} weights left dense)"
+
     def summary(self) -> str:
         """A table, one line per layer: density and relative output errors.
 

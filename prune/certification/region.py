@@ -105,7 +105,6 @@ class RegionCertificate:
         radius: Of the ball, in input units.
         norm: `"inf"` or `"2"`.
         method: `"ibp"` or `"crown"`.
-
         assumptions: What was declared and not proved, such as the slope of an activation; the
             statement is conditional on it.
 
@@ -125,6 +124,12 @@ class RegionCertificate:
     norm: str
     method: str
     assumptions: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"RegionCertificate({int(self.certified.sum())} of {len(self.certified)} balls of radius {self.radius} "
+            f"(norm {self.norm}) certified by {self.method}; median error bound {self.error_bound.median():.4g})"
+        )
 
 
 def certify(

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 
 from pruneproof.errors import InvalidValueError, UnsupportedError
+from pruneproof.prune.models.parameters import instead
 
 from .checkpoint import Checkpoint
 from .safetensors_file import StoredTensor
@@ -120,8 +121,7 @@ def find_layers(
         >>> [layer.tensor.name for layer in roles.layers], roles.left_out
         (['head.weight'], {'embed.weight': 'embedding by its name'})
     """
-    names = [tensor.name for tensor in checkpoint.tensors]
-    require_matches(names, include, exclude, where=where)
+    _require_matches(checkpoint, include, exclude, where)
     kinds = dict[str, Kind]()
     left_out = dict[str, str]()
     for tensor in checkpoint.tensors:
@@ -158,18 +158,16 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(part, pattern) for pattern in patterns for part in around)
 
 
-def require_matches(names: Sequence[str], include: Sequence[str], exclude: Sequence[str], *, where: str) -> None:
-    """Refuse a pattern that matches no name.
-
-    Raises:
-        InvalidValueError: With the pattern and names that exist.
-    """
+def _require_matches(checkpoint: Checkpoint, include: Sequence[str], exclude: Sequence[str], where: str) -> None:
+    """Refuse a pattern that matches no name."""
+    names = [tensor.name for tensor in checkpoint.tensors]
     for option, patterns in (("include", include), ("exclude", exclude)):
         for pattern in patterns:
             if not any(matches(name, [pattern]) for name in names):
+                weights = [t.name for t in checkpoint.tensors if _kind(t, by_name=True) in ("linear", "convolution")]
                 raise InvalidValueError(
-                    f"{where}: the pattern {pattern!r} to {option} matches no tensor. There are names such as "
-                    f"{', '.join(names[:3])}."
+                    f"{where}: the {option} pattern {pattern!r} matches no tensor of the checkpoint."
+                    f"{instead(pattern, names, weights)}"
                 )
 
 

@@ -183,6 +183,11 @@ class Connectivity:
     live: Masks
     layouts: Mapping[str, Layout] = field(default_factory=dict[str, Layout])
 
+    def __repr__(self) -> str:
+        state = "connected" if self.connected else "not connected"
+        cut = f"; layers that no path crosses: {', '.join(self.cut)}" if self.cut else ""
+        return f"Connectivity({state}; {self.live.count} of {self.kept.count} kept weights lie on a path{cut})"
+
     @property
     def emptied(self) -> tuple[str, ...]:
         """The layers of which the mask keeps nothing."""

@@ -74,6 +74,10 @@ class AblationStudy:
 
     rows: tuple[AblationRow, ...]
 
+    def __repr__(self) -> str:
+        scores = dict.fromkeys(row.score for row in self.rows)
+        return f"AblationStudy({len(self.rows)} trainings: {', '.join(scores)})"
+
     def values(self, score: str, ablation: str = "none") -> dict[float, list[float]]:
         """Look up what was measured: density → one number per repeat.
 

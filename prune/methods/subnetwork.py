@@ -57,6 +57,10 @@ class Subnetwork:
     weights: tuple[Tensor, ...]
     losses: tuple[Tensor, ...]
 
+    def __repr__(self) -> str:
+        pairs = zip(self.units, self.weights, strict=True)
+        return f"Subnetwork({', '.join(f'{len(kept)} of {len(every)}' for kept, every in pairs)} hidden units)"
+
 
 @torch.no_grad()
 def greedy_subnetwork(

@@ -190,8 +190,7 @@ def _chosen(where: str, model: nn.Module, weights: list[str], include: Patterns,
                 kind = "prunable weight" if argument == "include" else "parameter or module"
                 raise UnknownNameError(
                     f"{where}: the {argument} pattern {pattern!r} matches no {kind} of the model."
-                    f"{did_you_mean(pattern, _with_modules(names))} "
-                    f"Its names look like {next(iter(names), 'none: it has no parameters')}."
+                    f"{instead(pattern, names, weights)}"
                 )
     same = dict[int, list[str]]()
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -220,10 +219,23 @@ def _patterns(where: str, argument: str, patterns: Patterns) -> tuple[str, ...]:
     return tuple(cast("list[str]", listed))
 
 
-def _with_modules(names: Sequence[str]) -> list[str]:
-    """The names of the parameters and of the modules that hold them."""
+def instead(pattern: str, names: Sequence[str], weights: Sequence[str]) -> str:
+    """The end of an error about a pattern that matches nothing: what may have been meant, and what can be pruned.
+
+    Args:
+        pattern: As it was given.
+        names: Of the parameters that it may match.
+        weights: Names of the weights that can be pruned.
+
+    Example:
+        >>> instead("haed", ["body.weight", "head.weight", "head.bias"], ["body.weight", "head.weight"])
+        ' Did you mean head? The weights that can be pruned are body.weight, head.weight.'
+    """
     parts = [name.split(".") for name in names]
-    return list(dict.fromkeys(".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)))
+    known = dict.fromkeys(".".join(part[:end]) for part in parts for end in range(1, len(part) + 1))
+    more = f" and {len(weights) - 3} more" if len(weights) > 3 else ""
+    can = f"The weights that can be pruned are {', '.join(weights[:3])}{more}." if weights else "Nothing can be pruned."
+    return f"{did_you_mean(pattern, known)} {can}"
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

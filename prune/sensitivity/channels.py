@@ -45,6 +45,10 @@ class PfpResult:
     channels: Mapping[str, Tensor]
     bounds: Mapping[str, Tensor]
 
+    def __repr__(self) -> str:
+        kept = (f"{int(kept.sum())} of {kept.numel()} in {name}" for name, kept in self.channels.items())
+        return f"PfpResult(channels kept: {', '.join(kept)})"
+
 
 def pfp(
     model: nn.Sequential, inputs: Tensor, *, density: float, include: Patterns = (), exclude: Patterns = ()

@@ -179,6 +179,9 @@ class SippResult(Generic[M]):
     delta: float
     merit: float
 
+    def __repr__(self) -> str:
+        return f"SippResult({self.summary()})"
+
     @property
     def vacuous(self) -> float:
         """The share of half-rows with ε ≥ 1: there the bound says no more than for dropping the half-row."""

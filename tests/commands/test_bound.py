@@ -64,7 +64,7 @@ def test_what_the_program_cannot_decide_is_the_users_to_ensure(capsys: pytest.Ca
     status, text = run(capsys, "G1", "k=2", "V=1", "loss=0")
     assert status == 0
     assert "FAILS" not in text
-    assert "you must ensure selection is with replacement" in text
+    assert "you must ensure: selection is with replacement" in text
 
 
 def test_a_requirement_is_rounded_up_and_reads_as_enough(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +95,7 @@ def test_the_conclusion_names_quantity_and_direction(
 def test_the_line_of_the_value_is_about_the_bounded_quantity(capsys: pytest.CaptureFixture[str]) -> None:
     """G1 bounds ℓ; its root √ℓ, which the proof bounds first, is not mixed up with it."""
     _, text = run(capsys, "G1", "loss=0.01", "V=0.3", "k=100")
-    [line] = [line for line in text.splitlines() if "0.0192" in line and "enclosure" not in line]
+    [line] = [line for line in text.splitlines() if "0.0192" in line and "exact number" not in line]
     assert "ℓ(u_k) ≤" in line
     assert "√ℓ(u_k)" not in text
 
@@ -162,7 +162,7 @@ def test_every_bound_can_be_explained_without_values(name: str, capsys: pytest.C
         (["G1", "k=-3", "V=1", "loss=0"], "positive"),
         (["G1", "V=1", "loss=0", "--solve", "k"], "--value"),
         (["G1", "loss=0", "--solve", "k", "--value", "1"], "V is missing"),
-        (["G1", "loss=1", "V=1", "--solve", "k", "--value", "0.5"], "equals the value that is asked for at no k"),
+        (["G1", "loss=1", "V=1", "--solve", "k", "--value", "0.5"], "no k brings the bound to this value"),
     ],
 )
 def test_misuse_is_one_line(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,7 @@ def test_the_commands_prune_and_inspect(checkpoint: Path, capsys: pytest.Capture
     report = json.loads(capsys.readouterr().out)
     assert (report["kept_macs"], report["macs"], report["file_bytes"]) == (20, 80, out.stat().st_size)
     assert main(["inspect", str(out)]) == 0
-    assert "density 25.00%" in capsys.readouterr().out
+    assert "weights kept: 20 of 80 (25.00%)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("method", ["random", "snip", "grasp", "grasp_abs", "synflow"])

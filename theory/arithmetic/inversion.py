@@ -124,9 +124,10 @@ def _bisected(gap: sympy.Expr, symbol: sympy.Symbol, known: Mapping[sympy.Symbol
 
     ends = _sign_change(sign)
     if ends is None:
+        side, other = ("above", "larger") if sign(fmpq(1)) > 0 else ("below", "smaller")
         raise InvalidValueError(
-            f"{where}: the bound equals the value that is asked for at no {symbol} between 2**-{DOUBLINGS} and "
-            f"2**{DOUBLINGS}: it stays above it, or below. Ask for another value, or change the other symbols."
+            f"{where}: no {symbol} brings the bound to this value: it stays {side} it for every {symbol} that was "
+            f"tried, from 2**-{DOUBLINGS} to 2**{DOUBLINGS}. Ask for a {other} value, or change the other symbols."
         )
     low, high = ends
     start = sign(low)

@@ -252,10 +252,10 @@ def _print(report: dict[str, Any]) -> None:
 
     console = Console(highlight=False)
     console.print(Text.assemble((report["name"], "bold"), f"  {report['statement']}"))
-    console.print(Text(f"{report['source']} ({report['status']}); trust: {report['trust']}", "dim"))
+    console.print(Text(f"{report['source']} ({report['status']}); {_trusted(report['trust'])}", "dim"))
     if report["conclusion"]:
         console.print(Text.assemble("\n", (report["conclusion"], "bold")))
-        console.print(Text(f"enclosure {report['enclosure']}"))
+        console.print(Text(f"the exact number lies in {report['enclosure']}"))
     if report["assumed"]:
         console.print(
             Text("taken for granted (--assume): the hypotheses below that fail or are not decided", "bold red")
@@ -279,16 +279,25 @@ def _print(report: dict[str, Any]) -> None:
     console.print(Text(f"\nLaTeX  {report['latex']}"), soft_wrap=True)
 
 
+_LEVELS = {"symbolic": "computer algebra", "smt": "the solver z3", "certified": "ball arithmetic"}
+
+
+def _trusted(trust: str) -> str:
+    """The level of the weakest proof step in words; what else there is to say as it is."""
+    level, *rest = trust.split("; ")
+    return "; ".join([f"weakest proof step: {level} ({_LEVELS[level]})" if level in _LEVELS else level, *rest])
+
+
 def _mark(hypothesis: dict[str, Any]) -> tuple[str, str]:
     if not hypothesis["decidable"]:
-        return ("  you must ensure", "yellow")
-    return {True: ("  holds", "green"), False: ("  FAILS", "bold red"), None: ("  not decided", "dim")}[
+        return ("  you must ensure:", "yellow")
+    return {True: ("  holds:", "green"), False: ("  FAILS:", "bold red"), None: ("  not decided:", "dim")}[
         hypothesis["holds"]
     ]
 
 
 def _condition(hypothesis: dict[str, Any]) -> str:
-    return f":  {hypothesis['condition']}" if hypothesis["decidable"] and hypothesis["holds"] is None else ""
+    return f", in symbols {hypothesis['condition']}" if hypothesis["decidable"] and hypothesis["holds"] is None else ""
 
 
 def _list_all(as_json: bool) -> None:

@@ -116,16 +116,7 @@ def _as_json(report: "Inspection", speeds: "tuple[Speed, ...]", stored: int, rol
 
 
 def _as_text(report: "Inspection", stored: int, roles: "Roles | None") -> str:
-    rows = [("weight", "shape", "kept", "density", "bytes", "packed", "MACs kept", "speed")]
-    for layer in report.layers:
-        share = f"{layer.kept / max(layer.total, 1):.2%}"
-        macs = "-" if layer.kept_macs is None else f"{layer.kept_macs:,}"
-        shape = "×".join(map(str, layer.shape))
-        packed = f"{layer.packed_bytes:,}"
-        rows.append((layer.name, shape, f"{layer.kept:,}", share, f"{layer.dense_bytes:,}", packed, macs, layer.speed))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    macs = f"; {report.macs[0]:,} of {report.macs[1]:,} MACs kept" if report.macs else ""
-    lines.append(f"all: density {report.density:.2%}{macs}")
-    lines.append(f"bytes: {report.dense_bytes:,} dense, {report.packed_bytes:,} packed, {stored:,} in the file")
+    lines = [str(report), f"bytes in the file: {stored:,}"]
+    if report.macs is None and not report.uncounted:
+        lines.append("no multiply–accumulates (MACs) counted: that takes --factory and --input-shape")
     return "\n".join(lines if roles is None else [roles.describe(), "", *lines])

@@ -59,7 +59,8 @@ def _names(score: Score) -> str | None:
             return f"{sample.name}: {list(scored)} instead of {list(weights)}"
         for name, weight in weights.items():
             if scored[name].shape != weight.shape or not scored[name].is_floating_point():
-                return f"{sample.name}, {name}: {scored[name].dtype} of shape {tuple(scored[name].shape)}"
+                found = f"{scored[name].dtype} of shape {tuple(scored[name].shape)}"
+                return f"{sample.name}, {name}: {found}, where the weight has shape {tuple(weight.shape)}"
     return None
 
 
@@ -97,6 +98,8 @@ def _determinism(score: Score) -> str | None:
 
 
 def _equivariance(score: Score) -> str | None:
+    if (wrong := _names(score)) is not None:  # such scores cannot be reordered as the weights are
+        return wrong
     for sample in samples():
         order = torch.arange(sample.units).flip(0)
         scored = score(sample.model, sample.batch)

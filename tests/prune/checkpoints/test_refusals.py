@@ -106,7 +106,7 @@ def test_a_damaged_checkpoint_is_refused(damage: str, folder: Path, tmp_path: Pa
         ({"density": 0.5, "scope": "rows"}, "scope"),
         ({"scope": "3:5"}, "that 5 divides"),
         ({"density": 0.5, "exclude": ["*"]}, "no layer left"),
-        ({"density": 0.5, "exclude": ["c"]}, "'c' to exclude matches no tensor"),
+        ({"density": 0.5, "exclude": ["c"]}, "exclude pattern 'c' matches no tensor"),
         ({"density": 0.5, "include": ["*.bias"]}, "no layer left"),
         ({"density": 0.5, "method": "random"}, "generator"),
     ],

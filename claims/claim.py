@@ -56,11 +56,11 @@ class Origin(StrEnum):
 
     Example:
         >>> str(Origin.OTHER)
-        "another paper's"
+        'stated by another paper'
     """
 
-    PAPER = "the paper's"
-    OTHER = "another paper's"
+    PAPER = "stated by the paper"
+    OTHER = "stated by another paper"
     DERIVED = "derived here"
 
 

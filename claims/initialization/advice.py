@@ -26,8 +26,10 @@ ADVICE: Mapping[str, Mapping[Verdict, str]] = {
         OPEN: "Not every method is shown to beat random pruning at every density.",
     },
     "AI3": {
-        HOLDS: ("What they choose is a density for each layer; which weights are kept within a layer does not matter."),
-        NOT_REPRODUCED: "Which weights are kept within a layer does matter at some density: do not shuffle them.",
+        HOLDS: (
+            "Such methods choose a density for each layer; which weights they keep within a layer does not matter."
+        ),
+        NOT_REPRODUCED: "At some density it matters which weights are kept within a layer, not only how many.",
         OPEN: "Whether only the densities of the layers matter is not decided here at every density.",
     },
 }

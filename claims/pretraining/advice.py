@@ -9,8 +9,8 @@ HOLDS, NOT_REPRODUCED, OPEN = Verdict.HOLDS, Verdict.NOT_REPRODUCED, Verdict.INC
 ADVICE: Mapping[str, Mapping[Verdict, str]] = {
     "PT3": {
         HOLDS: (
-            "The loss of a pruned network obeys the proved bounds, but the pre-training that they ask "
-            "for is an upper limit, not a recipe."
+            "The loss of a pruned network obeys the proved bounds. They ask for more pre-training than is needed: "
+            "take their numbers as upper limits."
         ),
         Verdict.VIOLATED: (
             "A proved bound on the pruned loss was exceeded: do not rely on it before the cause is found."

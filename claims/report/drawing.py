@@ -63,8 +63,10 @@ class _Drawing:
     def rewrite(self) -> None:
         self._dissolve(self._root)
         for group in [each for each in self._root.iter() if each.tag in ("g", "svg")]:
-            group[:] = _joined(self._marked(list(group)))
+            group[:] = list(_clipped(_joined(self._marked(list(group)))))
         self._root.insert(0, self._defs)
+        for path in self._root.iter("path"):
+            path.set("d", _straight(path.get("d", "")))
 
     def _dissolve(self, parent: Element) -> None:
         """Rewrite the children of an element; groups that say nothing give theirs to their parent."""
@@ -173,6 +175,20 @@ def _joined(children: list[Element]) -> list[Element]:
     return made
 
 
+def _clipped(children: list[Element]) -> Iterator[Element]:
+    """Elements that follow each other in one frame, as a group that says so once."""
+    for frame, alike in groupby(children, key=lambda each: "" if "transform" in each.attrib else each.get("clip-path")):
+        inside = list(alike)
+        if not frame or len(inside) == 1:
+            yield from inside
+            continue
+        group = Element("g", {"clip-path": frame})
+        for each in inside:
+            del each.attrib["clip-path"]
+            group.append(each)
+        yield group
+
+
 def _is_stroke(each: Element) -> bool:
     style = _parsed(_css(each))
     return each.tag == "path" and style.get("fill") == "none" and "stroke" in style and "opacity" not in _css(each)
@@ -228,6 +244,28 @@ def _path(d: str, *, digits: int) -> str:
                 made += number if made[-1].isalpha() or number.startswith("-") else f" {number}"
         last, here = step, rounded[-1] if rounded else start
         start = here if command == "M" else start
+    return made
+
+
+def _straight(d: str) -> str:
+    """Path data with one number for a step that goes straight to the side, up or down.
+
+    Example:
+        >>> _straight("M5 5l3 0 2 0 0-7 1 2c1 1 2 0 3 0")
+        'M5 5h3 2v-7l1 2c1 1 2 0 3 0'
+    """
+    made = ""
+    for letter, text in re.findall(r"([A-Za-z])([^A-Za-z]*)", d):
+        numbers, last = _NUMBERS.findall(text), ""
+        if letter != "l":
+            made += letter + text
+            continue
+        for x, y in zip(numbers[::2], numbers[1::2], strict=True):
+            step, parts = ("v", [y]) if x == "0" else ("h", [x]) if y == "0" else ("l", [x, y])
+            made += "" if step == last else step
+            for part in parts:
+                made += part if made[-1].isalpha() or part.startswith("-") else f" {part}"
+            last = step
     return made
 
 

@@ -87,9 +87,26 @@ def formula(tex: str) -> Markup:
     return Markup(plain.replace("<math", Markup('<math alttext="{}"').format(tex), 1))
 
 
+_KEYS = {"D_y": "$D_y$", "gamma_s": r"$\gamma_s$", "gamma_y": r"$\gamma_y$", "none": "as scored"}
+_WORDS = {
+    "after −": "pruned after training −", "ticket": "lottery ticket", "image cnn": "CNN on images",
+    "image lenet": "LeNet on images", "cnn": "CNN", "lenet": "LeNet", "mlp": "perceptron", "xor": "XOR",
+    "grasp abs": "GraSP, absolute values", "grasp": "GraSP", "snip": "SNIP", "synflow": "SynFlow", "sipp": "SiPP",
+    "poisson": "Poisson", "ece": "ECE", "nll": "NLL", "gamma": "γ", "phi": "φ", "psi": "ψ", "upper error": "ε↑",
+}  # fmt: skip
+_WORD = re.compile(rf"\b({'|'.join(_WORDS)})(?!\w)")  # a longer name stands before the one that begins it
+
+
 def label(name: str) -> Markup:
-    """A key as a person reads it."""
-    return prose(name if "$" in name else name.replace("_", " "))
+    """A key as a person reads it: symbols are set, methods and networks have their names.
+
+    Example:
+        >>> str(label("image_cnn, 5 %: snip − random")), "<math" in label("gamma_s")
+        ('CNN on images, 5\xa0%: SNIP − random', True)
+    """
+    if name in _KEYS or "$" in name:
+        return prose(_KEYS.get(name, name))
+    return prose(_WORD.sub(lambda found: _WORDS[found[1]], name.replace("_", " ")))
 
 
 def value(each: Any) -> Markup:

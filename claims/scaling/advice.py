@@ -8,21 +8,21 @@ HOLDS, NOT_REPRODUCED, OPEN = Verdict.HOLDS, Verdict.NOT_REPRODUCED, Verdict.INC
 
 ADVICE: Mapping[str, Mapping[Verdict, str]] = {
     "SL2": {
-        HOLDS: "Within a family of networks, use the law to describe error against density.",
+        HOLDS: "Use the scaling law to describe error against density within one family of networks.",
         NOT_REPRODUCED: (
-            "The law described this family less closely than published: check its residuals before you use it."
+            "The scaling law described this family less closely than published: check its residuals before you use it."
         ),
-        OPEN: "Whether the law describes a whole family as closely as published is not decided here.",
+        OPEN: "Whether the scaling law describes a whole family as closely as published is not decided here.",
     },
     "SL3": {
-        HOLDS: "Fit it to small networks and it predicts the wider ones of the same task.",
+        HOLDS: "The scaling law, fitted to small networks, predicts the wider ones of the same task.",
         NOT_REPRODUCED: "Do not extrapolate from small networks to wider ones without a measurement.",
         OPEN: "Whether small networks predict wider ones is not decided here.",
     },
     "SL6": {
-        HOLDS: "Let it name the network to prune.",
-        NOT_REPRODUCED: "Do not let it name the network to prune: the best one was usually another.",
-        OPEN: "Whether it names the best network to prune is not decided here.",
+        HOLDS: "Let the scaling law name the network to prune.",
+        NOT_REPRODUCED: "Do not let the scaling law name the network to prune: the best one was usually another.",
+        OPEN: "Whether the scaling law names the best network to prune is not decided here.",
     },
 }
 DEVIATIONS = (

@@ -8,25 +8,31 @@ HOLDS, NOT_REPRODUCED, OPEN = Verdict.HOLDS, Verdict.NOT_REPRODUCED, Verdict.INC
 
 ADVICE: Mapping[str, Mapping[Verdict, str]] = {
     "SP3": {
-        HOLDS: ("The propagated error is a guarantee you can use: the pruned output stayed within it everywhere."),
-        Verdict.VIOLATED: "The propagated error was exceeded: do not rely on it before the cause is found.",
+        HOLDS: (
+            "The bound on the output's error is a guarantee you can use: the pruned output stayed within it everywhere."
+        ),
+        Verdict.VIOLATED: "The bound on the output's error was exceeded: do not rely on it before the cause is found.",
     },
     "SP8": {
         HOLDS: (
-            "With retraining in rounds, sensitivities prune ten times at half a point of accuracy or "
-            "less; so may magnitude, see its rows."
+            "With retraining in rounds, pruning by sensitivity to a tenth of the weights cost half a point of "
+            "accuracy or less; magnitude may do as well, see its rows."
         ),
         NOT_REPRODUCED: (
-            "Ten-fold pruning by sensitivities cost more than half a point of accuracy here, even with retraining."
+            "Pruning by sensitivity to a tenth of the weights cost more than half a point of accuracy here, even with "
+            "retraining."
         ),
-        OPEN: ("Whether ten-fold pruning with retraining stays within half a point of accuracy is not decided here."),
+        OPEN: (
+            "Whether pruning by sensitivity to a tenth of the weights, with retraining, costs at most half a point of "
+            "accuracy is not decided here."
+        ),
     },
     "SP10": {
-        HOLDS: "Without retraining, prefer sensitivities to magnitude over all weights.",
+        HOLDS: "Without retraining, prefer pruning by sensitivity to magnitude over all weights.",
         NOT_REPRODUCED: (
             "Without retraining, try magnitude over all weights first: it is cheaper and was not worse somewhere."
         ),
-        OPEN: "Against magnitude over all weights, without retraining, nothing is decided here.",
+        OPEN: "Whether pruning by sensitivity beats magnitude over all weights is not decided here (without retraining).",
     },
 }
 DEVIATIONS = (

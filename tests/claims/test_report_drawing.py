@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 from xml.etree import ElementTree
@@ -41,6 +42,16 @@ def as_drawn() -> str:
     return re.sub(r"\s(?:xmlns(?::\w+)?|version)=\"[^\"]*\"", "", svg).replace("xlink:href", "href")
 
 
+def moves(d: str) -> Iterator[tuple[float, float]]:
+    """From mark to mark, the first from the origin: steps in any direction (l), to the side (h), up or down (v)."""
+    for letter, text in re.findall(r"([Mlhv])([^A-Za-z]*)", d):
+        numbers = [float(number) for number in re.findall(r"-?(?:\d+(?:\.\d+)?|\.\d+)", text)]
+        if letter in "Ml":
+            yield from zip(numbers[::2], numbers[1::2], strict=True)
+        else:
+            yield from ((number, 0.0) if letter == "h" else (0.0, number) for number in numbers)
+
+
 def marks(svg: str) -> list[tuple[float, float]]:
     """Where marks stand, wherever they stand more than once: `use` of a shape, or a corner with a marker."""
     found: list[tuple[float, float]] = []
@@ -49,8 +60,8 @@ def marks(svg: str) -> list[tuple[float, float]]:
         found.append((float(each.get("x", "0")), float(each.get("y", "0"))))
     for each in root.iter("path"):
         if "marker:" in each.get("style", ""):
-            numbers = [float(number) for number in re.findall(r"-?(?:\d+(?:\.\d+)?|\.\d+)", each.get("d", ""))]
-            found += zip(accumulate(numbers[::2]), accumulate(numbers[1::2]), strict=True)  # steps from mark to mark
+            steps = list(moves(each.get("d", "")))
+            found += zip(accumulate(x for x, _ in steps), accumulate(y for _, y in steps), strict=True)
         elif place := re.fullmatch(r"translate\((\S+) (\S+)\)", each.get("transform", "")):
             found.append((float(place[1]), float(place[2])))
     return sorted(found)

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,8 @@ def test_the_line_of_the_value_is_about_the_bounded_quantity(capsys: pytest.Capt
 def test_the_number_that_reaches_a_target_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert report(capsys, "G2", "D_y=1", "gamma=0.5", "--solve", "k", "--value", "0.02")["solution"] == 5
     found = report(capsys, "G1", "loss=0.01", "V=2.5", "--solve", "k", "--value", "0.05")
-    assert not [each for each in found["hypotheses"] if each["decidable"] and not each["holds"]]  # k is known
+    hypotheses: Any = found["hypotheses"]
+    assert not [each for each in hypotheses if each["decidable"] and not each["holds"]]  # k is known
     g1, count = NAMED["G1"], found["solution"]
     assert isinstance(count, int)
     assert g1.bound(loss=0.01, V=2.5, k=count) <= 0.05 < g1.bound(loss=0.01, V=2.5, k=count - 1)

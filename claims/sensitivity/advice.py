@@ -32,7 +32,7 @@ ADVICE: Mapping[str, Mapping[Verdict, str]] = {
         NOT_REPRODUCED: (
             "Without retraining, try magnitude over all weights first: it is cheaper and was not worse somewhere."
         ),
-        OPEN: "Whether pruning by sensitivity beats magnitude over all weights is not decided here (without retraining).",
+        OPEN: "Whether pruning by sensitivity beats magnitude over all weights is not decided here (no retraining).",
     },
 }
 DEVIATIONS = (

@@ -13,7 +13,7 @@ import pytest
 
 from pruneproof.errors import HypothesisError
 from pruneproof.theory import bounds
-from pruneproof.theory.theorems.pretraining.tangent_kernel import tangent_kernel
+from pruneproof.theory.theorems.pretraining.tangent_kernel import Activation, tangent_kernel
 
 NAMED = {bound.name: bound for bound in bounds()}
 
@@ -149,11 +149,49 @@ def rank_s5() -> bool:
     return broken("S5-rank", "finite rank", {"beta": 0.1, "held_out": 5}) > 5
 
 
-def published_form(text: str, **changed: float) -> bool:
-    """T3's and P1's controls in the form ‖r_0‖ = ρ√m: too few neurons, or a network that P1 says nothing about."""
-    values = {"m": 1, "rho": 1, "eta": 1, "lambda_0": 0.5, "N": 10**9, "M": 0.77, "B": 1, "X": 1}
-    values |= {"k": 100, "V": 1, "D_y": 4, "gamma_s": 2, **changed}
-    return broken("T3-published-form", text, values) < inf
+ACTIVATIONS: dict[Activation, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
+    "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "softplus": (lambda z: np.logaddexp(0, z), lambda z: 1 / (1 + np.exp(-z))),
+}
+
+
+def published_form(text: str, weights: list[float], label: int, eta: float, k: int, activation: Activation) -> bool:
+    """Is a network of this form, one example x = 1 and outer weights 1, pruned wrongly at its "threshold" or later?
+
+    Every symbol is measured on the network itself: at the start, and V, D_y and γ_s after the steps that were taken.
+    """
+    function, slope = ACTIVATIONS[activation]
+    w, width = np.array(weights), sqrt(len(weights))
+    known = tangent_kernel([[1.0]], [label], w[:, None], np.ones(len(w)), activation=activation)
+    start = {"m": 1, "rho": known.residual, "eta": eta, "lambda_0": known.eigenvalue, "N": len(w), "k": k}
+    start |= {"M": known.curvature, "B": known.slope, "X": known.norm}
+    threshold = NAMED["T3-published-form"].bound(assume=True, V=1, D_y=1, gamma_s=1, **start)  # it depends on none
+    for step in range(int(threshold) + 20):
+        neurons = width * function(w)
+        if step >= threshold and greedy(list(neurons), label, k) * label < 0:
+            mean = neurons.mean()
+            later = {"V": neurons.var(), "D_y": abs(neurons - label).max()}
+            later["gamma_s"] = min(neurons.max() - mean, mean - neurons.min())
+            return broken("T3-published-form", text, {**start, **later}) == threshold
+        w = w - eta * (width * function(w).mean() - label) * slope(w) / width
+    return False
+
+
+def size_published_form() -> bool:
+    """Eight neurons with the output -0.1 and four with 3.2 have the mean 1, the label: k = 1 takes -0.1."""
+    outputs = np.array([-0.1] * 8 + [3.23] * 4) / sqrt(12)
+    return published_form("k > 4mV", list(np.arctanh(outputs)), 1, 1, 1, "tanh")
+
+
+def width_published_form() -> bool:
+    """Two neurons of softplus: the output is positive, the label -1, the "threshold" finite all the same."""
+    return published_form("width condition", [0.0, 0.1], -1, 1, 100, "softplus")
+
+
+def step_published_form() -> bool:
+    """Right at the start, where the threshold is 0; with steps twelve times too large the output swings past 0."""
+    outputs = np.array([0.93, 0.95, 0.95, 0.97]) / 2
+    return published_form("step size", list(np.arctanh(outputs)), 1, 12, 100, "tanh")
 
 
 DECIDED: dict[tuple[str, str], Callable[[], bool]] = {
@@ -169,9 +207,9 @@ DECIDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("P1", "step size"): step_p1,
     ("P1-movement", "width condition"): width_movement,
     ("P1-movement", "step size"): step_movement,
-    ("T3-published-form", "k > 4mV"): lambda: published_form("k > 4mV", k=1, V=8) and greedy([-1, -1, 5], 1, 1) < 0,
-    ("T3-published-form", "width condition"): lambda: published_form("width condition", N=1) and width_p1(),
-    ("T3-published-form", "step size"): lambda: published_form("step size", eta=1.5) and step_p1(),
+    ("T3-published-form", "k > 4mV"): size_published_form,
+    ("T3-published-form", "width condition"): width_published_form,
+    ("T3-published-form", "step size"): step_published_form,
     ("N1", "no sign turns"): epsilon_n1,
     ("S5-rank", "finite rank"): rank_s5,
 }

@@ -7,9 +7,9 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pruneproof.claims.engine.cell import Task, task
+from pruneproof.claims.engine.cell import Cell, Task, task
 from pruneproof.claims.engine.dispatch import execute
 from pruneproof.claims.engine.progress import Progress
 from pruneproof.claims.engine.sources import source_digest
@@ -19,6 +19,8 @@ from pruneproof.environment import cores
 from pruneproof.errors import StateError
 
 from .claim import Claim, Outcome, Scale, Verdict
+
+KIND = ("task", "network", "data")  # parameters that decide, with the measure, how long a cell takes
 
 
 @dataclass(frozen=True)
@@ -99,20 +101,27 @@ def run(
         ...     run([claim], Scale.QUICK, store, executor)[0].outcome.measured
         {'largest': 3}
     """
-    needed = {claim.id: [task(claim.measure, cell) for cell in claim.grid(scale, seeds)] for claim in claims}
+    needed = {claim.id: [_task(claim, cell) for cell in claim.grid(scale, seeds)] for claim in claims}
     for claim in claims:
         _register(store, claim, scale, needed[claim.id])
     fewest_first = sorted(needed.values(), key=len)  # few cells are long ones; the short ones then fill the end
-    first = [tasks[0] for tasks in fewest_first if tasks]  # so that every kind of cell is soon timed
-    tasks = {task.key: task for tasks in (first, *fewest_first) for task in tasks}
+    in_order = [task for tasks in fewest_first for task in tasks]
+    first = {task.kind: task for task in reversed(in_order)}.values()  # so that every kind of cell is soon timed
+    tasks = {task.key: task for task in (*first, *in_order)}
     progress = progress or Progress()
-    progress.begin(Counter(task.measure for task in tasks.values()))
+    progress.begin(Counter(task.kind for task in tasks.values()))
     say_changed_sources(store, {claim.measure for claim in claims}, progress)
     watch = _Verdicts(claims, needed, store, progress, timed)
     failures = execute(
         tasks.values(), store, executor, in_flight=in_flight or 4 * cores(), progress=progress, finished=watch.finished
     )
     return [watch.results.get(claim.id) or judge(claim, store, _of(failures, needed[claim.id])) for claim in claims]
+
+
+def _task(claim: Claim, cell: Cell) -> Task:
+    """A cell of a claim, of one kind with the others of its measure on the same network and data."""
+    plain = task(claim.measure, cell)
+    return replace(plain, kind=" ".join([plain.measure, *(str(cell[name]) for name in KIND if name in cell)]))
 
 
 class _Verdicts:

@@ -52,12 +52,17 @@ class Task:
         cell: The parameters as canonical JSON.
         function: Import name of the measure, `"module:function"`, by which a worker finds it; empty for a task
             whose rows are already known.
+        kind: Cells of one kind take comparable times; by default all cells of the measure.
     """
 
     key: str
     measure: str
     cell: str
     function: str = ""
+    kind: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", self.kind or self.measure)
 
 
 def stable_id(text: str, *, revision: int = 0) -> Callable[[Measure], Measure]:

@@ -84,7 +84,7 @@ class _Dispatch:
 
     def _submit(self, task: Task, in_flight: int) -> None:
         if task.key in self._store:
-            self._progress.known(task.measure)
+            self._progress.known(task.kind)
             self._finished(task, None)
             return
         while len(self._pending) >= in_flight:
@@ -142,7 +142,7 @@ class _Dispatch:
         if finished:
             self._store.add((task, answer.rows) for task, answer in finished)
         for task, answer in finished:
-            self._progress.computed(task.measure, answer.seconds)
+            self._progress.computed(task.kind, answer.seconds)
             self._finished(task, answer.cpu)
 
     def _fail(self, failure: Failure, seconds: float) -> None:

@@ -1,8 +1,8 @@
 """What a waiting person sees: cells done, failures, verdicts, the time left.
 
 A live bar on a terminal, else a line now and then. Everything goes to standard error, so that standard
-output stays machine-readable. The time left is told once every kind of cell has been timed: cells of
-different measures take very different times.
+output stays machine-readable. The time left is told once every kind of cell has been timed, since kinds
+take very different times.
 """
 
 import os
@@ -22,7 +22,7 @@ class Pace:
     Every cell tells the seconds it took in its worker; how many run side by side is read off the clock.
 
     Args:
-        waiting: Measure → number of its cells.
+        waiting: Kind → number of its cells.
 
     Example:
         >>> pace = Pace({"slow": 3, "fast": 10})
@@ -39,23 +39,23 @@ class Pace:
         self._answers: Counter[str] = Counter()
         self._seconds: dict[str, float] = {}
 
-    def known(self, measure: str) -> None:
-        """One cell of a measure was found in the store: it says nothing about the pace."""
-        self._waiting[measure] -= 1
+    def known(self, kind: str) -> None:
+        """One cell of a kind was found in the store: it says nothing about the pace."""
+        self._waiting[kind] -= 1
 
-    def computed(self, measure: str, seconds: float) -> None:
-        """One cell of a measure took so long."""
-        self.known(measure)
-        self._answers[measure] += 1
-        self._seconds[measure] = self._seconds.get(measure, 0.0) + seconds
+    def computed(self, kind: str, seconds: float) -> None:
+        """One cell of a kind took so long."""
+        self.known(kind)
+        self._answers[kind] += 1
+        self._seconds[kind] = self._seconds.get(kind, 0.0) + seconds
 
     def left(self, elapsed: float) -> float | None:
-        """Seconds left after `elapsed` seconds; None until a cell of every measure that waits was timed."""
+        """Seconds left after `elapsed` seconds; None until a cell of every kind that waits was timed."""
         spent = sum(self._seconds.values())
-        waiting = {measure: number for measure, number in self._waiting.items() if number > 0}
+        waiting = {kind: number for kind, number in self._waiting.items() if number > 0}
         if not spent or waiting.keys() - self._answers.keys():
             return None
-        work = sum(number * self._seconds[measure] / self._answers[measure] for measure, number in waiting.items())
+        work = sum(number * self._seconds[kind] / self._answers[kind] for kind, number in waiting.items())
         return work * elapsed / spent
 
 
@@ -81,26 +81,26 @@ class Progress:
         pass
 
     def begin(self, waiting: Mapping[str, int]) -> None:
-        """Start counting towards all cells of some measures (measure → number of cells)."""
+        """Start counting towards all cells (kind → number of cells)."""
         self.total, self.done, self.failures = sum(waiting.values()), 0, 0
         self.started = time.monotonic()
         self._pace = Pace(waiting)
 
-    def known(self, measure: str) -> None:
+    def known(self, kind: str) -> None:
         """One cell was found in the store."""
-        self._pace.known(measure)
+        self._pace.known(kind)
         self._count()
 
-    def computed(self, measure: str, seconds: float) -> None:
+    def computed(self, kind: str, seconds: float) -> None:
         """One cell was computed, in so many seconds, and stored."""
-        self._pace.computed(measure, seconds)
+        self._pace.computed(kind, seconds)
         self._count()
 
     def failed(self, task: Task, error: str, seconds: float) -> None:
         """One cell raised, after so many seconds."""
         self.failures += 1
         self.write(f"failed: {task.measure} {task.cell}: {error}")
-        self.computed(task.measure, seconds)
+        self.computed(task.kind, seconds)
 
     def left(self) -> str:
         """The time left, or nothing while there is no pace."""

@@ -1,7 +1,7 @@
 """A run of claims: shared cells once, failures told and left out, verdicts only from stored rows."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pruneproof.claims import Claim, Outcome, Scale, Store, Verdict, processes, run
+from pruneproof.claims.engine.progress import Progress
 from pruneproof.environment import cores
 from pruneproof.errors import PruneproofError
 
@@ -125,3 +126,23 @@ def test_rows_gathered_under_another_criterion_are_not_judged(store: Store, thre
     other = Claim("A", "s", "n", "softer", square, paper="p", grid=lambda scale, seeds: [{"x": 1}], judge=count)
     with pytest.raises(PruneproofError, match="fixed before the run"):
         run([other], Scale.QUICK, store, threads)
+
+
+def test_networks_and_data_sets_have_a_pace_of_their_own(store: Store, threads: Executor) -> None:
+    """Cells of one measure on other networks or data take other times: the time left waits for one of each."""
+
+    kinds: list[str] = []
+
+    class Recording(Progress):
+        def begin(self, waiting: Mapping[str, int]) -> None:
+            super().begin(waiting)
+            assert sorted(waiting.values()) == [1, 1, 3]
+
+        def computed(self, kind: str, seconds: float) -> None:
+            super().computed(kind, seconds)
+            kinds.append(kind)
+
+    cells = [{"x": x, "network": "cnn"} for x in range(3)] + [{"x": 9, "network": "vgg"}, {"x": 9, "data": "digits"}]
+    seen = Recording()
+    run([claim("A", square, cells)], Scale.QUICK, store, threads, progress=seen, in_flight=1)
+    assert len(set(kinds)) == 3 == len(set(kinds[:3])) and seen.left() == "0:00 left"

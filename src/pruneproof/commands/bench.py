@@ -30,15 +30,16 @@ def main(
     out: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
     compare: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
 ) -> int:
-    """Time operations beside their peers on this CPU, in about two minutes.
+    """Time the operations of this package beside what people would use instead, on this CPU, in about two minutes.
 
-    Both sides must first compute the same. Then they take turns, and each line shows the median of the ratios of
-    their times, ours over the best peer's, with a 95 % interval: 0.5 [0.4, 0.6] is twice as fast, an interval that
-    contains 1 decides nothing. A weight that is trained takes a step between calls, so nothing is saved by computing
-    with the same weight twice. "roof" is how much of this machine's copy bandwidth or product rate the operation
-    uses, whichever binds: near 100 % nothing is left to gain; what stays in the cache may show more.
+    It first checks that both compute the same. Then they take turns, and each line shows the median of the ratios of
+    their times, ours divided by the best alternative's, with a 95 % interval. 0.5 [0.4, 0.6] means twice as fast; if
+    the interval contains 1, neither is shown to be faster. A weight that is being trained is changed between calls, so
+    results stored for an unchanged weight save no time. "roof" compares an operation with the least time that this
+    machine needs for the same bytes or arithmetic: near 100 % nothing is left to gain; data that stays in the cache
+    may show more.
 
-    Close other programs: what they take shows as wide intervals. Ctrl-C ends it; finished lines are kept.
+    Close other programs: they make the intervals wide. Ctrl-C ends the run; finished lines are kept.
 
     Sizes are written with an x: masked_linear, masked_linear_kept and sparse_linear take OUTxINxTOKENS, sensitivities
     OUTxINxBATCH, top_k_masks ENTRIES, select WEIGHTS, greedy_corrective NEURONSxSTEPS, synflow WIDTHxITERATIONS.
@@ -54,7 +55,7 @@ def main(
     Args:
         shape: a comparison and sizes of your own; measured before the table.
         out: write the figures to this JSON file, after every line.
-        compare: a file that --out wrote: its ratios stand beside those of now.
+        compare: a file that --out wrote: its ratios are shown beside the new ones.
     """
     before = {} if compare is None else _read(compare)
     from pruneproof.comparisons import COMPARISONS, ceilings, wanted_shape

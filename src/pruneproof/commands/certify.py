@@ -33,9 +33,9 @@ def main(
 ) -> int:
     """Certify how far a pruned network can differ from the original.
 
-    Two kinds of statement: over the ball of a radius around every input (exact arithmetic, all rounding charged), and
-    over the population the inputs were drawn from (with confidence 1 - alpha). Any mask or weights will do. Ctrl-C
-    keeps the balls that were finished: the certificate is then about the first inputs, and the exit status is 130.
+    The certificate makes two kinds of statement: about every point of a ball around each input (proved, rounding
+    included), and about the population that the inputs were drawn from (with confidence 1 - alpha). The pruned network
+    may have any weights. After Ctrl-C the certificate is about the inputs that were finished; exit status 130.
 
     Example: pruneproof certify dense.st sparse.st --data test.st --factory my_package.nets:mlp --radius 0.03
 
@@ -48,8 +48,9 @@ def main(
         norm: Norm of the ball.
         method: crown (linear relaxation of the pair with back-substitution) or ibp (interval bounds: faster, looser).
         alpha: Error probability of each confidence statement.
-        beta: Share of the population given up by quantile and conformal bounds.
-        lipschitz: Activations of torch.nn with their slopes, e.g. --lipschitz GELU 1.13: assumed, and said so.
+        beta: Share of the population that may exceed the quantile and conformal bounds.
+        lipschitz: Activations of torch.nn with their largest slopes, e.g. --lipschitz GELU 1.13; the certificate says
+            that they were assumed.
         out: Certificate file to write.
         bundle: Zip file to write as well, with all that `check` needs: certificate, weights, inputs, versions.
         json: Print the summary as one JSON object; a bound that is infinite is null.
@@ -132,10 +133,10 @@ def _summary(content: dict[str, dict[str, object]], out: Path, factory: str, *, 
     if as_json:
         return json_text.dumps({name: None if value in ("inf", math.inf) else value for name, value in facts.items()})
     return (
-        f"ball of radius {region['radius']} (norm {region['norm']}): both networks provably predict one class on "
+        f"ball of radius {region['radius']} (norm {region['norm']}): both networks provably predict the same class on "
         f"{facts['certified']} of {facts['inputs']} balls; median bound on the output difference "
         f"{facts['median_error_bound']:.4g}\n"
         f"population: {facts['disagreements']} disagreements seen; at most {facts['disagreement_bound']:.4g} with "
         f"confidence {1 - float(str(population['alpha'])):g}\n"
-        f"written to {out}; a stranger verifies it by: pruneproof check {out} --factory {factory}"
+        f"written to {out}; to check it: pruneproof check {out} --factory {factory}"
     )

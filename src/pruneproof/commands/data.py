@@ -24,15 +24,15 @@ def main(
     data_root: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
     json: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Say which data sets were found, where, and what they are by the hashes of their files; or download one.
+    """List the data sets that were found, recognised by the hashes of their files; or download one.
 
-    `pruneproof data` lists; `pruneproof data get NAME` downloads fashion-mnist, mnist or cifar-10 below the data root
-    and checks it against the published hashes. Debian's package dataset-fashion-mnist is found without a data root.
+    Without an argument it prints the list; `pruneproof data get NAME` downloads fashion-mnist, mnist or cifar-10 below
+    the data root and checks it against the published hashes. Debian's package dataset-fashion-mnist is found without a data root.
 
     Example: pruneproof data get fashion-mnist --data-root ~/data
 
     Args:
-        action: Nothing to list, or: get NAME.
+        action: "get" and a name, to download that data set; without it, the list is printed.
         data_root: The folder of the data sets; default the environment variable PRUNEPROOF_DATA_ROOT.
         json: Print the list as JSON.
     """

@@ -33,7 +33,7 @@ def main(
     The CSV needs the columns network, width, depth, density, error, and may have dense_error, seed, samples. Printed:
     the constants with 95 % intervals (or "not identified"), every competing curve by AICc and on held-out points, how
     well the smaller networks predict the larger ones, and for a target error the smallest network. With too few points
-    for the law, the simplest curve that they carry. docs/fit.md explains every line.
+    for the law, the simplest curve is fitted instead. docs/fit.md explains every line.
 
     Example: pruneproof fit results.csv --target-error 0.06 --plot fit.svg
 

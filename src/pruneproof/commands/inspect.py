@@ -26,11 +26,12 @@ def main(
     measure: _Flag = False,
     json: _Flag = False,
 ) -> int:
-    """Print bytes (dense, packed, in the file), multiply–accumulates, and the speed-up that may be expected.
+    """Print, per layer and in all, the kept weights, bytes, multiply–accumulates (MACs), and what speed to expect.
 
     A checkpoint is a safetensors file, a folder with an index, shards and other files, or a state dict of
-    torch.save. Without a factory, weights are recognised by names and shapes: two-dimensional tensors named "weight"
-    are linear layers, embeddings and normalisations are left out, and nothing is multiplied.
+    torch.save. Without --factory, weights are recognised by names and shapes: two-dimensional tensors named "weight"
+    are taken as linear layers, and embeddings and normalisation layers are left out. Counting MACs takes --factory and
+    also --input-shape.
 
     Example: pruneproof inspect llama-half/
 
@@ -41,8 +42,9 @@ def main(
         factory: package.module:function that builds the module of the checkpoint.
         input_shape: Shape of a batch of one example, to count multiply–accumulates; needs the factory.
         allow_missing: Accept parameters of the module that the checkpoint lacks.
-        allow_extra: Accept tensors of the checkpoint that the module has not.
-        measure: Time the model dense beside sparse, on this machine, for 1, 8 and 64 examples; needs the shape.
+        allow_extra: Accept tensors of the checkpoint that the module lacks.
+        measure: Also time the model as it is and with sparse layers, on this machine, for 1, 8 and 64 examples; needs
+            the shape.
         json: Print one JSON object.
     """
     from pruneproof.errors import InvalidValueError

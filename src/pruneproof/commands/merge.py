@@ -16,11 +16,11 @@ def main(
     out: Path = Path("merged"),
     resume: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> int:
-    """Merge results files: every cell once, with the claims that need it.
+    """Merge the results of several runs: every cell once, with the claims that need it.
 
-    Runs that disagree are refused: the same cell with other rows, or the same claim under another criterion or at
-    another scale. What is merged is as if it had been computed here; `pruneproof verify --resume --out OUT` computes
-    what is still missing, and `pruneproof report --out OUT` judges it.
+    Runs that disagree are refused: the same cell with other rows, or the same claim with another criterion or at
+    another scale. Afterwards `pruneproof verify --resume --out OUT` computes what is still missing, and
+    `pruneproof report --out OUT` judges the claims.
 
     Example: pruneproof merge here/results.sqlite there/results.sqlite --out both
 

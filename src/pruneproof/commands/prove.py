@@ -42,7 +42,7 @@ def main(
         given: Inequalities to assume.
         seconds: How long to search for a proof of your inequality.
         out: Write the certificate of your inequality, for `pruneproof check`.
-        theorem: Check one theorem and print its page: hypotheses, steps, negative controls, what rests on trust.
+        theorem: Check one theorem and print its page: hypotheses, steps, negative controls, what is not checked here.
         pages: Write the page of every theorem into a folder.
         json: Print JSON: of your inequality verdict, boxes, witness; else a list of steps with id, theorem, statement,
             level, verdict, boxes, seconds, control, control_verdict, witness, trust.

@@ -54,7 +54,8 @@ def main(
 
     A checkpoint is a safetensors file, a folder with an index, shards and other files, or a state dict of
     torch.save. The copy has the same files, names, dtypes and metadata. Magnitude and random need no model: weights
-    are recognised by names and shapes, and files of any size are streamed. The other methods need --factory.
+    are recognised by names and shapes, and files of any size are streamed. The other methods need --factory, a function
+    of yours that builds the model.
 
     SNIP and GraSP need --batch: a safetensors file with `inputs` and integer `targets`, scored by cross-entropy.
     Wanda needs --batch with `inputs` alone. SynFlow needs --input-shape.
@@ -72,17 +73,17 @@ def main(
         density: The kept fraction of the convolution and linear weights that are pruned, in (0, 1]; not needed with a
             scope N:M.
         method: How weights are scored.
-        scope: global: the highest scores of the model; layer: one density in all layers; row: one density in all
-            outputs; erk: Erdős–Rényi-kernel; 2:4 and the like: two of every four consecutive weights of a row (synflow
-            then computes the flow once).
+        scope: global: keep the highest scores of the whole model; layer: the same density in each layer; row: the same
+            density for each output; erk: Erdős–Rényi-kernel; 2:4 and the like: two of every four consecutive weights of
+            a row (synflow then computes the flow once).
         include: Shell patterns of the parameters or modules that may be pruned, such as "layer1.*"; all if left out.
         exclude: Shell patterns of those that stay dense.
         factory: package.module:function that builds the module of the checkpoint.
         allow_missing: Accept parameters of the module that the checkpoint lacks; they stay as the factory set them.
-        allow_extra: Accept tensors of the checkpoint that the module has not; they are copied.
+        allow_extra: Accept tensors of the checkpoint that the module lacks; they are copied.
         batch: Scoring examples for snip, grasp, grasp_abs and wanda, which alone take it.
         input_shape: Shape of a batch of one example, for synflow, which alone takes it.
-        masks: Also write the masks, packed, to this file; takes a byte of memory per weight.
+        masks: Also write the masks to this file, one bit per weight; needs a byte of memory per weight.
         seed: For random, which alone takes it; 0 if left out.
         force: Replace an output that exists.
         json: Print one JSON object.

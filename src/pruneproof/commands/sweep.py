@@ -32,10 +32,10 @@ def main(
 ) -> int:
     """Compute the cells of a TOML file and store their rows in OUT/results.sqlite as soon as they exist.
 
-    The file names a measure, "module:function" (the module may lie beside it), the values of its parameters below
-    [axes], every combination of which is a cell, and parameters common to all below [fixed]. The function takes a dict
-    and returns a dict or a list of dicts. An earlier results.sqlite is kept under the next free number, or continued
-    with --resume.
+    The file names the function to call, measure = "module:function"; the module may lie beside the file. [axes] has
+    the values of each parameter; every combination of them is a cell. [fixed] has the parameters that are the same in
+    all cells. The function takes a dict and returns a dict or a list of dicts, the rows. An earlier results.sqlite is
+    kept under the next free number, or continued with --resume.
 
     Exit status: 0 all cells have rows; 2 misuse; 3 some cells raised (they are named); 130 interrupted.
 

@@ -1,6 +1,8 @@
 """The Python of every how-to page runs, from its top to its bottom."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +40,21 @@ def test_pruned_weights_stay_zero_on_two_ranks(train: str, tmp_path: Path, free_
     assert all(nonzero == kept for _, nonzero, kept in reports)
 
 
+LIMIT = 600  # seconds: a page takes about 11 of CPU time, mostly for imports; the rest is for a busy machine
+
+
 def _run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a page; when it takes too long, all its processes end with it, not only the first."""
     (folder / "page.py").write_text(code, "utf-8")
-    return subprocess.run([sys.executable, "page.py"], cwd=folder, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "page.py"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as ran:
+        try:
+            out, errors = ran.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(ran.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, ran.returncode, out, errors)
 
 
 @pytest.fixture

@@ -20,7 +20,13 @@ def test_every_workflow_runs_targets_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     workflows = [path.read_text("utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
     targets = {target for text in workflows for target in re.findall(r"run: make ([\w-]+)", text)}
-    assert {"lint", "test", "docs"} <= targets
+    targets |= {
+        target
+        for text in workflows
+        for listed in re.findall(r"target: \[(.*)\]", text)
+        for target in listed.split(", ")
+    }
+    assert {"lint", "test", "docs", "test-minimum", "test-latest", "test-slow"} <= targets
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, flags=re.MULTILINE)] == []
 
 
@@ -29,3 +35,9 @@ def test_the_oldest_python_is_among_those_that_are_tested() -> None:
     workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8")
     versions = re.findall(r'"(3\.\d+)"', workflow.partition("matrix:")[2])
     assert f">={versions[0]}" == project["requires-python"]
+
+
+def test_the_readme_claims_no_python_that_no_job_tests() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8")
+    claimed = set(re.findall(r"\b3\.\d+\b", (ROOT / "README.md").read_text("utf-8").partition("## Prune")[0]))
+    assert claimed and claimed <= set(re.findall(r'"(3\.\d+)"', workflow))

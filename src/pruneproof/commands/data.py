@@ -27,7 +27,8 @@ def main(
     """List the data sets that were found, recognised by the hashes of their files; or download one.
 
     Without an argument it prints the list; `pruneproof data get NAME` downloads fashion-mnist, mnist or cifar-10 below
-    the data root and checks it against the published hashes. Debian's package dataset-fashion-mnist is found without a data root.
+    the data root and checks it against the published hashes. Debian's package dataset-fashion-mnist is found
+    without a data root.
 
     Example: pruneproof data get fashion-mnist --data-root ~/data
 

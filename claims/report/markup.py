@@ -66,7 +66,12 @@ def prose(text: str) -> Markup:
 
 def _plain(text: str) -> Markup:
     kept = re.sub(r"(?<=\d) (?=%)", "\u00a0", text)  # a figure and its unit stay on one line
-    return escape(kept.replace("\\$", "$"))
+    escaped = re.sub(r"(?<=[\w)])\^(-?\d+|[a-z]\b)", _raised, escape(kept.replace("\\$", "$")))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))
+
+
+def _raised(power: re.Match[str]) -> str:
+    return f"<sup>{power[1].replace('-', '−')}</sup>"
 
 
 @lru_cache(maxsize=4096)
@@ -84,6 +89,7 @@ def formula(tex: str) -> Markup:
     if "\\" in mathml:  # a command that it does not know, left as it was
         return Markup('<code class="tex">{}</code>').format(tex)
     plain = re.sub(r'\s(?:xmlns|display)="[^"]*"', "", mathml)
+    plain = re.sub(r"(<mi>(?:log|ln)</mi>)(?=<m[in]|<msu)", r'\1<mspace width="0.17em"/>', plain)
     return Markup(plain.replace("<math", Markup('<math alttext="{}"').format(tex), 1))
 
 
@@ -115,7 +121,14 @@ def value(each: Any) -> Markup:
 
 
 def _minus(text: str) -> Markup:
-    return escape(text.replace("-", "−"))
+    """A text of figures with true minus signs and powers of ten.
+
+    Example:
+        >>> str(_minus("-3.51e-12, 2.64e+04"))
+        '−3.51·10<sup>−12</sup>, 2.64·10<sup>4</sup>'
+    """
+    tens = re.sub(r"(?<=\d)e\+?(-?)0*(\d+)", r"·10^\1\2", text)
+    return Markup(re.sub(r"(?<=10)\^(-?\d+)", _raised, escape(tens)).replace("-", "−"))
 
 
 def is_figure(each: Any) -> bool:

@@ -41,6 +41,9 @@ def test_reordered_neurons_are_chosen_under_their_new_numbers(rule: str, seed: i
     features, target, generator = _problem(seed, neurons, points)
     order = torch.randperm(neurons, generator=generator)
     steps = min(neurons, points) - 1  # beyond, the residual is rounding and every choice a tie
+    losses = _select(features, target, rule, steps).losses
+    moved = losses.diff().abs() > 1e-12 * losses[0]  # thousands of roundings; at the optimum every choice is a tie
+    steps = 1 + int(moved.cumprod(0).sum())
     before, after = _select(features, target, rule, steps), _select(features[order], target, rule, steps)
     assert order[after.indices].equal(before.indices)
     torch.testing.assert_close(after.weights, before.weights[order], rtol=1e-6, atol=1e-9)

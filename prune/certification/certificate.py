@@ -179,6 +179,8 @@ def _recomputed(content: dict[str, Any], folder: Path, factory: str) -> list[str
     original, pruned = (load_network(factory, file, where="check") for file in files)
     inputs = load_inputs(folder / content["data"]["file"], where="check")
     region, population = content["region"], content["population"]
+    if others := _other_files(content, network_hash(original), network_hash(pruned), data_hash(inputs)):
+        return others
     fresh = build_certificate(
         original,
         pruned,
@@ -195,6 +197,24 @@ def _recomputed(content: dict[str, Any], folder: Path, factory: str) -> list[str
         fresh[part].update(factory=factory, checkpoint=content[part]["checkpoint"])
     fresh["data"]["file"] = content["data"]["file"]
     return _differences("", content, fresh)
+
+
+def _other_files(content: dict[str, Any], original: str, pruned: str, data: str) -> list[str]:
+    """Which of the files are not those the certificate is about, one line each."""
+    found = {"original": original, "pruned": pruned}
+    claimed = {part: content[part]["sha256"] for part in found}
+    if original != pruned and (claimed["original"], claimed["pruned"]) == (pruned, original):
+        one, two = (content[part]["checkpoint"] for part in found)
+        return [f"the two weight files were exchanged: {one} holds the pruned weights and {two} the original's"]
+    lines = [
+        f"the {part} weights in {content[part]['checkpoint']} are not those the certificate was made for, or the code "
+        "that builds the network was changed"
+        for part in found
+        if claimed[part] != found[part]
+    ]
+    if content["data"]["sha256"] != data:
+        lines.append(f"the inputs in {content['data']['file']} are not those the certificate was made for")
+    return lines
 
 
 def _differences(name: str, claimed: object, found: object) -> list[str]:

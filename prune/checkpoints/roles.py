@@ -63,7 +63,7 @@ class Roles:
             >>> from pathlib import Path
             >>> tensor = StoredTensor("head.weight", "F32", (2, 4), Path("model.safetensors"), 64, 32)
             >>> print(Roles((Layer(tensor, "linear"),), {"head.bias": "one dimension"}).describe())
-            taken as linear layers: 1 tensor, 8 weights (head.weight)
+            linear layers: 1 tensor, 8 weights (head.weight)
             left out, one dimension: 1 tensor (head.bias)
         """
         lines: list[str] = []
@@ -72,7 +72,7 @@ class Roles:
             if chosen:
                 weights = sum(layer.tensor.numel for layer in chosen)
                 names = _named([layer.tensor.name for layer in chosen])
-                lines.append(f"taken as {plural}: {_tensors(len(chosen))}, {weights:,} weights {names}")
+                lines.append(f"{plural}: {_tensors(len(chosen))}, {weights:,} weights {names}")
         tied = [copy.name for layer in self.layers for copy in layer.copies]
         if tied:
             lines.append(f"pruned as the tensor they repeat: {_tensors(len(tied))} {_named(tied)}")

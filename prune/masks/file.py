@@ -32,6 +32,7 @@ from pruneproof.errors import (
     described,
     one_line,
 )
+from pruneproof.files import similar_files
 
 _FORMAT, _VERSION = "pruneproof.masks", "2"
 _RESERVED = "__metadata__"
@@ -93,7 +94,7 @@ def read_masks(path: str | PathLike[str]) -> dict[str, Tensor]:
     """
     source = _path("Masks.load", path)
     if not source.is_file():
-        raise MissingFileError(f"Masks.load: there is no file {path}. Name a file that Masks.save wrote.")
+        raise MissingFileError(f"Masks.load: there is no file {path}. {similar_files(source)}")
     try:
         with safe_open(source, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -128,8 +129,12 @@ def _refusal(reason: str) -> FileFormatError:
 
 def _shapes(metadata: Mapping[str, str]) -> dict[str, list[int]]:
     marks = metadata.get("format"), metadata.get("version")
+    if marks[0] is None:
+        raise _refusal("it holds tensors, and its header says nothing of masks")
     if marks != (_FORMAT, _VERSION):
-        raise _refusal(f"it must have format {_FORMAT!r} in version {_VERSION!r}, not {marks[0]!r} in {marks[1]!r}")
+        raise _refusal(
+            f"it has the format {marks[0]!r}, version {marks[1]!r}, and not {_FORMAT!r}, version {_VERSION!r}"
+        )
     try:
         shapes = json.loads(metadata.get("shapes", ""))
     except (ValueError, RecursionError) as error:

@@ -8,9 +8,10 @@ are hashed as a tensor too.
 
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +25,8 @@ from pruneproof.errors import (
     MissingPackageError,
     PruneproofError,
     StateError,
+    UnknownNameError,
+    did_you_mean,
     one_line,
 )
 from pruneproof.files import reading
@@ -68,23 +71,20 @@ def build_network(factory: str, *, where: str) -> nn.Module:
 
     Raises:
         InvalidValueError: It is not of this form.
-        MissingPackageError: It cannot be imported.
+        MissingPackageError: Its module cannot be imported.
+        UnknownNameError: Its module has no such function.
         StateError: It raises.
-        InvalidTypeError: It returns something else.
+        InvalidTypeError: It is no function, or returns something else.
     """
     module, _, name = factory.partition(":")
     if not module or not name:
         raise InvalidValueError(
-            f"{where} needs package.module:function, such as my_package.nets:resnet20, got {factory!r}."
+            f"{where}: {factory!r} names no factory. Write the module, a colon and the function that builds the "
+            "network: my_package.nets:resnet20."
         )
     if "" not in sys.path:
         sys.path.insert(0, "")  # as `python -m` does: a factory may lie in the working folder
-    try:
-        function = getattr(import_module(module), name)
-    except (Exception, SystemExit) as error:  # a module may raise anything; an exit would pass for success
-        raise MissingPackageError(
-            f"{where}: {factory} is not importable ({one_line(error)}). Make it importable from here, as by PYTHONPATH."
-        ) from error
+    function = _factory(module, name, where)
     try:
         model = function()
     except (Exception, SystemExit) as error:
@@ -94,6 +94,43 @@ def build_network(factory: str, *, where: str) -> nn.Module:
             f"{where}: {factory} returned {type(model).__name__}, not a torch.nn.Module. Let it return the network."
         )
     return model
+
+
+def _factory(module: str, name: str, where: str) -> Callable[[], object]:
+    """The function `name` of a module, or the reason why there is none."""
+    try:
+        imported = import_module(module)
+    except (Exception, SystemExit) as error:  # a module may raise anything; an exit would pass for success
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is None or not f"{module}.".startswith(f"{missing}."):
+            reason = f"importing the module {module} raised {one_line(error)}. Import it in Python to see where"
+        else:
+            near = did_you_mean(missing, _modules_beside(missing))
+            reason = (
+                f"there is no module {missing}.{near} Run this in the folder that holds it, or name that in PYTHONPATH"
+            )
+        raise MissingPackageError(f"{where}: {reason}.") from error
+    function = getattr(imported, name, None)
+    if function is None:
+        own = [key for key, value in vars(imported).items() if getattr(value, "__module__", None) == module]
+        known = [key for key in own if callable(getattr(imported, key)) and not key.startswith("_")]
+        raise UnknownNameError(
+            f"{where}: the module {module} has no function {name}.{did_you_mean(name, known)} "
+            f"It has {_listed(known) or 'no functions'}."
+        )
+    if not callable(function):
+        raise InvalidTypeError(
+            f"{where}: {module}:{name} is of type {type(function).__name__}. Name a function that returns the network."
+        )
+    return function
+
+
+def _modules_beside(name: str) -> list[str]:
+    """The modules that could have been meant: those of the package, or of the folders beside Python's own."""
+    package, dot, _ = name.rpartition(".")
+    elsewhere = [folder for folder in sys.path if not folder.startswith((sys.prefix, sys.base_prefix))]
+    folders = getattr(sys.modules.get(package), "__path__", elsewhere)
+    return [f"{package}{dot}{found.name}" for found in iter_modules(folders)]
 
 
 def load_tensors(path: Path, *, where: str = "certify") -> dict[str, Tensor]:
@@ -166,8 +203,8 @@ def load_state(
     """Load a state into a model; its numbers are converted to the model's dtype.
 
     A tied weight may be stored under one or all of its names. What the state has beyond the model is harmless where it
-    is a buffer (a tensor of integers, or one that the model computes itself), and so is an integer buffer that it
-    lacks.
+    is a buffer (a tensor of integers, or one that the model computes itself), and so is an integer buffer that is not
+    in it.
 
     Args:
         model: The model, which is changed.
@@ -197,8 +234,8 @@ def load_state(
     grave = [name for name in missing if isinstance(own[name], nn.Parameter) or own[name].is_floating_point()]
     if grave and not allow_missing:
         raise FileFormatError(
-            f"{where}: {source} lacks {_listed(grave)} of the model. Pass the factory of this checkpoint, or allow it "
-            "to keep what the factory set (--allow-missing)."
+            f"{where}: {source} has no {_listed(grave)}, which the model has. Pass the factory of this checkpoint, or "
+            "let the model keep what the factory set (--allow-missing)."
         )
     computed = {name for name, _ in model.named_buffers(remove_duplicate=False)}
     extra = [name for name in state if name not in own]

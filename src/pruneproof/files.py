@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -30,13 +31,38 @@ def reading(path: Path, where: str) -> Generator[None]:
     """
     try:
         if not path.is_file():
-            raise MissingFileError(f"{where}: there is no file {path}. Check the name.")
+            raise MissingFileError(f"{where}: there is no file {path}. {similar_files(path)}")
         yield
     except PruneproofError:
         raise
     except OSError as error:
         reason = error.strerror or error
         raise FileAccessError(f"{where}: {path} cannot be read ({reason}). Check its permissions.") from error
+
+
+def similar_files(path: Path) -> str:
+    """What to do about a file that is not there: the names in its folder that resemble it.
+
+    Args:
+        path: The file that was asked for.
+
+    Returns:
+        A sentence.
+
+    Example:
+        >>> similar_files(Path("nowhere/model.safetensors"))
+        'The folder nowhere does not exist either.'
+    """
+    if path.is_dir():
+        return "It is a folder: name a file in it."
+    if not path.parent.is_dir():
+        return f"The folder {path.parent} does not exist either."
+    from difflib import get_close_matches  # only where a name is wrong
+
+    files = sorted(islice(path.parent.iterdir(), 1000), reverse=True)
+    stems = {file.stem.casefold(): str(file) for file in files if file.is_file()}  # the suffix alone is no resemblance
+    close = get_close_matches(path.stem.casefold(), stems)
+    return f"Did you mean {' or '.join(stems[stem] for stem in close)}?" if close else "Check the name."
 
 
 def read_json(path: Path, where: str) -> dict[str, Any]:

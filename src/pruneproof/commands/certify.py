@@ -43,7 +43,7 @@ def main(
         original: Safetensors file with the original's state.
         pruned: Safetensors file with the pruned network's state, of the same architecture.
         data: Safetensors file with a tensor named inputs, (batch, *item).
-        factory: package.module:function that builds the architecture; it is imported and called.
+        factory: The function that builds the architecture, as package.module:function; it is imported and called.
         radius: Radius of the ball around every input, in input units.
         norm: Norm of the ball.
         method: crown (linear relaxation of the pair with back-substitution) or ibp (interval bounds: faster, looser).

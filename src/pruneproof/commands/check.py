@@ -43,7 +43,8 @@ def main(
     Args:
         file: A certificate as written by `theory.prover.certificate.save` or `pruneproof certify`, or a bundle of it
             with its files, as written by `pruneproof certify --bundle`.
-        factory: package.module:function that builds the networks; must be the one that the certificate names.
+        factory: The function that builds the networks, as package.module:function; must be the one that the
+            certificate names.
         root: Folder from which the certificate's paths start; the certificate's own folder if left out.
     """
     with TemporaryDirectory() as folder:

@@ -39,7 +39,7 @@ def main(
 
     Args:
         model: A safetensors file, a folder, or a .pt or .bin file with a state dict.
-        factory: package.module:function that builds the module of the checkpoint.
+        factory: The function that builds the module of the checkpoint, as package.module:function.
         input_shape: Shape of a batch of one example, to count multiply–accumulates; needs the factory.
         allow_missing: Accept parameters of the module that the checkpoint lacks.
         allow_extra: Accept tensors of the checkpoint that the module lacks.

@@ -78,7 +78,7 @@ def main(
             a row (synflow then computes the flow once).
         include: Shell patterns of the parameters or modules that may be pruned, such as "layer1.*"; all if left out.
         exclude: Shell patterns of those that stay dense.
-        factory: package.module:function that builds the module of the checkpoint.
+        factory: The function that builds the module of the checkpoint, as package.module:function.
         allow_missing: Accept parameters of the module that the checkpoint lacks; they stay as the factory set them.
         allow_extra: Accept tensors of the checkpoint that the module lacks; they are copied.
         batch: Scoring examples for snip, grasp, grasp_abs and wanda, which alone take it.
@@ -232,7 +232,7 @@ def _check_options(method: str, batch: Path | None, input_shape: tuple[int, ...]
         if given:
             raise InvalidValueError(f"--method {method} takes no {option}. Leave it out, or choose another --method.")
     if len(input_shape) == 1:
-        raise InvalidValueError(f"--input-shape lacks the batch dimension. Pass --input-shape 1 {input_shape[0]}.")
+        raise InvalidValueError(f"--input-shape has no batch dimension. Pass --input-shape 1 {input_shape[0]}.")
     if seed is not None and not -(2**63) <= seed < 2**64:
         raise InvalidValueError(f"--seed must lie between -2^63 and 2^64 - 1, got {seed}.")
 

@@ -118,13 +118,53 @@ def test_another_version_is_refused(folder: Path, version: object) -> None:
         check_certificate(path, factory=NAMED)
 
 
-@pytest.mark.parametrize("file", ["dense.safetensors", "sparse.safetensors", "test.safetensors"])
-def test_an_altered_file_is_refused(folder: Path, file: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "part"),
+    [
+        ("dense.safetensors", "original weights"),
+        ("sparse.safetensors", "pruned weights"),
+        ("test.safetensors", "inputs"),
+    ],
+)
+def test_an_altered_file_is_refused_by_name(folder: Path, file: str, part: str) -> None:
     tensors = load_file(folder / file)
     first = next(iter(tensors.values()))
     first.view(-1)[0] += 1e-6
     save_file(tensors, folder / file)
-    assert check_certificate(folder / "certificate.json", factory=NAMED)
+    (wrong,) = check_certificate(folder / "certificate.json", factory=NAMED)
+    assert f"the {part} in {file} are not those the certificate was made for" in wrong
+
+
+def test_exchanged_weights_are_refused_as_such(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for old, new in (("dense", "aside"), ("sparse", "dense"), ("aside", "sparse")):
+        (folder / f"{old}.safetensors").rename(folder / f"{new}.safetensors")
+    assert main(["check", str(folder / "certificate.json"), "--factory", NAMED]) == 1
+    assert "the two weight files were exchanged: dense.safetensors holds the pruned" in capsys.readouterr().out
+
+
+def test_other_code_of_the_network_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("certified_factory.nn.ReLU", torch.nn.LeakyReLU)
+    wrong = check_certificate(folder / "certificate.json", factory=NAMED)
+    assert all("or the code that builds the network was changed" in line for line in wrong) and len(wrong) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("dense.st", "Did you mean {folder}/dense.safetensors?"),
+        ("Spars.safetensors", "Did you mean {folder}/sparse.safetensors?"),
+        ("absent.safetensors", "Check the name."),
+        ("nowhere/dense.safetensors", "The folder {folder}/nowhere does not exist either."),
+        (".", "It is a folder: name a file in it."),
+    ],
+)
+def test_a_missing_file_suggests_those_that_resemble_it(
+    folder: Path, name: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = _arguments(folder)
+    arguments[1] = str(folder / name)
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(f"there is no file {folder / name}. {advice.format(folder=folder)}\n")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": "network", "version": 2}', '{"kind": "other"}'])
@@ -180,8 +220,10 @@ def test_nothing_is_imported_because_a_certificate_says_so(folder: Path, monkeyp
     [
         ("certified_evil:leave", "SystemExit: 0"),
         ("certified_evil:fail", "ZeroDivisionError: boom"),
-        ("certified_evil", "needs package.module:function"),
-        ("certified_evil:absent", "importable"),
+        ("certified_evil", "'certified_evil' names no factory. Write the module, a colon and the function"),
+        ("certified_evil:lead", "has no function lead. Did you mean leave? It has leave, fail"),
+        ("certified_evli:leave", "there is no module certified_evli. Did you mean certified_evil"),
+        ("certified_evil:Path", "returned PosixPath, not a torch.nn.Module"),
     ],
 )
 @pytest.mark.parametrize("command", ["certify", "inspect"])

@@ -45,7 +45,8 @@ def _accuracy_curves(rows: Sequence[EarlyRow], ablation: str) -> Figure:
         axes.set_ylabel("test accuracy, %")
 
     title = "Accuracy by method" if ablation == "none" else f"Accuracy under the ablation “{ablation}”"
-    described = "" if ablation == "none" else f"Solid or filled: as published. Dashed or open: {ablation}. "
+    controls = "Random pruning: solid over all weights, dotted at one density per layer, dash-dotted ERK. "
+    described = controls if ablation == "none" else f"Solid or filled: as published. Dashed or open: {ablation}. "
     return Figure(f"{title}, {network}", f"{described}{BAND.capitalize()}.", draw)
 
 

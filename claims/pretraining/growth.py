@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize
+from scipy.special import stdtrit
 from torch import Tensor
 
 from pruneproof.claims.claim import Figure, Outcome, Scale, Verdict, fresh_seeds
@@ -258,15 +259,14 @@ def _logarithm(m: Floats, times: Floats) -> Fit:
         return np.log(np.exp(ends[0]) * (1 - share) + np.exp(ends[1]) * share) - np.log(times)
 
     starts = [[np.log(times[m == size].mean()) - shift for size in (m.min(), m.max())] for shift in (0.0, 2.0)]
-    best_ends = min((optimize.least_squares(residuals, start) for start in starts), key=lambda fitted: fitted.cost)
-    first, last = np.exp(best_ends.x)
+    tried = [optimize.leastsq(residuals, start, full_output=True)[0] for start in starts]
+    ends = min(tried, key=lambda found: float(np.sum(residuals(found) ** 2)))
+    first, last = np.exp(ends)
     b = (last - first) / (high - low)
     best = np.array([first - b * low, b])
     fitted = best[0] + best[1] * np.log(m)
     jacobian = np.stack([1 / fitted, np.log(m) / fitted], 1)
-    return _summary(
-        "logarithm", ("a", "b"), best, np.asarray(best_ends.fun), jacobian, lambda m, kappa: _affine(best, m)
-    )
+    return _summary("logarithm", ("a", "b"), best, residuals(ends), jacobian, lambda m, kappa: _affine(best, m))
 
 
 def _affine(parameters: Floats, m: Floats) -> Floats:
@@ -308,7 +308,7 @@ def _summary(
 def _half_widths(jacobian: Floats, squares: float, points: int) -> Floats:
     freedom = points - jacobian.shape[1]
     covariance = np.linalg.pinv(jacobian.T @ jacobian) * squares / max(freedom, 1)
-    return np.sqrt(np.diag(covariance)) * float(stats.t.ppf(0.975, max(freedom, 1)))
+    return np.sqrt(np.diag(covariance)) * float(stdtrit(max(freedom, 1), (1 + LEVEL) / 2))
 
 
 def series(rows: Sequence[ThresholdRow]) -> dict[Key, list[ThresholdRow]]:

@@ -60,11 +60,17 @@ def double_descent(error: ArrayLike) -> Descent:
         ('Light', 'Critical', 'Critical', 'Sweet', 'Sweet', 'Collapsed')
     """
     curve = checked(error, dimensions=1)
-    score = curve[:, None] - curve[None, :] - np.maximum(curve - curve[0], 0)
-    score[np.tril_indices(len(curve), -1)] = -np.inf  # the trough comes after the peak
-    peak, trough = (int(position) for position in np.unravel_index(int(np.argmax(score)), score.shape))
+    peak, trough = (int(turn) for turn in _turns(curve))
     phases: tuple[Phase, ...] = tuple(_phase(level, curve, peak, trough) for level in range(len(curve)))
     return Descent(peak, trough, float(curve[peak] - curve[0]), float(curve[0] - curve[trough]), phases)
+
+
+def _turns(curves: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where peak and trough lie on curves (…, levels)."""
+    levels = curves.shape[-1]
+    score = curves[..., None] - curves[..., None, :] - np.maximum(curves - curves[..., :1], 0)[..., None, :]
+    score[..., np.tri(levels, k=-1, dtype=bool)] = -np.inf  # the trough comes after the peak
+    return np.divmod(score.reshape(*curves.shape[:-1], -1).argmax(-1), levels)
 
 
 def _phase(level: int, curve: Floats, peak: int, trough: int) -> Phase:
@@ -102,7 +108,7 @@ def effective_level(error: ArrayLike, *, rule: Literal["lowest", "one standard e
     """
     curves = checked(error, dimensions=2)
     mean = curves.mean(0)
-    found = double_descent(mean).trough
+    found = int(_turns(mean)[1])
     if rule == "lowest":
         return found
     if len(curves) < 2:
@@ -144,8 +150,7 @@ def effective_size_interval(
             f"effective_size_interval: it needs matching sizes, got {counts.shape!r}. Give one size per level."
         )
     drawn = generator.integers(len(curves), size=(repeats, len(curves)))
-    found = [counts[effective_level(curves[rows])] for rows in drawn]
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(counts[_turns(curves[drawn].mean(1))[1]], [(1 - level) / 2, (1 + level) / 2])
     return float(counts[effective_level(curves)]), float(low), float(high)
 
 

@@ -1,13 +1,12 @@
-"""Simulated rows of PT4–PT7: thresholds and losses that grow with the data, or fall with the neurons, as stated.
+"""Simulated rows of PT4–PT8: thresholds and losses that grow with the data, or fall with the neurons, as stated.
 
-Noise is that of the published rows. In PT4 and PT7 the onset of a run's growth varies by a factor of exp(0.12), its
+Noise is that of published rows. In PT4, PT7 and PT8 the onset of a run's growth varies by a factor of exp(0.12), its
 thresholds by exp(0.15) from run to run and again from series to series, and all are rounded up to a checkpoint. In PT5
 thresholds vary by exp(0.5); in PT6 slopes vary by 0.03 (selected) and 0.11 (direct) from seed to seed.
 """
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
 
 import numpy as np
 
@@ -66,16 +65,16 @@ def theorem(size: float, onset: float, condition: float) -> float:
 
 def later(exponent: float, generator: np.random.Generator) -> list[Row]:
     """PT5: thresholds grow as m to some power, on digits and on the images that a user brings."""
-    own = dict(cells("PT5")[0])
+    own = cells("PT5")[0]
     brought = [
         own | {"data": IMAGES, "kind": pt5_digits.JUDGED, "m": m, "seed": seed}
-        for m in pt5_digits.BROUGHT_SIZES
+        for m in pt5_digits.BROUGHT_SIZES[Scale.STANDARD]
         for seed in fresh_seeds(pt5_digits.BROUGHT_SEEDS)
     ]
     times = checkpoints(own["iterations"], own["ratio"])
     return [
         cell | {"k": k, "t": times} | errors(times, 150 * (cell["m"] / 500) ** exponent * (128 / k) ** 0.5, generator)
-        for cell in [cell for cell in cells("PT5") if cell["data"] != IMAGES] + brought
+        for cell in cells("PT5") + brought
         for k in pt5_digits.KEPT
     ]
 
@@ -89,26 +88,38 @@ def errors(times: list[int], threshold: float, generator: np.random.Generator) -
 
 def falls(effect: float, generator: np.random.Generator) -> list[Row]:
     """PT6: the slope of selected networks is −1.5, the end of its range, less the effect."""
-    slopes = {"selected": (-1.5 - effect, 0.03), "direct": (-1.0, 0.11), pt6_direct_training.CONTROL: (-1.0, 0.2)}
+    slopes = {pt6_direct_training.SELECTED: (-1.5 - effect, 0.03)}
     rows: list[Row] = []
     for cell in cells("PT6"):
-        mean, deviation = slopes[cell["subject"]]
-        own, level = generator.normal(mean, deviation), generator.normal(-4.3, 0.15)
+        own, level = generator.normal(*slopes.get(cell["subject"], (-1.0, 0.11))), generator.normal(-4.3, 0.15)
         for n in pt6_direct_training.SIZES:
             loss = np.exp(level + own * np.log(n / 90) + 0.03 * generator.standard_normal())
             rows.append(cell | {"n": n, "loss": loss, "dense": 1e-5, "V": 20.0})
     return rows
 
 
-def laws(id: str, effect: str, true: Growth, false: Growth) -> Simulation:
-    """The thresholds follow one law, or another."""
-    drawn: dict[str, Any] = {"true": partial(grows, id, true), "false": partial(grows, id, false)}
-    return Simulation(effect, drawn)
+def prunes(law: Growth, generator: np.random.Generator) -> list[Row]:
+    """PT8: thresholds follow a law in k."""
+    rows: list[Row] = []
+    for cell in cells("PT8"):
+        times = checkpoints(cell["iterations"])
+        onset = np.log(180) + 0.12 * generator.standard_normal()
+        run = 0.15 * generator.standard_normal()
+        for k in (round(256 * 2 ** (i / 2)) for i in range(13)):
+            time = law(np.log(k), onset, 1.0) * np.exp(run + 0.15 * generator.standard_normal())
+            rows.append(cell | {"k": k, "threshold": reached(times, time), "V": 20.0})
+    return rows
+
+
+def laws(rows: Callable[[Growth, np.random.Generator], list[Row]], effect: str, false: Growth) -> Simulation:
+    """Thresholds grow like a logarithm, or by another law."""
+    return Simulation(effect, {"true": partial(rows, logarithm), "false": partial(rows, false)})
 
 
 SIMULATED = {
-    "PT4": laws("PT4", "a + b·log m, or m to the power 1", logarithm, partial(power, 1.0)),
+    "PT4": laws(partial(grows, "PT4"), "a + b·log m, or m", partial(power, 1.0)),
     "PT5": around(later, 1.0, "of the slope"),
     "PT6": around(falls, 0.5, "of the slope"),
-    "PT7": laws("PT7", "a + b·log m, or T3's own shape, κ·(log m + log 4)", logarithm, theorem),
+    "PT7": laws(partial(grows, "PT7"), "a + b·log m, or T3's own shape, κ·(log m + log 4)", theorem),
+    "PT8": laws(prunes, "a + b·log k, or the square root of k", partial(power, 0.5)),
 }

@@ -65,12 +65,12 @@ def _rate(verdicts: Counter[Verdict] | None, verdict: Verdict) -> str:
 def write(ids: list[str]) -> None:
     """Measure claims, one after the other, and put their rows into the table."""
     for id in ids:
-        text = PAGE.read_text("utf-8")
-        known = dict(re.findall(r"^(?=\| (\w+\d) \|)(.*)$", text, flags=re.MULTILINE)) | {id: line(id)}
+        measured, text = line(id), PAGE.read_text("utf-8")
+        known = dict(re.findall(r"^(?=\| (\w+\d) \|)(.*)$", text, flags=re.MULTILINE)) | {id: measured}
         table = "\n".join([HEAD, "|---" * 8 + "|", *(known[name] for name in SIMULATED if name in known)])
         start, end = text.index("| claim | true"), text.index("\n\n", text.index("| claim | true"))
         PAGE.write_text(text[:start] + table + text[end:], "utf-8")
-        print(known[id], flush=True)
+        print(measured, flush=True)
 
 
 if __name__ == "__main__":

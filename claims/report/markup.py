@@ -40,7 +40,14 @@ def templates() -> "Environment":
     made: Any = Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    made.filters |= {"prose": prose, "label": label, "shown": value, "minus": _minus, "columns": columns}
+    made.filters |= {
+        "prose": prose,
+        "label": label,
+        "named": named,
+        "shown": value,
+        "minus": _minus,
+        "columns": columns,
+    }
     made.filters |= {"badge": result_badge, "kind": kind, "sign": sign, "beside": standard_verdict}
     made.tests |= {"interval": lambda each: isinstance(each, Estimate), "figure": is_figure}
     return made
@@ -100,7 +107,8 @@ _WORDS = {
     "grasp abs": "GraSP, absolute values", "grasp": "GraSP", "snip": "SNIP", "synflow": "SynFlow", "sipp": "SiPP",
     "poisson": "Poisson", "ece": "ECE", "nll": "NLL", "gamma": "γ", "phi": "φ", "psi": "ψ", "upper error": "ε↑",
 }  # fmt: skip
-_WORD = re.compile(rf"\b({'|'.join(_WORDS)})(?!\w)")  # a longer name stands before the one that begins it
+# The dictionary has a longer name before the one that begins it.
+_WORD = re.compile(rf"(?<!lottery )(?<!\\)\b({'|'.join(_WORDS)})(?!\w)")
 
 
 def label(name: str) -> Markup:
@@ -112,7 +120,12 @@ def label(name: str) -> Markup:
     """
     if name in _KEYS or "$" in name:
         return prose(_KEYS.get(name, name))
-    return prose(_WORD.sub(lambda found: _WORDS[found[1]], name.replace("_", " ")))
+    return named(name.replace("_", " "))
+
+
+def named(text: str) -> Markup:
+    """A text in which methods and networks have the names that the tables give them."""
+    return prose(_WORD.sub(lambda found: _WORDS[found[1]], text))
 
 
 def value(each: Any) -> Markup:

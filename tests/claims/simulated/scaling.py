@@ -54,13 +54,16 @@ def cells(id: str) -> list[Cell]:
 
 
 def spread(factor: float, generator: np.random.Generator) -> list[Row]:
-    """SL2: the deviations of single networks from the law, averaged over seeds, are the bar of σ times a factor."""
+    """SL2: the deviations of single networks from the law, averaged over seeds, are the bar of σ times a factor.
+
+    The dense error is exact: the law reads it, so that its noise would be a deviation at every other density too.
+    """
     rows: list[Row] = []
     for cell in cells("SL2"):
-        errors = curve(cell)
-        freedom = 1 - 3 / len(errors)  # what a fit of three constants leaves of the noise
-        noise = factor * SINGLE * (len(cell["seeds"]) / freedom) ** 0.5
-        rows += noisy(cell, errors, generator, noise)
+        errors, seeds = curve(cell), len(cell["seeds"])
+        freedom = (len(errors) - 4) / len(errors)  # what a fit of three constants leaves, and the dense error
+        noise = generator.standard_normal((seeds, len(errors))) * (np.arange(len(errors)) > 0)
+        rows += rows_of(cell, errors * (1 + factor * SINGLE * (seeds / freedom) ** 0.5 * noise))
     return rows
 
 

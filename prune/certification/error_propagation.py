@@ -54,7 +54,7 @@ def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Ten
         tensor([[0.8000]], dtype=torch.float64)
     """
     copy = float64_copy(model)
-    steps = trace_pair(copy, copy, {})
+    steps = trace_pair(copy, copy, {}, inputs.shape[1:])
     known = dict(model.named_parameters(remove_duplicate=False))
     for name in epsilons:
         if name not in known:
@@ -91,7 +91,7 @@ def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> 
         tensor([[4.]], dtype=torch.float64)
     """
     networks = float64_copy(original), float64_copy(pruned)
-    steps = trace_pair(*networks, {})
+    steps = trace_pair(*networks, {}, inputs.shape[1:])
     points = as_float64(inputs)
     with torch.no_grad():
         error = _walk(steps, points, None, bare=False)

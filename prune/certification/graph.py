@@ -1,9 +1,14 @@
 """Read two networks as one list of steps: linear maps, activations, max pooling, additions, concatenations.
 
 Networks are traced by `torch.fx`, so `Sequential`, residual and any other traceable `forward` will do, with modules or
-with the functions of `torch.nn.functional`. What is recorded, read and run is a copy in float64 with evaluation
-statistics: `if self.training` takes the branch that is deployed, and nothing of the user's network changes. A
-parametrised weight is the one that float64 computes.
+with the functions of `torch.nn.functional`. Shapes of items are known while tracing, so that control flow on shapes,
+assertions on them and `b, c, h, w = x.shape` are read. `torch.export` is not used: of 22 ordinary networks it exported
+21, where this reader traces 19; one of the two others has an optional argument, one returns a dictionary, and a wrapper
+mends either. It took 30 to 120 ms a network against 2 to 5 ms, and it dissolves modules, by whose class `lipschitz`
+declares a slope and whose settings tell two architectures apart.
+
+What is recorded, read and run is a copy in float64 with evaluation statistics: `if self.training` takes the branch that
+is deployed, and nothing of the user's network changes. A parametrised weight is the one that float64 computes.
 
 Both networks must have one architecture: equal traces, that is the same operations, settings and wiring. Only then may
 the steps of one be used to bound both. Weights, which may differ, are no part of it. Steps are in evaluation order;
@@ -13,13 +18,14 @@ step 0 is the input.
 import copy
 import operator
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
+from torch.fx.proxy import Attribute
 from torch.nn import functional
 
 from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError, one_line
@@ -136,7 +142,37 @@ def is_layer(module: nn.Module) -> bool:
 
 
 class _Value(fx.Proxy):
-    """A value being traced. Unlike torch.fx's own it tells `x += y`, which overwrites x, from `x + y`."""
+    """A value being traced.
+
+    Unlike torch.fx's own it tells `x += y`, which overwrites x, from `x + y`, and knows its shape where the shape of an
+    item is known: the number of items, dimension 0, stays open.
+    """
+
+    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return self.tracer.create_proxy("call_method", method, (self, *args), kwargs)
+
+    @property
+    def shape(self) -> Any:
+        """(items, *sizes), or a value of the trace where they are not known."""
+        example = self.node.meta.get(_EXAMPLE)
+        return Attribute(self, "shape") if example is None else (self._call("size", 0), *example.shape[1:])
+
+    @property
+    def ndim(self) -> Any:
+        """The number of dimensions, likewise."""
+        example = self.node.meta.get(_EXAMPLE)
+        return Attribute(self, "ndim") if example is None else example.ndim
+
+    def dim(self) -> Any:
+        """The same."""
+        return self._call("dim") if self.node.meta.get(_EXAMPLE) is None else self.ndim
+
+    def size(self, dim: Any = None) -> Any:
+        """The shape, or one size."""
+        example = self.node.meta.get(_EXAMPLE)
+        if example is None or not isinstance(dim, int | None):
+            return self._call("size", *([] if dim is None else [dim]))
+        return self.shape if dim is None else self._call("size", 0) if dim in (0, -example.ndim) else example.size(dim)
 
     def __iadd__(self, other: Any) -> fx.Proxy:
         return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
@@ -151,8 +187,36 @@ class _Value(fx.Proxy):
         return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
 
 
+_EXAMPLE = "example"  # of a node: its value for two items of zeros
+
+
 class _Tracer(fx.Tracer):
     record_stack_traces = True  # so that a refusal names the line
+
+    def __init__(self, model: nn.Module, item: torch.Size | None) -> None:
+        super().__init__()
+        self.item = item
+        self.twin = None if item is None else copy.deepcopy(model)  # while tracing, the model's own calls are recorded
+
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *others: Any, **named: Any) -> fx.Proxy:
+        made = super().create_proxy(kind, target, args, kwargs, *others, **named)
+        if self.twin is not None:
+            with suppress(Exception):  # then the shapes from here on are not known
+                made.node.meta[_EXAMPLE] = self._value(kind, made.node, self.twin)
+        return made
+
+    def _value(self, kind: str, node: fx.Node, twin: nn.Module) -> Any:
+        """What a node computes; random numbers are drawn from a state that is put back."""
+        target: Any = node.target
+        if kind == "placeholder":
+            return torch.zeros((2, *(self.item or ())), dtype=torch.float64)
+        if kind == "get_attr":
+            return _attribute(twin, target).clone()
+        args, kwargs = map_arg((node.args, node.kwargs), lambda parent: parent.meta[_EXAMPLE])
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            if kind == "call_method":
+                return getattr(args[0], target)(*args[1:], **kwargs)
+            return (twin.get_submodule(target).forward if kind == "call_module" else target)(*args, **kwargs)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return is_layer(m)
@@ -161,14 +225,18 @@ class _Tracer(fx.Tracer):
         return _Value(node, self)
 
 
-def trace(model: nn.Module) -> list[fx.Node]:
+def trace(model: nn.Module, item: torch.Size | None = None) -> list[fx.Node]:
     """The operations of a network in evaluation order: one input, operations, one output.
+
+    Args:
+        model: As `float64_copy` returns it.
+        item: The shape of one input, so that control flow on shapes takes the branch that such inputs take.
 
     Raises:
         PruneproofError: If `torch.fx` cannot trace it, or if it takes or returns several values.
     """
     try:
-        nodes = list(_Tracer().trace(model).nodes)
+        nodes = list(_Tracer(model, item).trace(model).nodes)
     except Exception as error:  # a forward that meets a proxy where it wants a tensor may raise anything
         raise UnsupportedError(
             f"certify: torch.fx cannot trace {type(model).__name__} ({one_line(error)}). Remove control flow on data."
@@ -278,15 +346,17 @@ _ARITHMETIC = {  # (constant on the right) → (scale, shift) of x
 _IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv, "relu_", functional.relu_, torch.relu_)
 
 
-def trace_pair(original: nn.Module, pruned: nn.Module, lipschitz: Constants) -> list[Step]:
-    """The common steps of two networks as `float64_copy` returns them.
+def trace_pair(
+    original: nn.Module, pruned: nn.Module, lipschitz: Constants, item: torch.Size | None = None
+) -> list[Step]:
+    """The common steps of two networks as `float64_copy` returns them, on inputs of the shape `item`.
 
     Raises:
         PruneproofError: For different architectures and for operations not understood, by name.
     """
     if is_layer(original):  # a single layer is a network too
         original, pruned = nn.Sequential(original), nn.Sequential(pruned)
-    first, second = trace(original), trace(pruned)
+    first, second = trace(original, item), trace(pruned, item)
     require_one_architecture(first, second, original, pruned)
     reader = _Reader(original, pruned, lipschitz)
     for node in first[:-1]:
@@ -478,7 +548,7 @@ def _overwrites(node: fx.Node, model: nn.Module) -> bool:
 def _last_reader(node: fx.Node, index: dict[fx.Node, int], steps: list[Step]) -> bool:
     """Does nothing else read the first argument, nor, where that may be a view, what it is a view of?"""
     read = node.all_input_nodes[0]
-    if len(read.users) > 1 or read not in index:
+    if sum(not _is_batch_size(user) for user in read.users) > 1 or read not in index:
         return False
     operation = steps[index[read]].operation
     weightless = isinstance(operation, PairMap) and operation.weights is None

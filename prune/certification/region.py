@@ -234,7 +234,7 @@ def certify_batches(
         networks = float64_copy(original), float64_copy(pruned)
         for model in networks:
             check_weights(model)
-        steps, points = trace_pair(*networks, constants), as_float64(inputs).clone()
+        steps, points = trace_pair(*networks, constants, inputs.shape[1:]), as_float64(inputs).clone()
         _check_items(steps, points)
     assumed = _assumptions(steps)
     for part in points.split(batch):
@@ -293,7 +293,7 @@ def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, max_uni
         joint = _lower_bounds(steps, boxes, last, rows, rows, ORIGINAL, ball)
         margins = [torch.fmax(margins[0], own[0]), torch.fmax(margins[1], torch.fmax(own[1], joint))]
     original, pruned = (torch.where(others, margin, torch.inf).amin(1) for margin in margins)
-    bound = torch.nan_to_num(outputs.difference.magnitude(), torch.inf, torch.inf)
+    bound = torch.nan_to_num(outputs.difference.magnitude(), torch.inf, torch.inf) + 0.0  # which makes -0 zero
     return bound, (original > 0) & (pruned > 0), predicted, original, pruned
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -223,3 +224,54 @@ def test_a_pooled_entry_wins_only_if_no_rival_can_exceed_it() -> None:
     lead = outputs[:, found.predicted[0]] - outputs[:, 1 - found.predicted[0]]
     assert float(lead.min()) < 0 <= float(lead.max())  # the class does flip
     assert float(found.margin) <= float(lead.min()) and not bool(found.certified)
+
+
+class _OfShapes(nn.Module):
+    """A convolution, a branch or an assertion on shapes, a linear layer."""
+
+    def __init__(self, reshape: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.convolution, self.linear, self.reshape = nn.Conv2d(1, 2, 3), nn.Linear(2 * 4 * 4, 3), reshape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.reshape(torch.relu(self.convolution(x))))
+
+
+def _unpacked(x: Tensor) -> Tensor:
+    items, channels, rows, columns = x.shape
+    return x.view(items, channels * rows * columns)
+
+
+def _asserted(x: Tensor) -> Tensor:
+    assert x.dim() == 4 and x.shape[1:] == (2, 4, 4), "another network's features"
+    return x.flatten(1)
+
+
+def _branched(x: Tensor) -> Tensor:
+    if x.size(2) != 4 or x.ndim != 4:
+        x = F.interpolate(x, 4)
+    return torch.relu_(x.reshape(x.size()[0], -1))
+
+
+@pytest.mark.parametrize("reshape", [_unpacked, _asserted, _branched])
+def test_shapes_of_items_are_known_while_reading(reshape: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    network = _OfShapes(reshape)
+    plain, inputs = _OfShapes(lambda x: x.flatten(1)), torch.rand(3, 1, 6, 6)
+    plain.load_state_dict(network.state_dict())
+    pruned, also = copy.deepcopy(network), copy.deepcopy(plain)
+    for model in (pruned, also):
+        model.linear.weight.data[0] = 0.0
+    found, wanted = certify(network, pruned, inputs, radius=0.1), certify(plain, also, inputs, radius=0.1)
+    assert torch.allclose(found.error_bound, wanted.error_bound, rtol=1e-9, atol=1e-12)  # a step more rounds more
+    assert not found.error_bound.signbit().any()
+    state = torch.get_rng_state()
+    certify(network, pruned, inputs)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_number_of_items_stays_open() -> None:
+    """A branch on it would be the one of the batch at hand."""
+    network = _OfShapes(lambda x: x.flatten(1) if x.shape[0] == 2 else 2 * x.flatten(1))
+    with pytest.raises(PruneproofError, match="control flow"):
+        certify(network, network, torch.rand(2, 1, 6, 6))

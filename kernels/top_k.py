@@ -7,11 +7,11 @@ scores crowd it, and on a GPU, a radix select finds the threshold: a float read 
 negatives flipped, is an integer with the same order, and the k-th largest key is found sixteen bits at a time from
 histograms (two passes for float32, one for half, four for float64). Either way the result is exact, the time O(n)
 whatever the values are, and the working memory a chunk and a quarter of the entries at most, beside the n bytes of the
-result. Up to `_SMALL` entries quickselect over one copy of them finds the threshold.
+result. Up to `_SMALL` entries are copied into one array, since a call costs more than what it computes there.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ from .backend import Choice, require_tensors
 from .transforms import map_over_slices, untransformed, without_autocast
 
 _CHUNK = 1 << 20  # scores per step: small enough for the cache, large enough to hide the cost of a call
-_SMALL = 1 << 14  # entries below which quickselect over one copy is faster
-_MARGIN = 4.0  # standard deviations of a sample's order statistics between the bracket and the threshold
+_SMALL = 1 << 16  # entries up to which one array of all is selected from, whatever the device
+_TINY = 1 << 10  # entries up to which quickselect needs no bracket
+_MARGIN = 3.0  # standard deviations of a sample's order statistics between the bracket and the threshold
 _INSIDE = 4  # at most one entry in so many may lie in the bracket
+_NAN = "top_k_masks: scores with NaN cannot be ordered. Find out where the NaN comes from."
 _DIGIT = 16  # bits resolved per pass: 65,536 counters
 _KEY_DTYPE = {
     torch.float16: torch.int16,
@@ -61,7 +63,7 @@ def top_k_masks(tensors: Sequence[Tensor], k: int) -> list[Tensor]:
     _check(tensors, k)
     scores = [tensor.detach() for tensor in tensors]
     call = _select if untransformed(*scores) else select_top_k
-    return call(scores, k) if len(scores) else []
+    return call(scores, k) if scores else []
 
 
 def plan(tensors: Sequence[Tensor], k: int) -> Choice:
@@ -72,16 +74,43 @@ def plan(tensors: Sequence[Tensor], k: int) -> Choice:
 @without_autocast
 def _select(tensors: list[Tensor], k: int) -> list[Tensor]:
     """The operation behind `top_k_masks`; values are checked here, where a compiled graph has them too."""
-    for tensor in tensors:
-        _refuse_nan(tensor)
+    if 0 < sum(tensor.numel() for tensor in tensors) <= _SMALL:
+        return _of_few(tensors, k)
+    if any(tensor.numel() and bool(tensor.aminmax().min.isnan()) for tensor in tensors):
+        raise InvalidValueError(_NAN)
     if k == 0:
         return [torch.zeros(tensor.shape, dtype=torch.bool, device=tensor.device) for tensor in tensors]
     threshold = _kth_largest(tensors, k)
     masks = [_at_least(tensor, threshold) for tensor in tensors]
-    surplus = sum(int(mask.count_nonzero()) for mask in masks) - k
+    surplus = sum(_count(mask) for mask in masks) - k
     for tensor, mask in zip(reversed(tensors), reversed(masks), strict=True):
-        surplus = _without_last(tensor, mask, threshold, surplus)
+        surplus = _without_last(tensor, mask, threshold, surplus) if surplus else 0
     return masks
+
+
+def _of_few(tensors: list[Tensor], k: int) -> list[Tensor]:
+    """The same from one array of all entries."""
+    wide = _wide(_common_dtype(tensors))
+    parts = [tensor.reshape(-1).to("cpu", wide) for tensor in tensors]
+    flat = parts[0] if len(parts) == 1 else torch.cat(parts)
+    values = flat.numpy()
+    total = len(values)
+    if math.isnan(values.min()):  # NaN as soon as one entry is
+        raise InvalidValueError(_NAN)
+    if k == 0:
+        kept = np.zeros(total, np.bool_)
+    else:
+        stride = _stride(total)
+        found = _within_bracket(values[::stride].copy(), [values], k, total) if total > _TINY else None
+        threshold = np.partition(values, total - k)[total - k] if found is None else found
+        kept = values >= threshold
+        surplus = np.count_nonzero(kept) - k
+        if surplus:
+            kept[np.flatnonzero(values == threshold)[-surplus:]] = False
+    mask = torch.from_numpy(kept)
+    masks = [mask] if len(parts) == 1 else [part.clone() for part in mask.split([len(part) for part in parts])]
+    masks = [mask.view(tensor.shape) for mask, tensor in zip(masks, tensors, strict=True)]
+    return [m if t.is_cpu else m.to(t.device) for m, t in zip(masks, tensors, strict=True)]
 
 
 select_top_k = torch.library.custom_op("pruneproof::top_k_masks", _select, mutates_args=())
@@ -109,11 +138,6 @@ def _check(tensors: Sequence[Tensor], k: int) -> None:
     require_integer("top_k_masks", "k", k, least=0, most=total)
 
 
-def _refuse_nan(tensor: Tensor) -> None:
-    if tensor.numel() and bool(tensor.aminmax().min.isnan()):  # NaN as soon as one entry is
-        raise InvalidValueError("top_k_masks: scores with NaN cannot be ordered. Find out where the NaN comes from.")
-
-
 def _common_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
     common = tensors[0].dtype
     for tensor in tensors[1:]:
@@ -125,8 +149,14 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _chunks(tensor: Tensor) -> Iterator[Tensor]:
-    return iter(tensor.detach().reshape(-1).split(_CHUNK))
+def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:
+    flat = tensor.reshape(-1)
+    return (flat,) if len(flat) <= _CHUNK else flat.split(_CHUNK)
+
+
+def _count(mask: Tensor) -> int:
+    """How many entries are true; NumPy takes a few microseconds less, which is much for few entries."""
+    return np.count_nonzero(mask.numpy()) if mask.device.type == "cpu" else int(mask.count_nonzero())
 
 
 def _keys(chunk: Tensor, dtype: torch.dtype) -> Tensor:
@@ -148,52 +178,50 @@ def _flipped(bits: Tensor) -> Tensor:
 def _kth_largest(tensors: Sequence[Tensor], k: int) -> Tensor:
     """The k-th largest value, in the dtype that holds all entries, or in float32 for 16-bit ones."""
     dtype, total = _common_dtype(tensors), sum(tensor.numel() for tensor in tensors)
-    if total <= _SMALL:
-        return kth_of_copy(tensors, k, dtype)
     on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
     found = kth_by_bracket(tensors, k, total, dtype) if on_cpu else None
     return kth_by_radix(tensors, k, dtype) if found is None else found
 
 
-def kth_of_copy(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> Tensor:
-    """The same by quickselect over one copy of all entries."""
-    flat = [tensor.reshape(-1).to("cpu", _wide(dtype)) for tensor in tensors]
-    values = flat[0] if len(flat) == 1 else torch.cat(flat)
-    return values.kthvalue(len(values) - k + 1).values
-
-
 def kth_by_bracket(tensors: Sequence[Tensor], k: int, total: int, dtype: torch.dtype) -> Tensor | None:
     """The same by quickselect among the entries within a bracket; None if it holds too many, or not the threshold."""
-    stride, wide = round(total ** (1 / 3)), _wide(dtype)
-    sample = torch.cat([tensor.reshape(-1)[::stride].to(wide) for tensor in tensors]).numpy()
+    wide, stride = _wide(dtype), _stride(total)
+    sample = np.concatenate([tensor.reshape(-1)[::stride].to(wide).numpy() for tensor in tensors])
+    arrays = (chunk.to(wide).numpy() for tensor in tensors for chunk in _chunks(tensor))
+    found = _within_bracket(sample, arrays, k, total)
+    return None if found is None else torch.tensor(found, dtype=wide)
+
+
+def _stride(total: int) -> int:
+    """Every so many-th entry is sampled."""
+    return round(total ** (1 / 3))
+
+
+def _within_bracket(sample: np.ndarray, arrays: Iterable[np.ndarray], k: int, total: int) -> float | None:
     low, high = _bracket(sample, k / total)
-    above, most = 0, total // _INSIDE
+    above, held = 0, 0
     inside: list[np.ndarray] = []
-    for values in (chunk.to(wide).numpy() for tensor in tensors for chunk in _chunks(tensor)):
+    for values in arrays:
         beyond, reached = values > high, values >= low
-        above += np.count_nonzero(beyond)
+        more = np.count_nonzero(beyond)
+        above, held = above + more, held + np.count_nonzero(reached) - more
         if low < high:
+            if held > total // _INSIDE:
+                return None
             inside.append(values[np.flatnonzero(reached ^ beyond)])
-        most -= np.count_nonzero(reached) - np.count_nonzero(beyond)
-        if low < high and most < 0:
-            return None
     wanted = k - above
-    held = total // _INSIDE - most
     if not 1 <= wanted <= held:
         return None
-    if low < high:
-        low = np.partition(np.concatenate(inside), held - wanted)[held - wanted]
-    return torch.tensor(float(low), dtype=wide)
+    return float(np.partition(np.concatenate(inside), held - wanted)[held - wanted]) if low < high else low
 
 
 def _bracket(sample: np.ndarray, fraction: float) -> tuple[float, float]:
-    """Values of a sample between which the value with this fraction of all entries above it lies, most likely."""
+    """Values of a sample, which is rearranged, between which the value with this fraction of all entries above it lies, most likely."""
     size = len(sample)
     margin = 1 + _MARGIN * (size * fraction * (1 - fraction)) ** 0.5
     first, last = math.floor(size * (1 - fraction) - margin), math.ceil(size * (1 - fraction) + margin)
-    ordered = np.partition(sample, [max(first, 0), min(last, size - 1)])
-    low = ordered[first] if first >= 0 else -np.inf
-    return float(low), float(ordered[last]) if last < size else np.inf
+    sample.partition([max(first, 0), min(last, size - 1)])
+    return float(sample[first]) if first >= 0 else -math.inf, float(sample[last]) if last < size else math.inf
 
 
 def kth_by_radix(tensors: Sequence[Tensor], k: int, dtype: torch.dtype) -> Tensor:
@@ -225,20 +253,20 @@ def _digit_counts(keys: Tensor, shift: int, prefix: int | None) -> Tensor:
 
 def _at_least(tensor: Tensor, threshold: Tensor) -> Tensor:
     """Which entries are not below the threshold; NumPy compares several times faster than torch."""
-    mask = torch.empty(tensor.numel(), dtype=torch.bool, device=tensor.device)
+    mask = torch.empty(tensor.shape, dtype=torch.bool, device=tensor.device)
     limit = threshold.to(tensor.device)
-    for chunk, kept in zip(_chunks(tensor), mask.split(_CHUNK), strict=True):
+    for chunk, kept in zip(_chunks(tensor), _chunks(mask), strict=True):
         values = chunk.to(limit.dtype)
         if values.device.type == "cpu":
             np.greater_equal(values.numpy(), limit.numpy(), out=kept.numpy())
         else:
             torch.ge(values, limit, out=kept)
-    return mask.view(tensor.shape)
+    return mask
 
 
 def _without_last(tensor: Tensor, mask: Tensor, threshold: Tensor, surplus: int) -> int:
     """Take the last entries equal to the threshold out of a mask; returns how many are still too many."""
-    limit, chunks = threshold.to(tensor.device), list(zip(_chunks(tensor), mask.view(-1).split(_CHUNK), strict=True))
+    limit, chunks = threshold.to(tensor.device), list(zip(_chunks(tensor), _chunks(mask), strict=True))
     while surplus and chunks:
         chunk, kept = chunks.pop()
         equal = (chunk.to(limit.dtype) == limit).nonzero()[:, 0]

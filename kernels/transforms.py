@@ -43,10 +43,12 @@ def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def exact(*args: P.args, **kwargs: P.kwargs) -> R:
+        on = [kind for kind in ("cpu", "cuda") if torch.is_autocast_enabled(kind)]
+        if not on:
+            return function(*args, **kwargs)
         with ExitStack() as off:
-            for kind in ("cpu", "cuda"):
-                if torch.is_autocast_enabled(kind):
-                    off.enter_context(torch.autocast(kind, enabled=False))
+            for kind in on:
+                off.enter_context(torch.autocast(kind, enabled=False))
             return function(*args, **kwargs)
 
     return exact

@@ -62,7 +62,7 @@ def linearised(model: nn.Module) -> nn.Module:
         >>> linearised(nn.Sequential(layer, nn.Tanh()))(torch.ones(1, 2, dtype=torch.float64)).item()
         1.0
     """
-    positive = copied("connectivity", model).double().eval()
+    positive = copied("connectivity", model, dtype=torch.float64).eval()
     release(positive)  # a copy of an enforced model is enforced, and would lose derivatives
     store_computed(positive)
     with torch.no_grad():

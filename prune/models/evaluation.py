@@ -94,7 +94,7 @@ def call_model(function: Callable[..., Any], inputs: Inputs) -> Any:
     return function(*inputs) if isinstance(inputs, tuple) else function(inputs)
 
 
-def copied(where: str, model: M) -> M:
+def copied(where: str, model: M, *, dtype: torch.dtype | None = None) -> M:
     """A copy of a model, also where it stores tensors that autograd computed.
 
     `copy.deepcopy` refuses those (activations kept by a forward pass, weights computed by hooks);
@@ -103,6 +103,7 @@ def copied(where: str, model: M) -> M:
     Args:
         where: The public function that was called.
         model: Any module; unchanged.
+        dtype: What parameters and buffers of floating-point numbers become; as they are if left out.
 
     Raises:
         UnsupportedError: Processes share the model.
@@ -118,7 +119,12 @@ def copied(where: str, model: M) -> M:
     for module in model.modules():
         for value in vars(module).values():
             _copy_history(value, known)
-    return copy.deepcopy(model, known)
+    if dtype is not None:
+        for parameter in model.parameters():  # converted once, instead of copied and converted
+            if type(parameter) is nn.Parameter and parameter.is_floating_point() and parameter.dtype != dtype:
+                known[id(parameter)] = nn.Parameter(parameter.detach().to(dtype), parameter.requires_grad)
+    copy_ = copy.deepcopy(model, known)
+    return copy_ if dtype is None else copy_.to(dtype)
 
 
 def _copy_history(value: object, known: dict[int, Any]) -> None:

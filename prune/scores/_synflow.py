@@ -135,11 +135,16 @@ def _complete(scores: ScoresAt, exponent: int) -> tuple[Tensor, ...] | None:
 
 
 def _finite(scores: tuple[Tensor, ...]) -> bool:
-    return all(bool(score.isfinite().all()) for score in scores)
+    return all(math.isfinite(most) for most in _largest(scores))
 
 
 def _alive(scores: tuple[Tensor, ...]) -> list[bool]:
-    return [bool((score > 0).any()) for score in scores]
+    return [most != 0 for most in _largest(scores)]
+
+
+def _largest(scores: tuple[Tensor, ...]) -> list[float]:
+    """The largest score of each layer, NaN if one is."""
+    return [score.max().item() if score.numel() else 0.0 for score in scores]
 
 
 def _flow(
@@ -156,7 +161,7 @@ def _flow(
     def scores(sink: int) -> tuple[Tensor, ...]:
         ones = torch.full_like(output, 2.0**sink)
         gradient = torch.autograd.grad(output, weights, ones, materialize_grads=True, retain_graph=True)
-        return tuple((w.detach() * g).abs() for w, g in zip(weights, gradient, strict=True))
+        return tuple((w.detach() * g).abs_() for w, g in zip(weights, gradient, strict=True))
 
     return output.sum().item(), scores
 

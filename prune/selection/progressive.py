@@ -107,4 +107,7 @@ def among_survivors(scores: Mapping[str, Tensor], masks: Masks, *, where: str) -
 def _demoted(score: Tensor, mask: Tensor) -> Tensor:
     if not score.is_floating_point():
         return score  # for `select` to refuse
-    return torch.where(mask.to(score.device), score.clamp(min=torch.finfo(score.dtype).min), -torch.inf)
+    lowest = torch.finfo(score.dtype).min
+    if score.numel() and not bool(score.min() >= lowest):
+        score = score.clamp(min=lowest)
+    return torch.where(mask.to(score.device), score, -torch.inf)

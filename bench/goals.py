@@ -57,7 +57,7 @@ def goals(target: str = "sm_90") -> tuple[Goal, ...]:
         passes = 2 * 4.125 * weights
         return Work(3 * product.bytes + passes, 3 * product.flops, 2 * count["apply_mask"][target] * weights)
 
-    fused = linear_work("bits", 128, SIZE, SIZE, 1, target)
+    fused = linear_work("fused", 128, SIZE, SIZE, 1, target)
     backward = "headline/masked, {} tokens, forward and backward"
     decode = "headline/decode, density {}, {} tokens"
 

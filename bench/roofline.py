@@ -58,7 +58,7 @@ def floor(work: Work, gpu: Gpu) -> Floor:
 
 
 def linear_work(kind: str, tokens: int, out: int, columns: int, density: float, target: str) -> Work:
-    """Work of y = x Wᵀ with 16-bit values; `kind` is a format, "dense", or "premask"."""
+    """Work of y = x Wᵀ with 16-bit values; `kind` is a format, "dense", "fused", or "premask"."""
     weights, activations = out * columns, 2 * tokens * (out + columns)
     flops = 2.0 * tokens * weights
     counts = budgets(VERSION)
@@ -67,7 +67,7 @@ def linear_work(kind: str, tokens: int, out: int, columns: int, density: float, 
         body, groups = ("csr16_1", tokens) if tokens == 1 else ("csr16_4", -(-tokens // 4))
         kept = density * weights
         return Work(4 * kept * groups + activations, 0, counts[body][target] * kept * groups)
-    if kind == "bits":
+    if kind == "fused":  # W and its bits, masked on the way
         return Work(2.125 * weights + activations, flops, counts["masked_forward"][target] * weights * blocks)
     if kind.startswith("bsr"):
         return Work(
@@ -112,7 +112,7 @@ def main() -> None:
     print("b bandwidth, t tensor cores, i instruction issue; floors are predictions, not measurements")
 
 
-_KINDS = (("dense", 1), ("bits", 1), ("csr16", 0.3), ("csr16", 0.1), ("csr16", 0.05), ("bsr64", 0.5))
+_KINDS = (("dense", 1), ("csr16", 0.3), ("csr16", 0.1), ("csr16", 0.05), ("bsr64", 0.5))
 
 if __name__ == "__main__":
     main()

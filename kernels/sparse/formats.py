@@ -3,10 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
-
-from pruneproof.kernels.bits import pack_words, unpack_words
 
 from . import bsr as format_bsr
 from . import csr16 as format_csr16
@@ -21,10 +18,6 @@ class Format(NamedTuple):
 
 FORMATS = {
     "dense": Format(lambda weight, keep: [weight], lambda parts, out, columns: parts[0].clone()),
-    "bits": Format(
-        lambda weight, keep: [weight, pack_words(keep)],
-        lambda parts, out, columns: torch.where(unpack_words(parts[1], columns), parts[0], 0),
-    ),
     "csr16": Format(format_csr16.pack, format_csr16.unpack),
     "bsr64": Format(lambda weight, keep: format_bsr.pack(weight, 64), format_bsr.unpack),
     "bsr128": Format(lambda weight, keep: format_bsr.pack(weight, 128), format_bsr.unpack),

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pruneproof.kernels.backend import interpreting, on_its_device
-from pruneproof.kernels.masked.launch import fused_forward, resolve, unit_rows
+from pruneproof.kernels.masked.launch import resolve, unit_rows
 
 from .triton_kernels import bsr_kernel, csr16_kernel, csr16_scatter_kernel
 
@@ -16,8 +16,6 @@ def launch(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor |
     x = unit_rows(x)
     if x.shape[0] * out == 0:
         return x.new_empty(x.shape[0], out)
-    if format == "bits":
-        return fused_forward(x, parts[0], parts[1], bias, None, None, "default")
     if x.shape[1] == 0:  # an empty sum
         y = x.new_zeros(x.shape[0], out)
         return y if bias is None else y.copy_(bias.expand_as(y))

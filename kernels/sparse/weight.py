@@ -58,7 +58,7 @@ class SparseWeight:
     `torch.load(weights_only=True)` where this module has been imported.
 
     Args:
-        format: "dense", "bits", "csr16", "bsr64" or "bsr128".
+        format: "dense", "csr16", "bsr64" or "bsr128".
         shape: (out, in).
         parts: The tensors of the format, values first, as its module describes them.
         reason: Why this format.
@@ -129,9 +129,11 @@ class SparseWeight:
         return {**vars(self), "parts": signed, "unsigned": unsigned}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Undo what `__getstate__` did."""
+        """Undo what `__getstate__` did; "bits", the dense weight beside its mask, was a format until 0.2.0."""
         pairs = zip(state["parts"], state.pop("unsigned"), strict=True)
         parts = tuple(part.view(torch.uint16) if unsigned else part for part, unsigned in pairs)
+        if state["format"] == "bits":
+            state, parts = {**state, "format": "dense"}, parts[:1]
         vars(self).update({**state, "parts": parts})
 
     @property

@@ -105,7 +105,7 @@ def test_opcheck() -> None:
         torch.library.opcheck(masked_input_gradient, (dy, w, words, "ieee"))
     for masked in (True, False):
         torch.library.opcheck(masked_weight_gradient, (dy, flat, words, "ieee", masked))
-    for format in ("dense", "bits", "csr16", "bsr64"):
+    for format in ("dense", "csr16", "bsr64"):
         parts = list(SparseWeight.from_dense(weight, mask, format=format).parts)
         torch.library.opcheck(sparse_product, (flat, parts, format, 5, bias))
 

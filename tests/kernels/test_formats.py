@@ -43,7 +43,6 @@ def test_bytes_are_those_of_the_parts() -> None:
     weight = torch.zeros(64, 256, dtype=torch.bfloat16)
     weight[:, ::4] = 1
     assert SparseWeight.from_dense(weight, format="csr16").nbytes == 64 * 64 * 4 + 65 * 4
-    assert SparseWeight.from_dense(weight, format="bits").nbytes == 64 * 256 * 17 // 8
     assert SparseWeight.from_dense(weight, format="dense").nbytes == weight.nbytes
     weight[:, 64:] = 0
     assert SparseWeight.from_dense(weight, format="bsr").format == "bsr64"
@@ -78,7 +77,7 @@ def test_auto_stores_few_weights_sparse_on_the_cpu() -> None:
 
 def test_auto_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
-        {"format": "bits", "max_tokens": 64, "max_stored": 0.1, "min_weights": 1},
+        {"format": "csr16", "max_tokens": 64, "max_stored": 0.1, "min_weights": 1},
         {"format": "csr16", "max_tokens": 2, "max_stored": 0.3, "min_weights": 1},
         {"format": "bsr64", "max_tokens": None, "max_stored": 0.5, "min_weights": 1},
     ]
@@ -92,7 +91,7 @@ def test_auto_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
         SparseWeight.from_dense(weight, mask, batch=batch).format
         for mask, batch in ((structured, 8), (scattered, 1), (scattered, 3), (corner, None), (scattered, None))
     ]
-    assert chosen == ["bits", "csr16", "dense", "bsr64", "dense"]
+    assert chosen == ["csr16", "csr16", "dense", "bsr64", "dense"]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_no_speed_is_promised_for_unstructured_zeros() -> None:
     assert "empty rows" in inspect_model(layer, rows).layers[0].speed
 
 
-@pytest.mark.parametrize("format", ["csr16", "bits", "masked"])
+@pytest.mark.parametrize("format", ["csr16", "bsr64", "masked"])
 def test_a_sparsified_model_is_counted_as_it_is_stored(format: str) -> None:
     net = network()
     masks = magnitude(net, density=0.25)

@@ -259,14 +259,17 @@ def masked_linear(
 ) -> Tensor:
     """Linear map with a masked weight: `x @ where(mask, weight, 0).T + bias`.
 
-    A masked entry is an exact zero even where the weight is inf or NaN. An infinite or NaN input may
-    give NaN in any output, as in the dense product. The map has derivatives of every order and kind
+    A masked entry is an exact zero even where the weight is inf or NaN. An infinite or NaN input gives
+    NaN, as in the dense product, or nothing, where kept weights alone are multiplied, in outputs that
+    do not read it through a kept weight. The map has derivatives of every order and kind
     in x, weight and bias: reverse mode, forward mode, vmap, and `torch.func` in any composition.
     Under `torch.autocast` it takes part as `nn.Linear` does.
 
     Memory: the masked copy of the weight lives from the forward to the backward pass. On the CPU the
     mask is unpacked once, into as many bytes as the weight, or, where it keeps at most an eighth, into
-    20 bytes for each kept weight, and that is kept as long as the mask lives.
+    20 bytes for each kept weight, and that is kept as long as the mask lives. It follows changes of the
+    mask by torch's in-place operations, but not writes through `.data` or a NumPy view of the mask:
+    make a new mask instead. The weight is read at every call, however it was written.
 
     Args:
         x: Inputs (…, in).

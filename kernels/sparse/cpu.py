@@ -23,13 +23,13 @@ _remembered = WeakTensorKeyDictionary()  # values of a weight → {use compresse
 def product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
     """X (tokens, in) times the transposed weight, plus bias."""
     columns = x.shape[1]
-    kept = parts[0].numel() / max(1, out * columns)  # padding included; "bits" and "dense" store all weights
+    kept = parts[0].numel() / max(1, out * columns)  # padding included; "dense" stores all weights
     sparse = format != "dense" and has_sparse_products(x.dtype) and _pays(kept, len(x))
     if not sparse or out * columns == 0 or len(x) == 0:
         return linear(x, _operand(parts, format, out, columns, False), bias)
     rows = _operand(parts, format, out, columns, True)
     y = torch.mv(rows, x[0])[None] if len(x) == 1 else (rows @ x.T).T
-    return y.contiguous() if bias is None else y + bias
+    return y.contiguous() if bias is None else torch.add(y, bias, out=x.new_empty(y.shape))
 
 
 def has_sparse_products(dtype: torch.dtype) -> bool:

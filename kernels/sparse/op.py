@@ -30,7 +30,7 @@ def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None = None) -
     `torch.func` in any composition. An infinite or NaN input may give NaN in any output, as in the dense
     product. Under `torch.autocast` it takes part as `nn.Linear` does. On the CPU the first call keeps a
     copy of the weight in the layout that multiplies fastest, as long as the weight lives: at most the
-    bytes of the dense weight.
+    bytes of the dense weight. Writes into its parts through `.data` or a NumPy view are not seen.
 
     Args:
         x: Inputs (…, in), of the weight's dtype and device.

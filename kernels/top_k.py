@@ -216,7 +216,7 @@ def _within_bracket(sample: np.ndarray, arrays: Iterable[np.ndarray], k: int, to
 
 
 def _bracket(sample: np.ndarray, fraction: float) -> tuple[float, float]:
-    """Values of a sample, which is rearranged, between which the value with this fraction of all entries above it lies, most likely."""
+    """Two values of a sample, now rearranged, likely to enclose the one with this fraction of entries above it."""
     size = len(sample)
     margin = 1 + _MARGIN * (size * fraction * (1 - fraction)) ** 0.5
     first, last = math.floor(size * (1 - fraction) - margin), math.ceil(size * (1 - fraction) + margin)

@@ -16,7 +16,7 @@ from pruneproof.kernels import (
     top_k_masks,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of torch itself
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # of torch itself
 
 GENERATOR = torch.Generator().manual_seed(0)
 WEIGHT = torch.randn(64, 64, generator=GENERATOR)

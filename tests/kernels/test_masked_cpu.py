@@ -9,7 +9,7 @@ from torch import Tensor
 from pruneproof.kernels import BitMask, masked_linear
 from pruneproof.kernels.masked import cpu, reference
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of torch itself
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # of torch itself
 SIZE = (270, 260)  # above `cpu.LEAST`
 DENSITIES = (0.0, 0.05, 0.6)
 ARGUMENTS = pytest.mark.parametrize("promised", [False, True])

@@ -11,7 +11,7 @@ from torch.nn import functional
 from pruneproof.errors import UnsupportedError
 from pruneproof.kernels import BitMask, SparseWeight, greedy_select, masked_linear, sensitivities, sparse_linear
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of torch itself
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # of torch itself
 
 GENERATOR = torch.Generator().manual_seed(0)
 WEIGHT, X, BIAS, TANGENT = (

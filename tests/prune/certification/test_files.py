@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -370,7 +371,7 @@ def test_a_bundle_holds_all_that_a_stranger_needs(
     assert main(["check", path.name, "--factory", NAMED]) == 0
     assert [file.name for file in elsewhere.iterdir()] == [path.name]  # nothing is left unpacked
     about = json.loads(zipfile.ZipFile(path).read("bundle.json"))
-    assert about["factory"] == NAMED and about["versions"]["torch"] == torch.__version__
+    assert about["factory"] == NAMED and about["versions"]["torch"] == version("torch")
 
 
 def test_a_bundle_replaces_nothing(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

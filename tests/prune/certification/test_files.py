@@ -472,3 +472,42 @@ def test_a_directory_that_lies_about_sizes_is_refused(bundle: Path, capsys: pyte
 def test_a_truncated_bundle_is_refused(bundle: Path, kept: int) -> None:
     bundle.write_bytes(bundle.read_bytes()[:kept])
     assert main(["check", str(bundle), "--factory", NAMED]) == 2
+
+
+CNN = """
+from torch import nn
+from torch.nn import functional as F
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)
+        self.drop, self.head = nn.Dropout(), nn.Linear(8, 3)
+    def forward(self, x):
+        x = self.drop(F.relu(self.norm(self.conv(x)))).flatten(1)
+        return F.log_softmax(self.head(F.dropout(x, training=self.training)), dim=1)
+def left_in_training():
+    return Net().train()
+def evaluating():
+    return Net().eval()
+"""
+
+
+def test_a_factory_may_leave_its_network_in_training_mode(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Dropout and BatchNorm as they are deployed: the same numbers as for a network in evaluation mode."""
+    (folder / "certified_cnn.py").write_text(CNN)
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"conv.weight": (2, 1, 3, 3), "conv.bias": (2,), "head.weight": (3, 8), "head.bias": (3,)}
+    shapes |= {f"norm.{name}": (2,) for name in ("weight", "bias", "running_mean", "running_var")}
+    state = {name: torch.rand(shape, generator=generator) + 0.1 for name, shape in shapes.items()}
+    save_file(state, folder / "dense.safetensors")
+    save_file(state | {"head.weight": state["head.weight"].clamp(min=0.2)}, folder / "sparse.safetensors")
+    save_file({"inputs": torch.rand(4, 1, 4, 4, generator=generator)}, folder / "test.safetensors")
+    found = []
+    for factory in ("left_in_training", "evaluating"):
+        arguments = _arguments(folder)
+        arguments[arguments.index("--factory") + 1] = f"certified_cnn:{factory}"
+        capsys.readouterr()
+        assert main(arguments) == 0
+        assert "of 4 balls" in capsys.readouterr().out
+        found.append(json.loads((folder / "certificate.json").read_text()))
+    assert found[0]["region"] == found[1]["region"] and found[0]["population"] == found[1]["population"]

@@ -1,4 +1,7 @@
-"""What a waiting person sees: progress on a terminal, once work takes longer than two seconds."""
+"""What a waiting person sees: progress on a terminal, once work takes longer than two seconds.
+
+Where there is no terminal, as in a log, things that are counted get a line a minute.
+"""
 
 import time
 from types import TracebackType
@@ -15,6 +18,7 @@ from rich.progress import (
 )
 
 _PATIENCE = 2.0  # seconds before progress is shown
+_BETWEEN_LINES = 60.0  # seconds, where there is no terminal
 
 
 class Meter:
@@ -27,7 +31,7 @@ class Meter:
 
     def __init__(self, what: str, *, counted: bool = False) -> None:
         self._what, self._counted = what, counted
-        self._start = time.monotonic()
+        self._start = self._said = time.monotonic()
         self._shown: Progress | None = None
 
     def __enter__(self) -> "Meter":
@@ -43,7 +47,10 @@ class Meter:
         """Report progress."""
         if self._shown is None:
             console = Console(stderr=True)
-            if not console.is_terminal or time.monotonic() - self._start < _PATIENCE:
+            if not console.is_terminal:
+                self._line(console, done, total)
+                return
+            if time.monotonic() - self._start < _PATIENCE:
                 return
             columns = [MofNCompleteColumn()] if self._counted else [DownloadColumn(), TransferSpeedColumn()]
             described = TextColumn("{task.description}"), BarColumn()
@@ -51,3 +58,9 @@ class Meter:
             self._shown.add_task(self._what)
             self._shown.start()
         self._shown.update(self._shown.task_ids[0], completed=done, total=total)
+
+    def _line(self, console: Console, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._counted and now - self._said >= _BETWEEN_LINES:
+            self._said = now
+            console.print(f"{self._what}: {done} of {total} after {now - self._start:.0f} s", highlight=False)

@@ -71,13 +71,7 @@ def rows_of(claim: Claim, brought: str) -> list[Row]:
         names: {_text(each, names) for each in cells if tuple(sorted(each)) == names}
         for names in {tuple(sorted(cell)) for cell in cells}
     }
-    found = [
-        row
-        for row in stored
-        if any(
-            json.dumps({name: row.get(name) for name in names}, sort_keys=True) in own for names, own in wanted.items()
-        )
-    ]
+    found = [row for row in stored if any(_text(row, names) in own for names, own in wanted.items())]
     return found or SIMULATED[claim.id].rows["true"](np.random.default_rng(0))
 
 

@@ -156,7 +156,7 @@ def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:
 
 def _count(mask: Tensor) -> int:
     """How many entries are true; NumPy takes a few microseconds less, which is much for few entries."""
-    return np.count_nonzero(mask.numpy()) if mask.device.type == "cpu" else int(mask.count_nonzero())
+    return int(np.count_nonzero(mask.numpy()) if mask.device.type == "cpu" else mask.count_nonzero())
 
 
 def _keys(chunk: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 """Triton bodies of greedy selection: all steps on a Gram matrix in one launch; one step on features in three.
 
 Scores are float64 and compared through an order-preserving map to int64, so a minimum over programs is one integer

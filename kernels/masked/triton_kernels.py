@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportGeneralTypeIssues=false
 """Triton bodies of the masked linear map: fused forward, masked weight gradient, masking once. See README.md.
 
 `UPCAST` turns 16-bit tiles to float32 before arithmetic: the interpreter's bfloat16 arithmetic is wrong without a word.

@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportGeneralTypeIssues=false
 """Triton body of the sensitivities: every tile walks over the points once, choosing 1/z⁺ or 1/z⁻ by its weight's sign.
 
 The sums z are library products in float64 (so the reference's bound holds whatever the TF32 setting). Points and sums

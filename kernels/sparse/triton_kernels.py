@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportArgumentType=false
 """Triton bodies of the sparse products: csr16 over non-zeros, block rows. See README.md.
 
 `UPCAST` turns 16-bit tiles to float32 before arithmetic, which the interpreter gets wrong for bfloat16. Offsets that

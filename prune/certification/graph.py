@@ -505,7 +505,7 @@ def _is_batch_size(node: fx.Node) -> bool:
     if node.target == "size":
         return _options(node, "dim").get("dim") == 0
     if node.target is getattr:
-        return node.args[1] == "shape" and all(_is_batch_size(user) for user in node.users)
+        return bool(node.args[1] == "shape") and all(_is_batch_size(user) for user in node.users)
     of_shape = node.target is operator.getitem and isinstance(node.args[0], fx.Node) and node.args[0].target is getattr
     return bool(of_shape and node.args[1] == 0)
 

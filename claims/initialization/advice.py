@@ -10,8 +10,8 @@ ADVICE: Mapping[str, Mapping[Verdict, str]] = {
     "AI2": {
         HOLDS: ("Train first and prune by magnitude if you can afford it: no method at initialisation reaches it."),
         NOT_REPRODUCED: (
-            "At some density a method at initialisation matched or passed magnitude pruning after "
-            "training: compare on your own network."
+            "At some density a method at initialisation passed magnitude pruning after training: compare on "
+            "your own network."
         ),
         OPEN: (
             "Whether pruning at initialisation falls behind magnitude pruning after training is not "

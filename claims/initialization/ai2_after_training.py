@@ -18,7 +18,7 @@ CRITERION = (
     "0. Not reproduced if a difference lies below 0 after Holm's correction over all of them; else inconclusive. The "
     "lottery ticket rewound to 5 % of training is printed."
 )
-SAYS_NOT = "Pruning after training spends twice the training steps."
+SAYS_NOT = "That they differ at equal cost: pruning after training spends twice the training steps."
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:

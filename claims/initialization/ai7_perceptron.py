@@ -30,7 +30,7 @@ CRITERION = (
     "it after Holm's correction; else inconclusive. Shuffling within live units only and the number of live units are "
     "printed."
 )
-SAYS_NOT = "That it stops nowhere else: these are two networks and one data set."
+SAYS_NOT = "That it stops nowhere else: this is one perceptron on one data set."
 
 JUDGED = ("snip", "grasp", "synflow")
 SEEDS = {Scale.QUICK: 5, Scale.STANDARD: 10, Scale.FULL: 30}

@@ -25,7 +25,7 @@ CRITERION = (
 )
 SAYS_NOT = (
     "That pruning later is better at equal cost: a network pruned after half the steps has been trained for as many "
-    "more. Nor anything about SNIP and SynFlow, which are printed."
+    "more. Nor anything about SNIP and SynFlow, which are measured and not judged."
 )
 
 JUDGED = "magnitude"

@@ -32,7 +32,10 @@ ADVICE: Mapping[str, Mapping[Verdict, str]] = {
         OPEN: "Whether more images need more pre-training is not decided here.",
     },
     "PT8": {
-        HOLDS: "At a fixed dataset, keeping twice as many neurons asks for a constant more of pre-training.",
+        HOLDS: (
+            "At a fixed dataset, selecting twice as many neurons adds a constant number of iterations until the loss "
+            "is below 2V/k."
+        ),
         NOT_REPRODUCED: "Do not count on pre-training that grows only with the logarithm of the size kept.",
         OPEN: "Whether the pre-training needed grows with the logarithm of the size kept is not decided here.",
     },

@@ -72,6 +72,7 @@ BROUGHT_SIZES = {
     Scale.STANDARD: (100, 400, 1600, 3200, 6400, 12_800),
     Scale.FULL: (100, 400, 1600, 3200, 6400, 12_800, 25_600, 50_000),
 }
+NOT_JUDGED = "not judged: too few runs reached the target, or needed training"
 BROUGHT_SEEDS, SEEN = 3, 10  # at most so many; the first seeds were seen with another recipe
 
 
@@ -241,16 +242,17 @@ def judge(rows: Sequence[Row]) -> Outcome:
         notes.append(f"k = {KEPT[-1]} reached the target too rarely on {', '.join(missing)}")
         verdict = Verdict.INCONCLUSIVE if verdict is Verdict.HOLDS else verdict
     measured: dict[str, object] = {
-        f"slope of log t* in log m, {data}, {kind}, k = {k}": value or "not reached"
+        f"slope of log t* in log m, {data}, {kind}, k = {k}": value or NOT_JUDGED
         for (data, kind, k), value in slopes.items()
     }
     for (data, kind), of_task in largest.items():
-        measured[f"the same, {data}, {kind}, dense"] = mean_slope(of_task, "dense") or "not reached"
+        measured[f"slope of log t* in log m, {data}, {kind}, dense"] = mean_slope(of_task, "dense") or NOT_JUDGED
         if (lead := _lead_of_logarithm(of_task)) is not None:
-            measured[f"AIC of a + b·log m less that of a power of m, {data}, {kind}, k = {KEPT[-1]}"] = lead
+            name = "AIC of a + b·log m − AIC of a power of m (above 0: the power fits better)"
+            measured[f"{name}, {data}, {kind}, k = {KEPT[-1]}"] = lead
         if all(row.tuned_error for row in of_task):
-            tuned = mean_slope(of_task, "tuned") or "not reached"
-            measured[f"the same, {data}, {kind}, k = {KEPT[-1]} and fine-tuned"] = tuned
+            tuned = mean_slope(of_task, "tuned") or NOT_JUDGED
+            measured[f"slope of log t* in log m, {data}, {kind}, k = {KEPT[-1]}, fine-tuned"] = tuned
     return Outcome(
         verdict,
         measured,

@@ -36,7 +36,10 @@ CRITERION = (
     "not reproduced if more than half contradict it; else inconclusive. Settled after runs with other seeds "
     "(docs/pilots.md)."
 )
-SAYS_NOT = "That networks pruned to more neurons need more pre-training for the same loss: the target falls with k."
+SAYS_NOT = (
+    "That more selections need more pre-training for the same loss: the target falls with k. Nor that k neurons are "
+    "kept: a neuron may be selected several times, and above 512 selections some are."
+)
 
 WIDTH, FRACTION = 512, 1 / 32  # of the largest step
 SUPPORTING = ("logarithm", "theorem")
@@ -127,16 +130,17 @@ def judge(rows: Sequence[Row]) -> Outcome:
         said.append(says)
         line: Row = {"labels": labels, "m": m, "says": says, "sizes k": len({row.k for row in points})}
         if fits is not None:
-            line |= {"logarithm: b": fits["logarithm"].parameters["b"], "power: p": fits["power"].parameters["p"]}
             line |= {f"{name}: AIC": round(fits[name].aic, 1) for name in ("logarithm", "power", "theorem")}
+            line |= {"logarithm: b": fits["logarithm"].parameters["b"], "power: p": fits["power"].parameters["p"]}
         table.append(line)
     counts = Counter(said)
     return Outcome(
         verdict_of([says for says in said if says != "not entered"]),
-        {f"series that say: {word}": counts[word] for word in ("supports", "contradicts", "undecided", "not entered")},
+        {f"series: {word}": counts[word] for word in ("supports", "contradicts", "undecided", "not entered")},
         tuple(sorted({row.seed for row in tried})),
         f"two-layer tanh networks of {WIDTH} neurons in the scaling 1/N, m = {sorted({row.m for row in tried})} random "
-        f"directions in R^40, two kinds of labels, k = {min(row.k for row in tried)} … {max(row.k for row in tried)}",
+        "directions in R^40, two kinds of labels, greedy selection with replacement, V of the same checkpoint, "
+        f"k = {min(row.k for row in tried)} … {max(row.k for row in tried)}",
         table,
     )
 
@@ -160,7 +164,7 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
                     for name, style in (("logarithm", "-"), ("power", "--")):
                         axes.plot(k, fits[name].predict(k, np.ones_like(k)), style, color=color, linewidth=1)
             axes.set_xscale("log")
-            axes.set_xlabel("k, neurons kept")
+            axes.set_xlabel("k, selections (with replacement)")
             axes.set_title(f"{labels} labels", fontsize="small")
         panels[0].set_ylabel("threshold, iterations")
         panels[0].legend(fontsize="small")

@@ -9,7 +9,7 @@ from pruneproof.claims.engine.cell import Row
 from pruneproof.claims.verification import Result
 
 from .markup import templates
-from .measuring import data_of
+from .measuring import data_of, seeds_of
 from .picture import picture
 
 MOST = 6  # rows of a table that a page serves; the rest are in results.sqlite
@@ -32,6 +32,7 @@ def claim_section(result: Result, rows: list[Row], fixed: str = "") -> Markup:
             outcome=result.outcome,
             fixed=fixed,
             data=data_of(rows),
+            seeds=seeds_of(result.outcome.seeds, rows),
             pictures=pictures,
             undrawn=undrawn,
             most=MOST,

@@ -74,7 +74,7 @@ def page(
         data=data_table(data),
         cpu=cpu_table(results, store, record),
         citation=citation(record),
-        published=published(),
+        published=published() if any(result.scale is not Scale.STANDARD for result in results) else {},
     )  # fmt: skip
     return share_styles(written)
 

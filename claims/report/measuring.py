@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pruneproof._version import __version__
+from pruneproof.claims.data.images import set_name
 from pruneproof.claims.engine.cell import Row
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.verification import Result
@@ -17,6 +18,38 @@ def data_of(rows: Iterable[Row]) -> tuple[str, ...]:
         ('MNIST (60000 + 10000 images, SHA-256 5e88)',)
     """
     return tuple(dict.fromkeys(str(row["data"]) for row in rows if row.get("data")))
+
+
+def seeds_of(seeds: Sequence[int], rows: Iterable[Row]) -> str:
+    """The seeds of a claim as ranges; where its data sets have other ones, those of each.
+
+    Args:
+        seeds: All of them.
+        rows: The rows, with the `seed` and the `data` of their cells.
+
+    Example:
+        >>> seeds_of([200, 201, 202], [])
+        '200–202'
+        >>> seeds_of([0, 1], [{"seed": 0, "data": "A (1)"}, {"seed": 1, "data": "A (1)"}, {"seed": 1, "data": "B (2)"}])
+        'A: 0–1; B: 1'
+    """
+    by_data: dict[str, set[int]] = {}
+    for row in rows:
+        if row.get("data") and row.get("seed") in seeds:
+            by_data.setdefault(set_name(str(row["data"])), set()).add(row["seed"])
+    if len({frozenset(own) for own in by_data.values()}) < 2:
+        return _ranges(seeds)
+    return "; ".join(f"{name}: {_ranges(own)}" for name, own in by_data.items())
+
+
+def _ranges(seeds: Iterable[int]) -> str:
+    parts: list[list[int]] = []
+    for seed in sorted(seeds):
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ", ".join(f"{part[0]}–{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
 
 
 def data_table(by_claim: Mapping[str, Sequence[str]]) -> list[Row]:

@@ -59,7 +59,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
         measured={
             **{each.name: each.estimate for each in comparisons},
             "μ of the joint fit": law.mean,
-            "σ of a constant": fit(points, CONSTANT).spread,
+            "σ of a constant": root(mean(squares(fit(points, CONSTANT).deviation, points), unit="networks")).value,
             "σ of the law on shuffled densities (control)": fit(_shuffled(points)).spread,
             "single fits with γ at its search limit": sum("gamma" in each.at_bound for each in singles.values()),
             **_parameters(law),

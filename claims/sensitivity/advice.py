@@ -9,7 +9,8 @@ HOLDS, NOT_REPRODUCED, OPEN = Verdict.HOLDS, Verdict.NOT_REPRODUCED, Verdict.INC
 ADVICE: Mapping[str, Mapping[Verdict, str]] = {
     "SP3": {
         HOLDS: (
-            "The bound on the output's error is a guarantee you can use: the pruned output stayed within it everywhere."
+            "The pruned output stayed within the certified bound everywhere; at large radii and low densities the "
+            "bound certifies nothing."
         ),
         Verdict.VIOLATED: "The bound on the output's error was exceeded: do not rely on it before the cause is found.",
     },

@@ -320,7 +320,11 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
             axes.bar([position + shift for position in positions], heights, width=0.26, label=label)
         axes.set_yscale("log")
         axes.set_xticks(
-            list(positions), [f"{row.network}, layer {row.layer + 1}" for row in constants], fontsize="small"
+            list(positions),
+            [f"{row.network}, layer {row.layer + 1}" for row in constants],
+            fontsize="small",
+            rotation=30,
+            ha="right",
         )
         axes.set_ylabel("draws for a half-row with Σ = 1")
         axes.legend(fontsize="small")

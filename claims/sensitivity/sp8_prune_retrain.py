@@ -180,6 +180,9 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
                         label = f"{method}, {schedule}"
                         axes.plot(*zip(*levels, strict=True), style, color=f"C{index}", marker="o", label=label)
             axes.set_xscale("log")
+            shown = sorted({row.density for row in tried if row.network == network})
+            axes.set_xticks(shown, [f"{density:g}" for density in shown])
+            axes.minorticks_off()
             axes.set_xlabel("density")
             axes.set_ylabel("test accuracy, %")
             axes.set_title(network, fontsize="small")

@@ -20,7 +20,7 @@ from pruneproof.errors import StateError
 
 from .claim import Claim, Outcome, Scale, Verdict
 
-KIND = ("task", "network", "data")  # parameters that decide, with the measure, how long a cell takes
+KIND = ("kind", "task", "network", "data")  # parameters that decide, with the measure, how long a cell takes
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,7 @@ def run(
         _register(store, claim, scale, needed[claim.id])
     fewest_first = sorted(needed.values(), key=len)  # few cells are long ones; the short ones then fill the end
     in_order = [task for tasks in fewest_first for task in tasks]
-    first = {task.kind: task for task in reversed(in_order)}.values()  # so that every kind of cell is soon timed
-    tasks = {task.key: task for task in (*first, *in_order)}
+    tasks = {task.key: task for task in (*_typical(in_order), *in_order)}  # so that every kind is soon timed
     progress = progress or Progress()
     progress.begin(Counter(task.kind for task in tasks.values()))
     say_changed_sources(store, {claim.measure for claim in claims}, progress)
@@ -122,6 +121,14 @@ def _task(claim: Claim, cell: Cell) -> Task:
     """A cell of a claim, of one kind with the others of its measure on the same network and data."""
     plain = task(claim.measure, cell)
     return replace(plain, kind=" ".join([plain.measure, *(str(cell[name]) for name in KIND if name in cell)]))
+
+
+def _typical(tasks: Iterable[Task]) -> list[Task]:
+    """One cell of each kind, of middling size: grids name the longest first."""
+    kinds: dict[str, list[Task]] = {}
+    for each in tasks:
+        kinds.setdefault(each.kind, []).append(each)
+    return [of_kind[len(of_kind) // 2] for of_kind in kinds.values()]
 
 
 class _Verdicts:

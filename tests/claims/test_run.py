@@ -1,8 +1,9 @@
 """A run of claims: shared cells once, failures told and left out, verdicts only from stored rows."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,14 @@ def test_networks_and_data_sets_have_a_pace_of_their_own(store: Store, threads: 
             kinds.append(kind)
 
     cells = [{"x": x, "network": "cnn"} for x in range(3)] + [{"x": 9, "network": "vgg"}, {"x": 9, "data": "digits"}]
-    seen = Recording()
-    run([claim("A", square, cells)], Scale.QUICK, store, threads, progress=seen, in_flight=1)
+    seen, asked = Recording(), list[int]()
+
+    class Noting(ThreadPoolExecutor):
+        def submit(self, *arguments: Any, **others: Any) -> Future[Any]:
+            asked.append(json.loads(arguments[2])["x"])
+            return super().submit(*arguments, **others)
+
+    with Noting(1) as executor:
+        run([claim("A", square, cells)], Scale.QUICK, store, executor, progress=seen, in_flight=1)
+    assert asked == [1, 9, 9, 0, 2]  # of three cells, longest first, the middle one tells the pace of their kind
     assert len(set(kinds)) == 3 == len(set(kinds[:3])) and seen.left() == "0:00 left"

@@ -168,7 +168,14 @@ def test_residual_networks_on_images_are_printed_at_full(tmp_path: Path, monkeyp
     assert not any(cell["task"] == RESIDUAL for cell in BY_ID["SL2"].grid(Scale.STANDARD, None))
     cells = [cell for cell in BY_ID["SL2"].grid(Scale.FULL, 2) if cell["task"] == RESIDUAL]
     assert {(cell["width"], cell["depth"]) for cell in cells} == {(w, d) for w in (64, 32, 16) for d in (2, 1)}
-    small = cells[-1] | {"width": 4, "examples": 60, "epochs": 3, "rewind_epochs": 1, "levels": 3, "device": "cpu"}
+    small: dict[str, Any] = cells[-1] | {
+        "width": 4,
+        "examples": 60,
+        "epochs": 3,
+        "rewind_epochs": 1,
+        "levels": 3,
+        "device": "cpu",
+    }
     rows = measure_path(small)
     assert rows == measure_path(small)
     total = sum(weight.numel() for weight in prunable(residual_network(4, small["depth"], 0)).values())

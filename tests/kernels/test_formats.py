@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pruneproof.errors import PruneproofError
-from pruneproof.kernels import BitMask, SparseWeight
+from pruneproof.kernels import BitMask, SparseWeight, sparse_linear
 from pruneproof.kernels.sparse import weight as weight_module
 from pruneproof.kernels.sparse.formats import FORMATS
 
@@ -122,3 +122,15 @@ def test_the_last_column_that_csr16_can_name() -> None:
     weight = torch.zeros(2, 65_536)
     weight[1, -1] = 3
     assert torch.equal(SparseWeight.from_dense(weight, format="csr16").to_dense(), weight)
+
+
+@pytest.mark.parametrize("format", [*FORMATS, "auto"])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("density", [0.05, 0.9])
+def test_a_product_lies_in_memory_as_torch_compile_is_promised(format: str, biased: bool, density: float) -> None:
+    """`torch.compile` plans with the strides that the operation's fake gives, which are those of a new tensor."""
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(96, 128, generator=generator) * (torch.rand(96, 128, generator=generator) < density)
+    bias = torch.randn(96, generator=generator) if biased else None
+    for shape in ((128,), (1, 128), (17, 128), (3, 5, 128)):
+        assert sparse_linear(torch.randn(shape), SparseWeight.from_dense(weight, format=format), bias).is_contiguous()

@@ -12,6 +12,7 @@ Statistical tests and their false alarms. A test that draws random numbers to ho
 
 import hashlib
 import os
+import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in background jobs; Ctrl-C is tested
 torch.manual_seed(0)  # what modules of tests draw when they are imported is the same in every run
 torch.use_deterministic_algorithms(True)  # also fills `torch.empty` with NaN, so that reading it is seen
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -83,3 +83,14 @@ def test_misuse_is_refused() -> None:
         effective_level([CURVE], rule="one standard error")
     with pytest.raises(PruneproofError, match="matching sizes"):
         effective_size_interval([CURVE], [1, 2], generator=np.random.default_rng(0))
+
+
+def test_peak_and_trough_are_the_pair_of_the_definition() -> None:
+    """The pair with the trough after the peak that falls farthest, less what the trough lies above the dense error."""
+    generator = np.random.default_rng(7)
+    for _ in range(200):
+        curve = generator.uniform(0.05, 0.95, size=7)
+        pairs = [(peak, trough) for trough in range(7) for peak in range(trough + 1)]
+        scores = [curve[i] - curve[j] - max(curve[j] - curve[0], 0.0) for i, j in pairs]
+        found = double_descent(curve)
+        assert (found.peak, found.trough) == pairs[int(np.argmax(scores))]

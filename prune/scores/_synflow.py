@@ -13,6 +13,7 @@ representable, in every layer that carries some of it, is refused.
 """
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -98,12 +99,13 @@ def _in_range(
     positive: nn.Module, names: tuple[str, ...], inputs: Inputs, readout: Readout | None
 ) -> tuple[Tensor, ...]:
     """The scores at the first powers of two at which the flow and its derivatives are representable."""
+    empty = [not bool(positive.get_parameter(name).any()) for name in names]  # pruned away: 0 at every scale
     flow, scores = _flow(positive, names, inputs, readout, 0)
     first, sign = flow, 1 if flow < 1.0 else -1  # false for an infinite or NaN flow: scale down
     for exponent in (0, *(sign * step for step in _STEPS)):
         if exponent:
             flow, scores = _flow(positive, names, inputs, readout, exponent)
-        found = _complete(scores, exponent) if _representable(flow) else None
+        found = _complete(scores, exponent, empty) if _representable(flow) else None
         if found is not None:
             return found
     if first == 0.0 and not _reached(positive, inputs, readout):
@@ -118,14 +120,14 @@ def _representable(flow: float) -> bool:
     return math.isfinite(flow) and flow != 0.0 and abs(math.frexp(flow)[1]) <= _RANGE
 
 
-def _complete(scores: ScoresAt, exponent: int) -> tuple[Tensor, ...] | None:
+def _complete(scores: ScoresAt, exponent: int, empty: list[bool]) -> tuple[Tensor, ...] | None:
     """Finite scores that lose no layer to underflow of its derivatives; None if the output has no scale that gives any.
 
-    A layer is lost if it has no score at this scale of the output and has one at another.
+    A layer is lost if it has no score at this scale of the output and has one at another; one without weights has none.
     """
     tried = [scores(exponent)]
     finite = _finite(tried[0])
-    if finite and all(_alive(tried[0])):
+    if finite and all(map(operator.or_, _alive(tried[0]), empty)):
         return tried[0]
     others = [sink for sink in _SINKS if sink > exponent] if finite else [-sink for sink in _SINKS if -sink < exponent]
     tried += [scores(sink) for sink in others]  # upwards for what was lost to underflow, downwards from an overflow
@@ -139,7 +141,10 @@ def _finite(scores: tuple[Tensor, ...]) -> bool:
 
 
 def _alive(scores: tuple[Tensor, ...]) -> list[bool]:
-    return [most != 0 for most in _largest(scores)]
+    """Which layers have a score; NaN is 0 · ∞ and none."""
+    return [
+        bool((s > 0).any()) if math.isnan(most) else most > 0 for s, most in zip(scores, _largest(scores), strict=True)
+    ]
 
 
 def _largest(scores: tuple[Tensor, ...]) -> list[float]:

@@ -1,6 +1,7 @@
 """SynFlow through layers that leave the range of a double on the way: right, or refused, never silently zero."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -79,3 +80,32 @@ def test_weights_that_are_no_real_numbers_are_refused(dtype: torch.dtype) -> Non
     net.weight = nn.Parameter(torch.ones(2, 2, dtype=dtype), requires_grad=False)
     with pytest.raises(PruneproofError, match=f"synflow: weight holds {str(dtype)[6:]}, not real"):
         scores.synflow(net, (1, 2))
+
+
+class Shortcut(nn.Module):
+    """A convolution beside a shortcut that pruning has emptied, as SynFlow's later rounds do in residual networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.shortcut = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x) + self.shortcut(x)
+
+
+def test_a_layer_that_was_pruned_away_costs_no_search_for_a_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scores are 0 at every scale: one pass is enough, however large the other scores are."""
+    net = Shortcut()
+    nn.init.constant_(net.body.weight, 1e30)
+    nn.init.zeros_(net.shortcut.weight)
+    passes = list[int]()
+    gradient = torch.autograd.grad
+
+    def counted(*arguments: Any, **others: Any) -> Any:
+        passes.append(1)
+        return gradient(*arguments, **others)
+
+    monkeypatch.setattr(torch.autograd, "grad", counted)
+    found = scores.synflow(net, (1, 3))
+    assert len(passes) == 1
+    assert float(found["body.weight"].min()) == net.body.weight.max().item() and not found["shortcut.weight"].any()

@@ -1,11 +1,13 @@
 """The criteria of PT1 … PT7 accept rows that satisfy them and refuse doctored ones."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pruneproof.claims.claim import Verdict
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.pretraining import (
     pt1_selection_bounds,
     pt2_descent_rate,
@@ -20,7 +22,7 @@ from pruneproof.claims.pretraining.growth import fit_all
 from pruneproof.claims.pretraining.pt5_digits import CurvesRow, mean_slope, threshold
 
 Row = dict[str, Any]
-DIGITS = "digits (1437 + 360 images, SHA-256 18)"
+DIGITS = digits_label()
 
 
 def _selection_row(**changes: Any) -> Row:
@@ -235,6 +237,14 @@ def test_the_threshold_is_where_the_error_stays_below_the_target() -> None:
     assert _threshold("ten classes", [0.9, 0.05, 0.4, 0.06, 0.02]) == 100
     assert _threshold("binarised", [0.01, 0.5, 0.02, 0.02, 0.0]) == 10
     assert _threshold("binarised", [0.02, 0.01, 0.02, 0.02, 0.0]) == 0
+
+
+def test_images_that_the_user_brings_have_a_target_of_their_own() -> None:
+    """5 % is too much for digits, and enough for other images; 7 % is too much for both."""
+    errors = [0.5, 0.07, 0.05, 0.05, 0.05]
+    row = CurvesRow(**_curve("binarised", 50, 0, errors, times=[0, 1, 10, 100, 1000]))
+    assert threshold(row) is None
+    assert threshold(replace(row, data="Fashion-MNIST (60000 + 10000 images, SHA-256 0)")) == 10
 
 
 def test_a_claim_whose_every_run_relapses_does_not_hold() -> None:

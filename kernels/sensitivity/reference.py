@@ -54,13 +54,18 @@ def largest_products(left: Tensor, right: Tensor) -> Tensor:
     """(out, in): max over x of left[i, x] · right[x, j], for non-negative factors; 0 if there is no x."""
     rows, points = left.shape
     if left.device.type != "cpu" or left.numel() == 0 or right.numel() == 0:
-        best = left.new_zeros(rows, right.shape[1])
-        for column, row in zip(left.T, right, strict=True):
-            torch.maximum(best, column[:, None] * row, out=best)
-        return best
+        return products_point_by_point(left, right)
     with warnings.catch_warnings():  # torch announces that CSR tensors may still change
         warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
         starts = torch.arange(0, (rows + 1) * points, points)
         columns = torch.arange(points).repeat(rows)
         sparse = torch.sparse_csr_tensor(starts, columns, left.reshape(-1), size=(rows, points), check_invariants=False)
         return torch.sparse.mm(sparse, right.contiguous(), "amax")
+
+
+def products_point_by_point(left: Tensor, right: Tensor) -> Tensor:
+    """`largest_products` for every device and size."""
+    best = left.new_zeros(len(left), right.shape[1])
+    for column, row in zip(left.T, right, strict=True):
+        torch.maximum(best, column[:, None] * row, out=best)
+    return best

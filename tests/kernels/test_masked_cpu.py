@@ -120,3 +120,14 @@ def test_both_ways_are_taken() -> None:
         _, weight, mask, _ = problem(density, 1, torch.float32, True)
         assert (cpu.kept_of(weight, mask) is not None) == few
         assert bool(reference.lanes(mask, SIZE[1], torch.int32).count_nonzero() == mask.count_nonzero())
+
+
+@pytest.mark.parametrize("stacked", ["x", "weight", "bias", "weight and bias", "x and bias"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_stack_of_maps_is_each_map_by_itself(stacked: str, dtype: torch.dtype) -> None:
+    """Exactly: whole numbers that are small enough in any order and dtype."""
+    g, shapes = torch.Generator().manual_seed(0), {"x": (3, 4), "weight": (5, 4), "bias": (5,)}
+    stacks = {name: torch.randint(-3, 4, (2, *shape), generator=g).to(dtype) for name, shape in shapes.items()}
+    shared, names = {name: stack[0] for name, stack in stacks.items()}, stacked.split(" and ")
+    each = [reference.linear(**(shared | {name: stacks[name][item] for name in names})) for item in (0, 1)]
+    assert torch.equal(reference.linear(**(shared | {name: stacks[name] for name in names})), torch.stack(each))

@@ -5,6 +5,7 @@ import torch
 
 from pruneproof.errors import PruneproofError
 from pruneproof.kernels import convolution_patches, sensitivities
+from pruneproof.kernels.sensitivity.reference import largest_products, products_point_by_point
 
 
 def by_definition(weight: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
@@ -55,6 +56,18 @@ def test_scale_of_rows_and_points_cancels_even_near_underflow() -> None:
     weight, inputs = torch.randn(4, 6, generator=generator), torch.randn(5, 6, generator=generator)
     found = sensitivities(weight * 2.0**-80, inputs * 2.0**-80)  # powers of two scale exactly
     torch.testing.assert_close(found, sensitivities(weight, inputs), rtol=2 * relative_bound(6, torch.float32), atol=0)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 7, 1), (2, 0, 3), (0, 2, 3), (2, 3, 0)])
+def test_both_ways_to_the_largest_products_give_the_largest_product(shape: tuple[int, int, int]) -> None:
+    """Exactly: a product is rounded once, and a maximum not at all. A GPU takes the points one by one."""
+    rows, points, columns = shape
+    generator = torch.Generator().manual_seed(rows + points)
+    left, right = torch.rand(rows, points, generator=generator), torch.rand(points, columns, generator=generator)
+    products = left[:, :, None] * right
+    expected = products.amax(1) if points else torch.zeros(rows, columns)
+    assert torch.equal(largest_products(left, right), expected)
+    assert torch.equal(products_point_by_point(left, right), expected)
 
 
 def test_never_above_one_and_one_where_a_weight_stands_alone() -> None:

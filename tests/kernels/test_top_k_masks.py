@@ -77,6 +77,16 @@ def test_every_bit_counts(dtype: torch.dtype) -> None:
     assert negative[0].tolist() == [False, True]
 
 
+@given(st.lists(st.lists(st.sampled_from([0, 1, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF]), min_size=3), min_size=1), st.data())
+def test_digits_of_all_zeros_or_ones_count_like_others(parts: list[list[int]], data: st.DataObject) -> None:
+    """The histograms' first and last counters, in every digit but the leading one."""
+    halves = [[0x3FF0, *part[:3]] for part in parts]
+    scores = torch.tensor([sum(half << (48 - 16 * i) for i, half in enumerate(four)) for four in halves])
+    tensors = [scores.view(torch.float64)]
+    k = data.draw(st.integers(0, len(parts)))
+    assert same(top_k_masks(tensors, k), by_sorting(tensors, k))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_random_scores_equal_numpy_partition(dtype: torch.dtype) -> None:
     """Many more entries than counters, on all sixteen-bit digits: the k-th largest agrees with another algorithm."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from .selection import (
     scanned_bytes,
     select_streamed,
 )
-from .streaming import Piece, Progress, Reader, Writer, pieces
+from .streaming import Piece, Progress, Reader, Writer, one_thread, pieces
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -142,7 +143,8 @@ def prune_checkpoint(
     checkpoint = open_checkpoint(path, where=where)
     check_output(out, path, folder=checkpoint.is_folder, force=force, nbytes=checkpoint.nbytes, where=where)
     roles = find_layers(checkpoint, include=include, exclude=exclude, where=where)
-    if scope == "row" or ":" in scope:
+    in_rows = scope == "row" or ":" in scope
+    if in_rows:
         require_outputs_first(checkpoint, roles.layers, scope=scope, where=where)
     reader = Reader(where, progress)
     reader.expected = checkpoint.nbytes
@@ -153,11 +155,12 @@ def prune_checkpoint(
     else:
         scores = MagnitudeScores(reader)
         reader.expected += scanned_bytes(roles.layers, scope)
-    selection = select_streamed(roles.layers, scores, density=density, scope=scope, where=where)
-    if masks is None:
-        return _written(checkpoint, out, selection, roles, reader, where)
-    recorded = Recorded(selection, [layer.tensor for layer in roles.layers])
-    report = _written(checkpoint, out, recorded, roles, reader, where)
+    with nullcontext() if in_rows else one_thread():  # sorting rows is worth more threads
+        selection = select_streamed(roles.layers, scores, density=density, scope=scope, where=where)
+        if masks is None:
+            return _written(checkpoint, out, selection, roles, reader, where)
+        recorded = Recorded(selection, [layer.tensor for layer in roles.layers])
+        report = _written(checkpoint, out, recorded, roles, reader, where)
     Masks(recorded.masks).save(masks)
     return report
 
@@ -179,7 +182,8 @@ def write_masked(
     """
     reader = Reader(where, progress)
     reader.expected = checkpoint.nbytes
-    return _written(checkpoint, out, GivenMasks(masks), None, reader, where)
+    with one_thread():
+        return _written(checkpoint, out, GivenMasks(masks), None, reader, where)
 
 
 def _written(

@@ -8,8 +8,9 @@ pieces live in a ring of a few buffers, so that memory does not depend on the si
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -59,6 +60,17 @@ def pieces(tensor: StoredTensor, unit: int = 1) -> Iterator[Piece]:
     step *= max(1, PIECE // size // step)
     for first in range(0, tensor.numel, step):
         yield Piece(tensor, first, min(step, tensor.numel - first))
+
+
+@contextmanager
+def one_thread() -> Generator[None]:
+    """Let torch compute on one thread: between pieces, more of them would spin on the cores that read and write."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Reader:

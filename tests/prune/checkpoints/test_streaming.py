@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pruneproof.errors import InvalidValueError
 from pruneproof.kernels import top_k_masks
 from pruneproof.prune import Masks, select
 from pruneproof.prune.checkpoints import find_layers, open_checkpoint, prune_checkpoint, ranking, streaming
@@ -96,6 +98,25 @@ def test_global_magnitude_is_top_k_of_all_tensors(
     assert_masked(dense, read_all(tmp_path / "pruned"), masks)
     assert report.kept == count
     assert {layer.name: layer.kept for layer in report.layers} == masks.counts
+
+
+@pytest.mark.parametrize("value", [1.0, torch.nan])
+def test_the_number_of_threads_is_what_it_was(value: float, tmp_path: Path) -> None:
+    save_file({"a.weight": torch.full((4, 4), value)}, tmp_path / "dense.safetensors")
+    threads, during = torch.get_num_threads(), set[int]()
+    torch.set_num_threads(3)
+    try:
+        with nullcontext() if value == 1 else pytest.raises(InvalidValueError, match="NaN"):
+            prune_checkpoint(
+                tmp_path / "dense.safetensors",
+                tmp_path / "pruned.safetensors",
+                density=0.5,
+                progress=lambda done, total: during.add(torch.get_num_threads()),
+            )
+        assert during == {1}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("scope", ["layer", "row", "erk", "2:4", "1:2", "5:12"])

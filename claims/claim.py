@@ -137,6 +137,7 @@ class Outcome:
         seeds: the seeds that the figures come from.
         scope: on which networks, data, densities the verdict was reached; the power that was missing if inconclusive.
         table: rows of a small table printed in the report, all with the same keys.
+        bounds: name in `measured` → what the criterion asks the interval of this estimate to lie between.
 
     Example:
         >>> Outcome(Verdict.HOLDS, {"slope": 1.9}, seeds=(0, 1, 2), scope="on digits").measured["slope"]
@@ -148,6 +149,7 @@ class Outcome:
     seeds: tuple[int, ...]
     scope: str
     table: list[Row] = field(default_factory=list[Row])
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
 
 @dataclass(frozen=True)

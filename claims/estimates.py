@@ -9,17 +9,18 @@ The sources of the methods are named where they are used; docs/evidence.md expla
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pruneproof.claims.engine.cell import Row
 from pruneproof.errors import InvalidValueError
 from pruneproof.theory.statistics.exact_tests import clopper_pearson
 
-from .claim import Verdict
+from .claim import Measured, Outcome, Verdict
 
 LEVEL = 0.95  # of every interval, and 1 − the error rate of a claim
 POWER = 0.8  # at which "how many seeds would decide it" is answered
@@ -471,6 +472,35 @@ def _undecided(comparison: Comparison, level: float) -> str:
     needed = comparison.seeds_to_decide(level)
     number = f"about {needed:,}" if needed else f"more than {MOST:,}"
     return f"{comparison.name} ({number} {estimate.unit} would decide)"
+
+
+def conclude(
+    comparisons: Sequence[Comparison],
+    seeds: Iterable[int],
+    scope: str,
+    measured: Measured | None = None,
+    table: Sequence[Row] = (),
+) -> Outcome:
+    """The outcome of a claim that says that all its comparisons are true, as `decide` judges it.
+
+    Args:
+        comparisons: The parts of the criterion.
+        seeds: Of the rows, in any order.
+        scope: On what the verdict was reached; what is refuted or undecided is added.
+        measured: What is printed, with the estimates of the comparisons; by default these alone.
+        table: Printed below.
+
+    Example:
+        >>> conclude([Comparison("a", mean([2.0, 2.5, 2.2]), above=0.0)], (0, 1, 2), "on digits").bounds
+        {'a': (0.0, inf)}
+    """
+    decision = decide(comparisons)
+    if measured is None:
+        measured = {each.name: each.estimate for each in comparisons}
+    judged = {id(each.estimate): (each.above, each.below) for each in comparisons}
+    bounds = {name: judged[id(value)] for name, value in measured.items() if id(value) in judged}
+    scope += f"; {decision.sentence}" if decision.sentence else ""
+    return Outcome(decision.verdict, measured, tuple(sorted(set(seeds))), scope, list(table), bounds)
 
 
 def holm(p_values: Sequence[float], *, level: float = LEVEL) -> list[bool]:

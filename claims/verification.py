@@ -205,7 +205,7 @@ def judge(claim: Claim, store: Store, failures: tuple[Failure, ...] = ()) -> Res
     outcome, broken = _judged(claim, store)
     if missing and outcome.verdict is not Verdict.VIOLATED:  # a counterexample needs no completeness
         scope = f"{missing} of {recorded['cells']} cells have no rows; of the rest: {outcome.scope}"
-        outcome = Outcome(Verdict.INCONCLUSIVE, outcome.measured, outcome.seeds, scope, outcome.table)
+        outcome = replace(outcome, verdict=Verdict.INCONCLUSIVE, scope=scope)
     return Result(claim, outcome, Scale(recorded["scale"]), recorded["cells"], missing, failures, broken)
 
 

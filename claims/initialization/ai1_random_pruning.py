@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, Estimate, decide
+from pruneproof.claims.estimates import Comparison, Estimate
 
 from .comparison import accuracy_table, conditions_of, difference, early, early_rows, named, outcome
 from .measure import CONTROLS, METHODS, early_cells, pruned
@@ -47,7 +47,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
                 printed[name] = delta
                 if control != PRINTED:
                     comparisons.append(Comparison(name, delta, above=0.0))
-    return outcome(decide(comparisons), printed, tried, accuracy_table(tried, ("none",)))
+    return outcome(comparisons, printed, tried, accuracy_table(tried, ("none",)))
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pruneproof.claims.claim import Claim, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
+from pruneproof.claims.estimates import Comparison, Estimate, mean
 
 from .comparison import conditions_of, difference, early, early_rows, late, late_rows, named, outcome
 from .measure import METHODS, early_cells, late_cells, pruned
@@ -53,7 +53,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
             for name, values in levels.items()
             if values
         ]
-    return outcome(decide(comparisons), printed, after, table)
+    return outcome(comparisons, printed, after, table)
 
 
 AI2 = Claim(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, Estimate, decide
+from pruneproof.claims.estimates import Comparison, Estimate
 
 from .comparison import accuracy_table, conditions_of, difference, early, early_rows, named, outcome
 from .measure import ABLATED, ablation_cells, pruned
@@ -40,7 +40,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
             printed[name] = delta
             if method != "grasp":
                 comparisons.append(Comparison(name, delta, below=0.0))
-    return outcome(decide(comparisons), printed, tried, accuracy_table(tried, ("none", "invert")))
+    return outcome(comparisons, printed, tried, accuracy_table(tried, ("none", "invert")))
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pruneproof.claims.claim import Claim, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
+from pruneproof.claims.estimates import Comparison, Estimate, mean
 
 from .comparison import conditions_of, difference, late, late_rows, named, outcome
 from .measure import late_cells, pruned
@@ -51,7 +51,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
             for name, values in levels.items()
             if values
         ]
-    return outcome(decide(comparisons), printed, tried, table, note="judged at 5 %")
+    return outcome(comparisons, printed, tried, table, note="judged at 5 %")
 
 
 AI6 = Claim(

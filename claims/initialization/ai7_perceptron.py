@@ -1,12 +1,13 @@
 """AI7: where does the claim about shuffling stop, and why?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale, fresh_seeds
 from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
+from pruneproof.claims.estimates import Comparison, Estimate, conclude, mean
 
 from .comparison import MARGIN, difference
 from .measure import METHODS, VARIANTS, WITHIN, PerceptronRow, pruned
@@ -51,7 +52,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
     """Shuffled minus original: worse than the margin of AI3; within live units and live units are printed."""
     tried = [row for row in read_rows(PerceptronRow, rows) if row.density == DENSITY]
     shuffled, within = _deltas(tried, "shuffle"), _deltas(tried, WITHIN)
-    decision = decide([Comparison(name, delta, below=-MARGIN) for name, delta in shuffled.items()])
+    comparisons = [Comparison(name, delta, below=-MARGIN) for name, delta in shuffled.items()]
     measured: dict[str, object] = {**shuffled, **within}
     for method in JUDGED:
         for variant in ("none", "shuffle"):
@@ -62,8 +63,8 @@ def judge(rows: Sequence[Row]) -> Outcome:
         | {v: round(mean([*_level(tried, method, v).values()]).value, 2) for v in VARIANTS if _level(tried, method, v)}
         for method in METHODS
     ]
-    scope = f"On {NETWORK}" + (f"; {decision.sentence}" if decision.sentence else "") + "."
-    return Outcome(decision.verdict, measured, tuple(sorted({row.seed for row in tried})), scope, table)
+    made = conclude(comparisons, (row.seed for row in tried), f"On {NETWORK}", measured, table)
+    return replace(made, scope=f"{made.scope}.")
 
 
 def _deltas(rows: Sequence[PerceptronRow], variant: str) -> dict[str, Estimate]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
+from pruneproof.claims.estimates import Comparison, Estimate, mean
 
 from .comparison import conditions_of, difference, early, early_rows, named, outcome
 from .measure import EarlyRow, early_cells, pruned
@@ -65,7 +65,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
                 printed[name] = delta
                 if (method, at) == (JUDGED, SETTINGS[condition[0]].half):
                     comparisons.append(Comparison(name, delta, above=0.0))
-    return outcome(decide(comparisons), printed, tried, table)
+    return outcome(comparisons, printed, tried, table)
 
 
 def _steps(rows: Sequence[EarlyRow], condition: tuple[str, float]) -> list[int]:

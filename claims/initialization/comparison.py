@@ -1,10 +1,11 @@
 """What the claims judge alike: rows read back, accuracies by seed, paired differences, the table of accuracies."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pruneproof.claims.claim import Outcome, Verdict
 from pruneproof.claims.engine.cell import Row, read_rows
-from pruneproof.claims.estimates import Comparison, Decision, Estimate, decide, mean, paired_difference
+from pruneproof.claims.estimates import Comparison, Estimate, conclude, decide, mean, paired_difference
 
 from .measure import ABLATED, CONTROLS, METHODS, EarlyRow, LateRow
 from .setting import DENSITY, NETWORKS
@@ -82,16 +83,16 @@ def named(condition: tuple[str, float], text: str) -> str:
 
 
 def outcome(
-    decision: Decision,
+    comparisons: Sequence[Comparison],
     measured: Mapping[str, object],
     rows: Sequence[EarlyRow] | Sequence[LateRow],
     table: list[Row],
     note: str = "",
 ) -> Outcome:
-    """A decision with its evidence and its scope.
+    """What `conclude` says of the comparisons, in the words that these claims share.
 
     Args:
-        decision: From `decide`.
+        comparisons: The parts of the criterion.
         measured: What is printed.
         rows: From which seeds, networks and densities are read.
         table: Printed below.
@@ -101,8 +102,8 @@ def outcome(
     networks = [NETWORKS[name] for name in dict.fromkeys(network for network, _ in conditions)]
     densities = sorted({density for _, density in conditions}, reverse=True)
     scope = f"On {' and '.join(networks)} at {', '.join(f'{100 * d:g} %' for d in densities)} density"
-    scope += "".join(f"; {text}" for text in (decision.sentence, note) if text)
-    return Outcome(decision.verdict, dict(measured), tuple(sorted({row.seed for row in rows})), f"{scope}.", table)
+    made = conclude(comparisons, (row.seed for row in rows), scope, dict(measured), table)
+    return replace(made, scope=f"{made.scope}; {note}." if note else f"{made.scope}.")
 
 
 def judge_preserved(rows: Sequence[Row], ablation: str) -> Outcome:
@@ -130,13 +131,13 @@ def judge_preserved(rows: Sequence[Row], ablation: str) -> Outcome:
         for method in ABLATED
         if (delta := difference(early(tried, condition, method), early(tried, condition, "random"))) is not None
     ]
-    decision, control = decide(comparisons), decide(controls)
-    note = ""
-    if control.verdict is not Verdict.HOLDS and decision.verdict is Verdict.HOLDS:
-        decision = Decision(Verdict.INCONCLUSIVE, (), (), (), decision.sentence)
-        note = f"the random control is not shown to be {CONTROL:.0f} points worse"
     measured = printed | {each.name: each.estimate for each in controls}
-    return outcome(decision, measured, tried, accuracy_table(tried, ("none", ablation)), note)
+    made = outcome(comparisons, measured, tried, accuracy_table(tried, ("none", ablation)))
+    made = replace(made, bounds={**made.bounds, **{each.name: (each.above, each.below) for each in controls}})
+    if made.verdict is not Verdict.HOLDS or decide(controls).verdict is Verdict.HOLDS:
+        return made
+    scope = f"{made.scope[:-1]}; the random control is not shown to be {CONTROL:.0f} points worse."
+    return replace(made, verdict=Verdict.INCONCLUSIVE, scope=scope)
 
 
 def accuracy_table(rows: Sequence[EarlyRow], ablations: Sequence[str]) -> list[Row]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
+from pruneproof.claims.estimates import Comparison, Estimate, conclude, mean
 from pruneproof.plotting import BLUE, ORANGE, shades
 
 from .measure import PruningPath, measure_path, path_of, rise_and_fall
@@ -45,27 +45,22 @@ def judge(rows: Sequence[Row]) -> Outcome:
     noisy, clean = (path_of(rows, noise=noise, hidden=HIDDEN) for noise in (DIGITS_NOISE, 0.0))
     rise, fall = (mean(change) for change in rise_and_fall(noisy))
     control = mean(rise_and_fall(clean)[0])
-    decision = decide(
-        [
-            Comparison("peak above dense", rise, above=PEAK),
-            Comparison("dense above trough", fall, above=TROUGH),
-            Comparison("control: peak above dense at 0 % noise", control, below=PEAK),
-        ]
-    )
-    return Outcome(
-        verdict=decision.verdict,
-        measured={
-            "peak above dense": rise,
-            "dense above trough": fall,
-            "control: peak above dense at 0 % noise": control,
+    comparisons = [
+        Comparison("peak above dense", rise, above=PEAK),
+        Comparison("dense above trough", fall, above=TROUGH),
+        Comparison("control: peak above dense at 0 % noise", control, below=PEAK),
+    ]
+    return conclude(
+        comparisons,
+        noisy.seeds,
+        "digits, 64-100-50-10, 40 % of labels flipped; peak and trough located on validation, errors on test",
+        {
+            **{each.name: each.estimate for each in comparisons},
             **_sweep(rows),
             "density of the peak": float(noisy.densities[noisy.descent.peak]),
             "density of the trough": float(noisy.densities[noisy.trough]),
         },
-        seeds=noisy.seeds,
-        scope="digits, 64-100-50-10, 40 % of labels flipped; peak and trough located on validation, errors on test"
-        + (f"; {decision.sentence}" if decision.sentence else ""),
-        table=_table(noisy, clean),
+        _table(noisy, clean),
     )
 
 

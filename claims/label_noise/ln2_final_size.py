@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, decide, mean, slope
+from pruneproof.claims.estimates import Comparison, conclude, mean, slope
 from pruneproof.plotting import shades
 
 from .measure import PruningPath, effective_size, measure_path, mixture_text, path_of, sizes_by_seed
@@ -47,7 +47,6 @@ def judge(rows: Sequence[Row]) -> Outcome:
     by_seed = [sizes_by_seed(path) for path in paths]
     slopes = [slope([log(s) for s in starts], [log(each[seed]) for each in by_seed]).value for seed in paths[0].seeds]
     power = Comparison("slope of log effective size in log starting size", mean(slopes), below=POWER)
-    decision = decide([power])
     exact = rows[0]["momentum"] == 0  # trained as published: the published range applies too
     inside = all(PUBLISHED_RANGE[0] <= size.value <= PUBLISHED_RANGE[1] for size in sizes)
     table: list[Row] = [
@@ -59,19 +58,18 @@ def judge(rows: Sequence[Row]) -> Outcome:
         }
         for path, start, size in zip(paths, starts, sizes, strict=True)
     ]
-    return Outcome(
-        verdict=decision.verdict,
-        measured={
+    return conclude(
+        [power],
+        paths[0].seeds,
+        f"{mixture_text(rows)}, two-layer ReLU without biases, hidden widths {', '.join(map(str, widths))}",
+        {
             power.name: power.estimate,
             **{f"effective size from {start:.0f} weights": size for start, size in zip(starts, sizes, strict=True)},
             f"all in the published {PUBLISHED_RANGE[0]}–{PUBLISHED_RANGE[1]}": (
                 ("yes" if inside else "no") if exact else "not trained as published"
             ),
         },
-        seeds=paths[0].seeds,
-        scope=f"{mixture_text(rows)}, two-layer ReLU without biases, hidden widths {', '.join(map(str, widths))}"
-        + (f"; {decision.sentence}" if decision.sentence else ""),
-        table=table,
+        table,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, decide, paired_difference
+from pruneproof.claims.estimates import Comparison, conclude, paired_difference
 from pruneproof.plotting import BLUE, ORANGE
 
 from .measure import (
@@ -47,17 +47,9 @@ def judge(rows: Sequence[Row]) -> Outcome:
     judged, printed = _judged(rows), paths_of_mixtures(rows)
     logs = [{seed: log(size) for seed, size in sizes_by_seed(judged[task]).items()} for task in ("xor", "linear")]
     larger = Comparison("log(effective size, XOR / linear)", paired_difference(*logs), above=0.0)
-    decision = decide([larger])
-    return Outcome(
-        verdict=decision.verdict,
-        measured={
-            larger.name: larger.estimate,
-            **{f"effective size, {name}": effective_size(path) for name, path in printed.items()},
-        },
-        seeds=judged["linear"].seeds,
-        scope=f"{mixture_text(rows)}, two-layer ReLU without biases, hidden width {REFERENCE_WIDTH}"
-        + (f"; {decision.sentence}" if decision.sentence else ""),
-    )
+    sizes = {f"effective size, {name}": effective_size(path) for name, path in printed.items()}
+    scope = f"{mixture_text(rows)}, two-layer ReLU without biases, hidden width {REFERENCE_WIDTH}"
+    return conclude([larger], judged["linear"].seeds, scope, {larger.name: larger.estimate, **sizes})
 
 
 def _judged(rows: Sequence[Row]) -> dict[str, PruningPath]:

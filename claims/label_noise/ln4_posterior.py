@@ -9,7 +9,7 @@ import numpy as np
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, decide
+from pruneproof.claims.estimates import Comparison, conclude
 from pruneproof.plotting import BLUE, INK, ORANGE, plain_decades, shades
 
 from .measure import BINS, Floats, PruningPath, measure_path, paths_of_mixtures, pruned_over_dense
@@ -54,14 +54,12 @@ def judge(rows: Sequence[Row]) -> Outcome:
         for score, words in SCORES.items()
     }
     judged = [each for (name, _), each in ratios.items() if name.endswith(f"D = {JUDGED_FEATURES}")]
-    decision = decide(judged)
-    return Outcome(
-        verdict=decision.verdict,
-        measured={each.name: each.estimate for each in ratios.values()},
-        seeds=tuple(sorted({row["seed"] for row in rows})),
-        scope=f"mixtures, posterior of the noisy label, hidden width {REFERENCE_WIDTH}; level chosen on "
-        "validation error" + (f"; {decision.sentence}" if decision.sentence else ""),
-        table=[_table_row(name, path) for name, path in paths.items()],
+    return conclude(
+        judged,
+        (row["seed"] for row in rows),
+        f"mixtures, posterior of the noisy label, hidden width {REFERENCE_WIDTH}; level chosen on validation error",
+        {each.name: each.estimate for each in ratios.values()},
+        [_table_row(name, path) for name, path in paths.items()],
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.data.images import set_name
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean, paired_difference
+from pruneproof.claims.estimates import Comparison, Estimate, conclude, mean, paired_difference
 from pruneproof.plotting import BLUE, INK, ORANGE
 
 from .measure import BINS, Floats, PruningPath, measure_path, path_of, pruned_over_dense
@@ -49,13 +49,12 @@ def judge(rows: Sequence[Row]) -> Outcome:
     for name, path in paths.items():
         comparisons += _compared(name, path)
         printed |= _printed(name, path)
-    decision = decide(comparisons)
-    return Outcome(
-        verdict=decision.verdict,
-        measured={each.name: each.estimate for each in comparisons} | printed,
-        seeds=tuple(sorted({row["seed"] for row in rows})),
-        scope=f"{' and '.join(paths)} of labels flipped, perceptrons with two hidden layers; ECE of 15 equal-width "
-        "bins, corrected for its bias" + (f"; {decision.sentence}" if decision.sentence else ""),
+    return conclude(
+        comparisons,
+        (row["seed"] for row in rows),
+        f"{' and '.join(paths)} of labels flipped, perceptrons with two hidden layers; ECE of 15 equal-width bins, "
+        "corrected for its bias",
+        {each.name: each.estimate for each in comparisons} | printed,
     )
 
 

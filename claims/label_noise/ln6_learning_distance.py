@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, decide, mean
+from pruneproof.claims.estimates import Comparison, conclude, mean
 from pruneproof.plotting import GREEN, ORANGE
 
 from .measure import Floats, PruningPath, measure_path, path_of, rise_and_fall
@@ -44,18 +44,16 @@ def judge(rows: Sequence[Row]) -> Outcome:
     rise = Comparison("rise of the error to its peak", mean(rise_and_fall(narrow)[0]), above=0.0)
     words = "levels from the peak of the error to that of the distance"
     gap = Comparison(words, mean(_gaps(narrow)), above=-LEVELS, below=LEVELS)
-    decision = decide([rise, gap])
-    return Outcome(
-        verdict=decision.verdict,
-        measured={
+    return conclude(
+        [rise, gap],
+        narrow.seeds,
+        "digits, 40 % of labels flipped, 64-100-50-10 judged; a wide network is printed, not judged",
+        {
             rise.name: rise.estimate,
             gap.name: gap.estimate,
             **{f"the same gap, hidden layers {name}": mean(_gaps(path)) for name, path in wide.items()},
             **{f"rise of the error, hidden layers {name}": mean(rise_and_fall(path)[0]) for name, path in wide.items()},
         },
-        seeds=narrow.seeds,
-        scope="digits, 40 % of labels flipped, 64-100-50-10 judged; a wide network is printed, not judged"
-        + (f"; {decision.sentence}" if decision.sentence else ""),
     )
 
 

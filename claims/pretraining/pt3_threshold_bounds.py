@@ -8,7 +8,7 @@ At the largest step the pruned network is good from the start, or nearly. So tha
 the predicted ones, some runs have more examples, the scaling 1/N and a 32nd of the step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 from statistics import median
@@ -264,36 +264,42 @@ def _interior(neurons: Tensor, labels: Tensor, run: list[PrunedSnapshot], q: flo
 
 
 def judge(rows: Sequence[Row]) -> Outcome:
-    """Count exceptions; compare predicted with measured thresholds."""
+    """One loss above a bound, or one example lost where T3 applied, violates; predicted thresholds are printed."""
     tried = read_rows(ThresholdRow, rows)
-    excesses = [
-        excess for row in tried for excess in (row.excess_t1, row.excess_t1_regime, row.excess_t2) if excess is not None
-    ]
-    lost = sum(row.lost_t3 for row in tried)
-    first = [row.predicted_t1 / row.measured_t1 for row in tried if not row.vacuous_t1 and row.measured_t1]
-    third = [row.predicted_t3 / row.measured_t3 for row in tried if row.predicted_t3 and row.measured_t3]
+    largest, lost = max(_excesses(tried)), sum(row.lost_t3 for row in tried)
+    shapes = ", ".join(f"({m}, {width})" for m, width in sorted({(row.m, row.width) for row in tried}))
     return Outcome(
-        Verdict.VIOLATED if max(excesses) > 0 or lost else Verdict.HOLDS,
+        Verdict.VIOLATED if largest > 0 or lost else Verdict.HOLDS,
         {
-            "largest excess of a loss over T1, 2V/k or T2": max(excesses),
+            "largest excess of a loss over T1, 2V/k or T2": largest,
             "runs and sizes": len(tried),
             "of these 2V/k says nothing (at least the loss of the empty network)": sum(row.vacuous_t1 for row in tried),
             "checkpoints at which T3 applied": sum(row.checked_t3 for row in tried),
             "misclassified there": lost,
-            "T1 threshold, predicted / measured where that is above 0": _ratios(first),
-            "T3 threshold, predicted / measured where that is above 0": _ratios(third),
+            "T1 threshold, predicted / measured where that is above 0": _ratios(
+                (row.predicted_t1, row.measured_t1) for row in tried if not row.vacuous_t1
+            ),
+            "T3 threshold, predicted / measured where that is above 0": _ratios(
+                (row.predicted_t3, row.measured_t3) for row in tried
+            ),
             "runs past T2's threshold": sum(row.excess_t2 is not None for row in tried if row.k == tried[0].k),
         },
         tuple(sorted({row.seed for row in tried})),
-        "two-layer tanh networks on random directions in R^40, (m, N) = "
-        + ", ".join(f"({m}, {width})" for m, width in sorted({(row.m, row.width) for row in tried}))
-        + f", two kinds of labels, two scalings, {ITERATIONS} iterations, or {SLOW_ITERATIONS} of a small step",
+        f"two-layer tanh networks on random directions in R^40, (m, N) = {shapes}, two kinds of labels, two scalings, "
+        f"{ITERATIONS} iterations, or {SLOW_ITERATIONS} of a small step",
         [_line(row) for row in tried],
     )
 
 
-def _ratios(ratios: Sequence[float]) -> str:
-    """Median and range."""
+def _excesses(rows: Sequence[ThresholdRow]) -> list[float]:
+    """Of the losses over T1, over 2V/k past T1's threshold, and over T2, where they apply."""
+    every = [excess for row in rows for excess in (row.excess_t1, row.excess_t1_regime, row.excess_t2)]
+    return [excess for excess in every if excess is not None]
+
+
+def _ratios(thresholds: Iterable[tuple[float | None, float | None]]) -> str:
+    """Median and range of predicted / measured, where both are above 0."""
+    ratios = [predicted / measured for predicted, measured in thresholds if predicted is not None and measured]
     return f"{median(ratios):.3g} [{min(ratios):.3g}, {max(ratios):.3g}], {len(ratios)} cases" if ratios else "none"
 
 

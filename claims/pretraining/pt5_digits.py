@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict, fresh_seeds
+from pruneproof.claims.claim import Claim, Figure, Measured, Outcome, Scale, Verdict, fresh_seeds
 from pruneproof.claims.data.digits import TRAIN
 from pruneproof.claims.data.images import brought_label, digits_label, read_images, set_name
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean, slope
+from pruneproof.claims.estimates import Comparison, Estimate, conclude, mean, slope
 from pruneproof.errors import InvalidValueError
 from pruneproof.kernels import Gram, greedy_select
 
@@ -72,6 +72,7 @@ BROUGHT_SIZES = {
     Scale.STANDARD: (100, 400, 1600, 3200, 6400, 12_800),
     Scale.FULL: (100, 400, 1600, 3200, 6400, 12_800, 25_600, 50_000),
 }
+SLOPE = "slope of log t* in log m"
 NOT_JUDGED = "not judged: too few runs reached the target, or needed training"
 BROUGHT_SEEDS, SEEN = 3, 10  # at most so many; the first seeds were seen with another recipe
 
@@ -229,39 +230,44 @@ def mean_slope(rows: Sequence[CurvesRow], subject: str = "pruned") -> Estimate |
 
 
 def judge(rows: Sequence[Row]) -> Outcome:
-    """The slope of binarised labels for every k; ten classes and the dense network are printed beside it."""
+    """The slope of binarised labels for every k; ten classes, the dense and the fine-tuned network are printed."""
     tried = read_rows(CurvesRow, rows)
     tasks = sorted({(set_name(row.data), row.kind) for row in tried})
     slopes = {(*task, k): mean_slope(_of(tried, *task, k)) for task in tasks for k in KEPT}
-    largest = {task: _of(tried, *task, KEPT[-1]) for task in tasks}
     judged = {(data, k): value for (data, kind, k), value in slopes.items() if kind == JUDGED and value}
-    decision = decide([Comparison(f"{data}, k = {k}", value, above=0.0) for (data, k), value in judged.items()])
-    missing = [data for data, kind in tasks if kind == JUDGED and (data, KEPT[-1]) not in judged]
-    verdict, notes = decision.verdict, [decision.sentence] if decision.sentence else []
-    if missing:
-        notes.append(f"k = {KEPT[-1]} reached the target too rarely on {', '.join(missing)}")
-        verdict = Verdict.INCONCLUSIVE if verdict is Verdict.HOLDS else verdict
-    measured: dict[str, object] = {
-        f"slope of log t* in log m, {data}, {kind}, k = {k}": value or NOT_JUDGED
-        for (data, kind, k), value in slopes.items()
+    measured: Measured = {
+        f"{SLOPE}, {data}, {kind}, k = {k}": value or NOT_JUDGED for (data, kind, k), value in slopes.items()
     }
-    for (data, kind), of_task in largest.items():
-        measured[f"slope of log t* in log m, {data}, {kind}, dense"] = mean_slope(of_task, "dense") or NOT_JUDGED
-        if (lead := _lead_of_logarithm(of_task)) is not None:
-            name = "AIC of a + b·log m − AIC of a power of m (above 0: the power fits better)"
-            measured[f"{name}, {data}, {kind}, k = {KEPT[-1]}"] = lead
-        if all(row.tuned_error for row in of_task):
-            tuned = mean_slope(of_task, "tuned") or NOT_JUDGED
-            measured[f"slope of log t* in log m, {data}, {kind}, k = {KEPT[-1]}, fine-tuned"] = tuned
-    return Outcome(
-        verdict,
+    for task in tasks:
+        measured |= _printed(", ".join(task), _of(tried, *task, KEPT[-1]))
+    names = ", ".join(dict.fromkeys(data for data, _ in tasks))
+    widths = ", ".join(map(str, sorted({row.width for row in tried})))
+    made = conclude(
+        [Comparison(f"{data}, k = {k}", value, above=0.0) for (data, k), value in judged.items()],
+        (row.seed for row in tried),
+        f"{names}, m = {sorted({row.m for row in tried})}, two-layer tanh perceptron of {widths} hidden units, SGD; "
+        "iterations are gradient steps",
         measured,
-        tuple(sorted({row.seed for row in tried})),
-        f"{', '.join(sorted({data for data, _ in tasks}))}, m = {sorted({row.m for row in tried})}, "
-        f"two-layer tanh perceptron of {', '.join(map(str, sorted({row.width for row in tried})))} hidden units, SGD; "
-        "iterations are gradient steps" + "".join(f"; {note}" for note in notes),
         [_line(row) for row in sorted(tried, key=lambda row: (row.data, row.kind, row.k, row.m, row.seed))],
     )
+    missing = [data for data, kind in tasks if kind == JUDGED and (data, KEPT[-1]) not in judged]
+    if not missing:
+        return made
+    verdict = Verdict.INCONCLUSIVE if made.verdict is Verdict.HOLDS else made.verdict
+    scope = f"{made.scope}; k = {KEPT[-1]} reached the target too rarely on {', '.join(missing)}"
+    return replace(made, verdict=verdict, scope=scope)
+
+
+def _printed(task: str, rows: Sequence[CurvesRow]) -> Measured:
+    """What is printed, not judged, of one kind of labels and the largest k."""
+    printed: Measured = {f"{SLOPE}, {task}, dense": mean_slope(rows, "dense") or NOT_JUDGED}
+    if (lead := _lead_of_logarithm(rows)) is not None:
+        printed[
+            f"AIC of a + b·log m − AIC of a power of m (above 0: the power fits better), {task}, k = {KEPT[-1]}"
+        ] = lead
+    if all(row.tuned_error for row in rows):
+        printed[f"{SLOPE}, {task}, k = {KEPT[-1]}, fine-tuned"] = mean_slope(rows, "tuned") or NOT_JUDGED
+    return printed
 
 
 def _lead_of_logarithm(rows: Sequence[CurvesRow]) -> float | None:

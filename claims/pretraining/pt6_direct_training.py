@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale, fresh_seeds
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean, paired_difference, slope
+from pruneproof.claims.estimates import Comparison, Estimate, conclude, mean, paired_difference, slope
 from pruneproof.kernels import Gram, greedy_select
 
 if TYPE_CHECKING:
@@ -202,15 +202,16 @@ def judge(rows: Sequence[Row]) -> Outcome:
     second = Comparison("slope, trained directly", _mean(by_subject[DIRECT]), above=-1.5, below=-0.5)
     difference = paired_difference(by_subject[SELECTED], by_subject[DIRECT])
     steeper = Comparison("slope, selected − direct", difference, below=0.0)
-    decision = decide([first, second, steeper])
     table: list[Row] = [{"n": n, **{name: _geometric_mean(_of(tried, name), n) for name in by_subject}} for n in SIZES]
     wide = _of(tried, SELECTED)
     scope = (
         f"{EXAMPLES} examples in R^{DIMENSION}, a teacher of {TEACHER} neurons, wide network of {WIDE}, "
         f"{tried[0].iterations} stochastic gradient steps with batches of {BATCH}, training loss"
     )
-    return Outcome(
-        decision.verdict,
+    return conclude(
+        [first, second, steeper],
+        (row.seed for row in tried),
+        scope,
         {
             **{each.name: each.estimate for each in (first, second, steeper)},
             **{f"slope, {name}": _mean(s) for name, s in by_subject.items() if name not in (SELECTED, DIRECT)},
@@ -218,8 +219,6 @@ def judge(rows: Sequence[Row]) -> Outcome:
             "loss of the wide network, median": float(np.median([row.dense or 0.0 for row in wide])),
             "V of the wide network, median": float(np.median([row.V or 0.0 for row in wide])),
         },
-        tuple(sorted({row.seed for row in tried})),
-        scope + (f"; {decision.sentence}" if decision.sentence else ""),
         table,
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
-from pruneproof.claims.estimates import Comparison, decide, mean, ratio
+from pruneproof.claims.estimates import Comparison, conclude, mean, ratio
 from pruneproof.plotting import shades
 from pruneproof.theory.scaling.fitting import FittedLaw, fit
 from pruneproof.theory.scaling.intervals import profile_intervals
@@ -50,13 +50,14 @@ def judge(rows: Sequence[Row]) -> Outcome:
     path, judged = read_rows(PathRow, rows), judged_task(rows)
     points = points_of(path, judged)
     singles, law, comparisons = _compared(points)
-    decision = decide(comparisons)
     others = [task for task in dict.fromkeys(row.task for row in path) if task != judged]
     printed = {f"{task}: {each.name}": each.estimate for task in others for each in _compared(points_of(path, task))[2]}
     table: list[Row] = [{"network": name, "σ": each.spread, **each.parameters} for name, each in singles.items()]
-    return Outcome(
-        verdict=decision.verdict,
-        measured={
+    return conclude(
+        comparisons,
+        seeds_of(path),
+        f"{task_text(rows, judged)}, {len(singles)} perceptrons, {len(points)} points averaged over seeds",
+        {
             **{each.name: each.estimate for each in comparisons},
             "μ of the joint fit": law.mean,
             "σ of a constant": root(mean(squares(fit(points, CONSTANT).deviation, points), unit="networks")).value,
@@ -65,10 +66,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
             **_parameters(law),
             **printed,
         },
-        seeds=seeds_of(path),
-        scope=f"{task_text(rows, judged)}, {len(singles)} perceptrons, {len(points)} points averaged over seeds"
-        + (f"; {decision.sentence}" if decision.sentence else ""),
-        table=table,
+        table,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean
+from pruneproof.claims.estimates import Comparison, Estimate, conclude, mean
 from pruneproof.plotting import INK, plain_decades, shades
 from pruneproof.theory.scaling.comparison import leave_large_out
 from pruneproof.theory.scaling.models import LAW
@@ -41,17 +41,10 @@ def judge(rows: Sequence[Row]) -> Outcome:
     path, judged = read_rows(PathRow, rows), judged_task(rows)
     deviations = {task: _deviation(path, task) for task in _tasks_of(path)}
     predicted = Comparison("deviation of the predicted wider networks", deviations[judged], below=EXTRAPOLATION)
-    decision = decide([predicted])
-    return Outcome(
-        verdict=decision.verdict,
-        measured={
-            predicted.name: predicted.estimate,
-            **{f"{task}: {predicted.name}": value for task, value in deviations.items() if task != judged},
-        },
-        seeds=seeds_of(path),
-        scope=f"{task_text(rows, judged)}; fitted to widths ≤ {LARGEST_FITTED}, root mean square relative deviation of "
-        "all wider networks" + (f"; {decision.sentence}" if decision.sentence else ""),
-    )
+    others = {f"{task}: {predicted.name}": value for task, value in deviations.items() if task != judged}
+    scope = f"{task_text(rows, judged)}; fitted to widths ≤ {LARGEST_FITTED}, root mean square relative deviation of "
+    scope += "all wider networks"
+    return conclude([predicted], seeds_of(path), scope, {predicted.name: predicted.estimate, **others})
 
 
 def _tasks_of(rows: Sequence[PathRow]) -> list[str]:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import TYPE_CHECKING
 
-from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
+from pruneproof.claims.claim import Claim, Figure, Measured, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
-from pruneproof.claims.estimates import Comparison, decide, mean
+from pruneproof.claims.estimates import Comparison, conclude, mean
 from pruneproof.plotting import INK, plain_decades, shades
 from pruneproof.theory.scaling.fitting import fit
 
@@ -49,7 +49,6 @@ def judge(rows: Sequence[Row]) -> Outcome:
         logs = [log(each.predicted / each.measured) for each in smallest if each.share == share]
         name = f"log(predicted / measured weights) at {share:.0%} of the range"
         comparisons.append(Comparison(name, mean(logs), above=-log(1 + WITHIN), below=log(1 + WITHIN)))
-    decision = decide(comparisons)
     worst = max(abs(each.estimate.value) for each in comparisons)
     table: list[Row] = [
         {
@@ -60,17 +59,10 @@ def judge(rows: Sequence[Row]) -> Outcome:
         }
         for each in smallest
     ]
-    return Outcome(
-        decision.verdict,
-        {
-            **{each.name: each.estimate for each in comparisons},
-            "largest factor between predicted and measured, means over seeds": exp(worst),
-        },
-        seeds_of(path),
-        f"{task_text(rows, judged)}; measured sizes interpolated between neighbouring densities, over the same networks"
-        + (f"; {decision.sentence}" if decision.sentence else ""),
-        table,
-    )
+    scope = f"{task_text(rows, judged)}; measured sizes interpolated between neighbouring densities, over the same "
+    measured: Measured = {each.name: each.estimate for each in comparisons}
+    measured["largest factor between predicted and measured, means over seeds"] = exp(worst)
+    return conclude(comparisons, seeds_of(path), f"{scope}networks", measured, table)
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:

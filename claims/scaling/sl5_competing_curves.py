@@ -7,7 +7,7 @@ import numpy as np
 
 from pruneproof.claims.claim import Claim, Figure, Origin, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
-from pruneproof.claims.estimates import decide
+from pruneproof.claims.estimates import conclude
 from pruneproof.plotting import BLUE, ORANGE
 from pruneproof.theory.scaling.comparison import compare
 from pruneproof.theory.scaling.models import CLIPPED, CONSTANT, STEEP_LIMIT
@@ -44,14 +44,9 @@ def judge(rows: Sequence[Row]) -> Outcome:
     """The AICc of the law less those of the simpler curves, on every task."""
     path, judged = read_rows(PathRow, rows), judged_task(rows)
     compared = {task: better_than(path, task, SIMPLER) for task in dict.fromkeys(row.task for row in path)}
-    decision = decide(compared[judged])
-    return Outcome(
-        decision.verdict,
-        {f"{task}: {each.name}": each.estimate for task, found in compared.items() for each in found},
-        seeds_of(path),
-        f"{task_text(rows, judged)}; joint fits with exponents of depth and width"
-        + (f"; {decision.sentence}" if decision.sentence else ""),
-    )
+    measured = {f"{task}: {each.name}": each.estimate for task, found in compared.items() for each in found}
+    scope = f"{task_text(rows, judged)}; joint fits with exponents of depth and width"
+    return conclude(compared[judged], seeds_of(path), scope, dict(measured))
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:

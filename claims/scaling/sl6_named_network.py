@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pruneproof.claims.claim import Claim, Origin, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
-from pruneproof.claims.estimates import Comparison, decide, mean
+from pruneproof.claims.estimates import Comparison, conclude, mean
 
 from .measure import PathRow, measure_path, seeds_of
 from .setting import JUDGED, PUBLICATION, judged_task, network_cells, task_text, tasks
@@ -34,18 +34,11 @@ def judge(rows: Sequence[Row]) -> Outcome:
     seeds = seeds_of(path)
     shares = [mean([float(each.named == each.best) for each in smallest if each.seed == seed]).value for seed in seeds]
     right = Comparison("share of targets whose best network is named", mean(shares), above=0.5)
-    decision = decide([right])
     table: list[Row] = [
         {"seed": each.seed, "target": each.target, "named network": each.named, "best network": each.best}
         for each in smallest
     ]
-    return Outcome(
-        decision.verdict,
-        {right.name: right.estimate},
-        seeds,
-        f"{task_text(rows, judged)}, three targets a seed" + (f"; {decision.sentence}" if decision.sentence else ""),
-        table,
-    )
+    return conclude([right], seeds, f"{task_text(rows, judged)}, three targets a seed", table=table)
 
 
 SL6 = Claim(

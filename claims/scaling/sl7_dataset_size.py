@@ -7,7 +7,7 @@ import numpy as np
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows
-from pruneproof.claims.estimates import Comparison, decide, mean
+from pruneproof.claims.estimates import Comparison, conclude, mean
 from pruneproof.theory.scaling.fitting import fit
 from pruneproof.theory.scaling.plots import draw_networks
 
@@ -46,7 +46,6 @@ def judge(rows: Sequence[Row]) -> Outcome:
     together = Comparison(
         "σ of the joint fit", root(mean(squares(law.deviation, points), unit="networks")), below=JOINT
     )
-    decision = decide([together])
     sizes = sorted({row.examples for row in path}, reverse=True)
     whole = fit(points_of([row for row in path if row.examples == sizes[0]], judged))
     left: dict[str, float] = {}
@@ -54,13 +53,9 @@ def judge(rows: Sequence[Row]) -> Outcome:
         part = points_of([row for row in path if row.examples == size], judged)
         deviation = whole.predict(part, extrapolate=True) / part.error - 1
         left[f"fitted to {sizes[0]} examples, deviation at {size}"] = float(np.sqrt(np.mean(deviation**2)))
-    return Outcome(
-        decision.verdict,
-        {together.name: together.estimate, **left},
-        seeds_of(path),
-        f"{task_text(rows, judged)}, {' and '.join(map(str, sizes))} examples, four perceptrons, means over seeds"
-        + (f"; {decision.sentence}" if decision.sentence else ""),
-    )
+    numbers = " and ".join(map(str, sizes))
+    scope = f"{task_text(rows, judged)}, {numbers} examples, four perceptrons, means over seeds"
+    return conclude([together], seeds_of(path), scope, {together.name: together.estimate, **left})
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:

@@ -12,7 +12,7 @@ import torch
 
 from pruneproof.claims.claim import Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
-from pruneproof.claims.estimates import Comparison, decide, mean, paired_difference
+from pruneproof.claims.estimates import Comparison, conclude, mean, paired_difference
 from pruneproof.prune import certify
 
 from .setting import DATA_FREE, INFORMED, NAMES, count, data_of, images, pruned_copy, sample, seeds_of, trained
@@ -107,7 +107,6 @@ def judge_methods(rows: Sequence[Row], others: Sequence[str]) -> Outcome:
         for other in others:
             name = f"{network}, density {density}: error of sipp best − {other}"
             comparisons.append(Comparison(name, paired_difference(errors["sipp best"], errors[other]), below=0.0))
-    decision = decide(comparisons)
     table: list[Row] = [
         {
             "network": network,
@@ -122,13 +121,7 @@ def judge_methods(rows: Sequence[Row], others: Sequence[str]) -> Outcome:
     ]
     networks = sorted({network for network, _ in settings})
     scope = f"{', '.join(NAMES[name] for name in networks)}; no retraining; balls of radius {RADIUS}"
-    return Outcome(
-        decision.verdict,
-        {each.name: each.estimate for each in comparisons},
-        tuple(sorted({row.seed for row in tried})),
-        scope + (f"; {decision.sentence}" if decision.sentence else ""),
-        table,
-    )
+    return conclude(comparisons, (row.seed for row in tried), scope, table=table)
 
 
 def _of(rows: Sequence[MethodRow], network: str, density: float, method: str) -> list[MethodRow]:

@@ -1,14 +1,14 @@
 """SP4: is the mixture of sampling and truncation never worse than either part?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale, Verdict
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
-from pruneproof.claims.estimates import Comparison, decide, mean, paired_difference
+from pruneproof.claims.estimates import Comparison, conclude, mean, paired_difference
 from pruneproof.prune import sipp
 
 from .plots import mean_line
@@ -113,32 +113,41 @@ def measure(cell: Cell) -> list[VariantRow]:
 def judge(rows: Sequence[Row]) -> Outcome:
     """The bound of `best` is the least in every cell; its error is not above another's by more than the margin."""
     tried = read_rows(VariantRow, rows)
-    cells = sorted({(row.network, row.density, row.seed) for row in tried})
-    settings = sorted({cell[:2] for cell in cells})
-    merit = {(row.network, row.density, row.seed, row.variant): row.merit for row in tried}
-    worse = sum(merit[*cell, "best"] > merit[*cell, variant] for cell in cells for variant in VARIANTS[:-1])
+    settings = sorted({(row.network, row.density) for row in tried})
     kept = [place for place in settings if mean([row.lost for row in _of(tried, *place, "best")]).value <= KEPT]
-    comparisons: list[Comparison] = []
-    for network, density in kept:
-        errors = {v: {row.seed: row.error / row.size for row in _of(tried, network, density, v)} for v in VARIANTS}
-        for variant in VARIANTS[:-1]:
-            name = f"{network}, density {density}: error of best − {variant}, of the outputs"
-            comparisons.append(Comparison(name, paired_difference(errors["best"], errors[variant]), below=MARGIN))
-    decision = decide(comparisons)
-    networks = sorted({network for network, _ in settings})
-    scope = (
-        f"{', '.join(NAMES[name] for name in networks)}, no retraining, {len(kept)} of {len(settings)} settings judged"
-    )
-    return Outcome(
-        Verdict.NOT_REPRODUCED if worse else decision.verdict,
+    comparisons = [each for place in kept for each in _compared(tried, *place)]
+    worse = _worse_bounds(tried)
+    networks = ", ".join(NAMES[name] for name in dict.fromkeys(network for network, _ in settings))
+    made = conclude(
+        comparisons,
+        (row.seed for row in tried),
+        f"{networks}, no retraining, {len(kept)} of {len(settings)} settings judged",
         {
             "cells where the bound of best is above another's": worse,
             **{each.name: each.estimate for each in comparisons},
         },
-        tuple(sorted({row.seed for row in tried})),
-        scope + (f"; {decision.sentence}" if decision.sentence else ""),
-        [_line(tried, network, density, variant) for network, density in settings for variant in VARIANTS],
+        [_line(tried, *place, variant) for place in settings for variant in VARIANTS],
     )
+    return replace(made, verdict=Verdict.NOT_REPRODUCED) if worse else made
+
+
+def _worse_bounds(rows: Sequence[VariantRow]) -> int:
+    """In how many cells, variant by variant, the bound of `best` is above another's."""
+    best = {(row.network, row.density, row.seed): row.merit for row in rows if row.variant == "best"}
+    return sum(best[row.network, row.density, row.seed] > row.merit for row in rows)
+
+
+def _compared(rows: Sequence[VariantRow], network: str, density: float) -> list[Comparison]:
+    """The error of `best` less that of every other variant, of the size of the outputs."""
+    errors = {v: {row.seed: row.error / row.size for row in _of(rows, network, density, v)} for v in VARIANTS}
+    return [
+        Comparison(
+            f"{network}, density {density}: error of best − {variant}, of the outputs",
+            paired_difference(errors["best"], errors[variant]),
+            below=MARGIN,
+        )
+        for variant in VARIANTS[:-1]
+    ]
 
 
 def _line(rows: Sequence[VariantRow], network: str, density: float, variant: str) -> Row:

@@ -15,7 +15,7 @@ from torch import nn
 from pruneproof.claims.claim import Claim, Outcome, Scale, fresh_seeds
 from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean, paired_difference
+from pruneproof.claims.estimates import Comparison, conclude, mean, paired_difference
 from pruneproof.claims.training.single import accuracy, train
 from pruneproof.prune import Masks, connectivity, random, sipp, snip
 from pruneproof.prune import magnitude as magnitude_masks
@@ -138,38 +138,40 @@ def judge(rows: Sequence[Row]) -> Outcome:
     """SiPP's masks, at initialisation and rewound, above random ones; the others are printed."""
     tried = read_rows(TrainedRow, rows)
     densities = sorted({row.density for row in tried})
-    comparisons, printed = list[Comparison](), dict[str, Estimate]()
-    for density in densities:
-        levels = {m: {row.seed: row.accuracy for row in _of(tried, density, m)} for m in METHODS}
-        for method, control in (pair for pair in (*JUDGED, *PRINTED) if all(levels[name] for name in pair)):
-            name = f"density {density}: {method} − {control}"
-            printed[name] = paired_difference(levels[method], levels[control])
-            comparisons += [Comparison(name, printed[name], above=0.0)] if (method, control) in JUDGED else []
-    decision = decide(comparisons)
-    table: list[Row] = []
-    for density in densities:
-        for method in METHODS:
-            if not (chosen := _of(tried, density, method)):
-                continue
-            kept = [round(sum(counts) / len(chosen)) for counts in zip(*(row.kept for row in chosen), strict=True)]
-            table.append(
-                {
-                    "density": density,
-                    "method": method,
-                    "accuracy, %": mean([row.accuracy for row in chosen]),
-                    "weights kept by layer": ", ".join(map(str, kept)),
-                    "runs with a layer cut off": f"{sum(bool(row.cut) for row in chosen)} of {len(chosen)}",
-                }
-            )
+    differences = {
+        f"density {density}: {method} − {control}": (paired_difference(levels[method], levels[control]), judged)
+        for density in densities
+        if (levels := _levels(tried, density))
+        for pairs, judged in ((JUDGED, True), (PRINTED, False))
+        for method, control in pairs
+        if {method, control} <= levels.keys()
+    }
     epochs = recipe_of(digits_label()).epochs
-    scope = f"{NAMES['mlp']} with Kaiming's weights, {epochs} epochs from the initial weights, hybrid masks"
-    return Outcome(
-        decision.verdict,
-        dict(printed),
-        tuple(sorted({row.seed for row in tried})),
-        scope + (f"; {decision.sentence}" if decision.sentence else ""),
-        table,
+    return conclude(
+        [Comparison(name, value, above=0.0) for name, (value, judged) in differences.items() if judged],
+        (row.seed for row in tried),
+        f"{NAMES['mlp']} with Kaiming's weights, {epochs} epochs from the initial weights, hybrid masks",
+        {name: value for name, (value, _) in differences.items()},
+        [_line(tried, density, method) for density in densities for method in _levels(tried, density)],
     )
+
+
+def _levels(rows: Sequence[TrainedRow], density: float) -> dict[str, dict[int, float]]:
+    """Method → seed → accuracy, of the methods that were run."""
+    levels = {method: {row.seed: row.accuracy for row in _of(rows, density, method)} for method in METHODS}
+    return {method: level for method, level in levels.items() if level}
+
+
+def _line(rows: Sequence[TrainedRow], density: float, method: str) -> Row:
+    chosen = _of(rows, density, method)
+    kept = [round(sum(counts) / len(chosen)) for counts in zip(*(row.kept for row in chosen), strict=True)]
+    return {
+        "density": density,
+        "method": method,
+        "accuracy, %": mean([row.accuracy for row in chosen]),
+        "weights kept by layer": ", ".join(map(str, kept)),
+        "runs with a layer cut off": f"{sum(bool(row.cut) for row in chosen)} of {len(chosen)}",
+    }
 
 
 def _of(rows: Sequence[TrainedRow], density: float, method: str) -> list[TrainedRow]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
-from pruneproof.claims.estimates import Comparison, Estimate, decide, mean, paired_difference
+from pruneproof.claims.estimates import Comparison, Estimate, conclude, mean, paired_difference
 from pruneproof.claims.training.single import accuracy, train
 from pruneproof.prune import Masks, magnitude, random, sipp
 
@@ -134,7 +134,6 @@ def judge(rows: Sequence[Row]) -> Outcome:
         printed[name] = paired_difference(dense, reached)
         if (density, method, schedule) == (DENSITY, JUDGED, "cascade"):
             comparisons.append(Comparison(name, printed[name], below=LOSS))
-    decision = decide(comparisons)
     table: list[Row] = [
         {
             "network": network,
@@ -148,13 +147,7 @@ def judge(rows: Sequence[Row]) -> Outcome:
     ]
     networks = ", ".join(NAMES[name] for name in dict.fromkeys(row.network for row in tried))
     scope = f"{networks}; retraining by the recipe of training after each round, cascades of {ROUNDS} rounds"
-    return Outcome(
-        decision.verdict,
-        dict(printed),
-        tuple(sorted({row.seed for row in tried})),
-        scope + (f"; {decision.sentence}" if decision.sentence else ""),
-        table,
-    )
+    return conclude(comparisons, (row.seed for row in tried), scope, dict(printed), table)
 
 
 def _of(rows: Sequence[RetrainedRow], network: str, density: float, method: str, schedule: str) -> list[RetrainedRow]:

@@ -171,7 +171,7 @@ class _Value(fx.Proxy):
         """The shape, or one size."""
         example = self.node.meta.get(_EXAMPLE)
         if example is None or not isinstance(dim, int | None):
-            return self._call("size", *([] if dim is None else [dim]))
+            return self._call("size", dim)
         return self.shape if dim is None else self._call("size", 0) if dim in (0, -example.ndim) else example.size(dim)
 
     def __iadd__(self, other: Any) -> fx.Proxy:
@@ -193,30 +193,29 @@ _EXAMPLE = "example"  # of a node: its value for two items of zeros
 class _Tracer(fx.Tracer):
     record_stack_traces = True  # so that a refusal names the line
 
-    def __init__(self, model: nn.Module, item: torch.Size | None) -> None:
+    def __init__(self, model: nn.Module, item: torch.Size) -> None:
         super().__init__()
         self.item = item
-        self.twin = None if item is None else copy.deepcopy(model)  # while tracing, the model's own calls are recorded
+        self.twin = copy.deepcopy(model)  # while tracing, the model's own calls are recorded
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *others: Any, **named: Any) -> fx.Proxy:
         made = super().create_proxy(kind, target, args, kwargs, *others, **named)
-        if self.twin is not None:
-            with suppress(Exception):  # then the shapes from here on are not known
-                made.node.meta[_EXAMPLE] = self._value(kind, made.node, self.twin)
+        with suppress(Exception):  # then the shapes from here on are not known
+            made.node.meta[_EXAMPLE] = self._value(kind, made.node)
         return made
 
-    def _value(self, kind: str, node: fx.Node, twin: nn.Module) -> Any:
+    def _value(self, kind: str, node: fx.Node) -> Any:
         """What a node computes; random numbers are drawn from a state that is put back."""
         target: Any = node.target
         if kind == "placeholder":
-            return torch.zeros((2, *(self.item or ())), dtype=torch.float64)
+            return torch.zeros((2, *self.item), dtype=torch.float64)
         if kind == "get_attr":
-            return _attribute(twin, target).clone()
+            return _attribute(self.twin, target).clone()
         args, kwargs = map_arg((node.args, node.kwargs), lambda parent: parent.meta[_EXAMPLE])
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             if kind == "call_method":
                 return getattr(args[0], target)(*args[1:], **kwargs)
-            return (twin.get_submodule(target).forward if kind == "call_module" else target)(*args, **kwargs)
+            return (self.twin.get_submodule(target).forward if kind == "call_module" else target)(*args, **kwargs)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return is_layer(m)
@@ -225,7 +224,7 @@ class _Tracer(fx.Tracer):
         return _Value(node, self)
 
 
-def trace(model: nn.Module, item: torch.Size | None = None) -> list[fx.Node]:
+def trace(model: nn.Module, item: torch.Size) -> list[fx.Node]:
     """The operations of a network in evaluation order: one input, operations, one output.
 
     Args:
@@ -346,9 +345,7 @@ _ARITHMETIC = {  # (constant on the right) → (scale, shift) of x
 _IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv, "relu_", functional.relu_, torch.relu_)
 
 
-def trace_pair(
-    original: nn.Module, pruned: nn.Module, lipschitz: Constants, item: torch.Size | None = None
-) -> list[Step]:
+def trace_pair(original: nn.Module, pruned: nn.Module, lipschitz: Constants, item: torch.Size) -> list[Step]:
     """The common steps of two networks as `float64_copy` returns them, on inputs of the shape `item`.
 
     Raises:

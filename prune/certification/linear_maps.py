@@ -261,7 +261,7 @@ def scaling(scale: Tensor, shift: Tensor) -> PairMap:
             )
         return image
 
-    sizes, offsets = scale.abs() + TINY / UNIT * (scale != 0), shift.abs()
+    sizes, offsets = scale.abs(), shift.abs()
     none = torch.zeros_like(scale)
     return PairMap(
         apply,

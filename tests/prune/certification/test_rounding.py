@@ -2,6 +2,7 @@
 
 import copy
 from fractions import Fraction
+from itertools import product
 
 import pytest
 import torch
@@ -141,6 +142,33 @@ def test_underflow_of_a_normalisation_is_charged() -> None:
     for method in ("ibp", "crown"):
         bound = certify(original, pruned, torch.zeros(1, 1, dtype=torch.float64), method=method).error_bound
         assert float(bound) >= 1e200
+
+
+class Divided(nn.Module):
+    """factor · (x / divisor)."""
+
+    def __init__(self, divisor: float, factor: float) -> None:
+        super().__init__()
+        self.divisor, self.last = divisor, _chain(factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(x / self.divisor)
+
+
+DIVISORS = [(3.0, 1.0), (7e-300, 1e-200), (1.1e308, 1e200), (1.3e308, 1e200), (1.5e308, 1e200), (1.7e308, 1e200)]
+
+
+@pytest.mark.parametrize("method", ["ibp", "crown"])
+def test_a_constant_divisor_is_charged_however_large(method: str) -> None:
+    """1/divisor is rounded, for the last ones to fewer bits than a float has."""
+    rounded_down = 0
+    for (divisor, factor), x in product(DIVISORS, (1.0, 3.0, 0.7, 1e-5, 1e5)):
+        inputs = torch.tensor([[x]], dtype=torch.float64)
+        bound = certify(Divided(divisor, factor), Divided(divisor, 0.0), inputs, method=method).error_bound
+        exact = Fraction(x) / Fraction(divisor) * Fraction(factor)
+        assert Fraction(float(bound)) >= exact
+        rounded_down += Fraction(x * (1 / divisor) * factor) < exact
+    assert rounded_down  # plain float64 does err here
 
 
 def test_a_change_that_underflows_in_a_lipschitz_activation_is_charged() -> None:

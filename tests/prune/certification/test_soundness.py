@@ -100,7 +100,7 @@ def test_rounding_is_charged_and_costs_little(
     ]  # of two relaxations that tie, take one and the same
     monkeypatch.setattr(substitution, "_minimum", lambda *terms: minimum(*terms).round(decimals=9))
     record = certify(original, pruned, inputs, radius=radius, norm=norm, method=method)
-    steps = trace_pair(float64_copy(original), float64_copy(pruned), {})
+    steps = trace_pair(float64_copy(original), float64_copy(pruned), {}, inputs.shape[1:])
     terms = max(step.operation.terms for step in steps if isinstance(step.operation, PairMap))
     library = 2.0**-40 if any(isinstance(step.operation, Lipschitz) for step in steps) else 0.0
     limit = 64 * len(steps) * (gamma(terms) + library) * (1 + float(_magnitude(steps, inputs.abs() + radius)))

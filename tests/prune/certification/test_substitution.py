@@ -47,7 +47,10 @@ def test_a_cancellation_over_the_ball_is_not_believed() -> None:
 
 def test_a_functional_that_stops_before_the_input_is_its_constant_less_what_was_charged() -> None:
     network = nn.Sequential(nn.Tanh())
-    steps, ball = trace_pair(network, network, {}), Ball(torch.ones(1, 2, dtype=torch.float64), 0.0, "inf")
+    steps, ball = (
+        trace_pair(network, network, {}, torch.Size([2])),
+        Ball(torch.ones(1, 2, dtype=torch.float64), 0.0, "inf"),
+    )
     zero, five = torch.zeros(1, 1, 2, dtype=torch.float64), torch.full((1, 1), 5.0, dtype=torch.float64)
     rows = Functional(ORIGINAL, {1: (zero, None)}, five)
     rows.slack = torch.ones(1, 1, dtype=torch.float64)
@@ -60,7 +63,7 @@ def test_a_cancellation_in_a_layers_transpose_is_not_believed() -> None:
     column = torch.tensor([1e16, *[-1.0] * many, -1e16], dtype=torch.float64)
     layer = nn.Linear(1, many + 2, bias=False).double()
     layer.weight.data.copy_(column.unsqueeze(1))
-    steps, ball = trace_pair(layer, layer, {}), Ball(torch.ones(1, 1, dtype=torch.float64), 0.0, "inf")
+    steps, ball = trace_pair(layer, layer, {}, torch.Size([1])), Ball(torch.ones(1, 1, dtype=torch.float64), 0.0, "inf")
     ones, zero = torch.ones(1, 1, many + 2, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
     rows = Functional(ORIGINAL, {1: (ones, None)}, zero)
     assert float(lower_bounds(steps, _boxes(steps, ball.inputs), rows, ball)) <= -many
@@ -121,7 +124,7 @@ def test_the_rounding_of_the_changed_weights_is_charged_where_nothing_changed_be
     with torch.no_grad():
         layer.weight.zero_()
         other.weight.copy_(torch.randn(4, 5, generator=generator, dtype=torch.float64))
-    steps = trace_pair(nn.Sequential(layer), nn.Sequential(other), {})
+    steps = trace_pair(nn.Sequential(layer), nn.Sequential(other), {}, torch.Size([5]))
     box = input_enclosure(torch.randn(1, 5, generator=generator, dtype=torch.float64), 0.0)
     change = torch.randn(1, 3, 4, generator=generator, dtype=torch.float64)
     rows = Functional(ORIGINAL, {}, torch.zeros(1, 3, dtype=torch.float64))

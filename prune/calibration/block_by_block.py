@@ -523,6 +523,7 @@ class _Run:
                 dense[layer.name] = [layer.weight.detach().clone()]
                 layer.weight.copy_(solution.weight)
                 masks.put(layer.name, solution.mask)
+                del solution  # before the next layer needs memory
             calibration, held_out = self._compare(position, dense, present_is_dense=False)
             reports = [self._report(layer, masks, calibration, held_out, 0) for layer in block.layers]
             if store is not None:
@@ -707,7 +708,7 @@ class _Run:
             for part, factor, share in maps
         ]
         weight, mask = (torch.cat([part[i] for part in parts]) if len(parts) > 1 else parts[0][i] for i in (0, 1))
-        if not bool(weight.isfinite().all()):
+        if not bool(torch.linalg.vector_norm(weight, torch.inf).isfinite()):
             raise InvalidValueError(
                 f"{self.where}: the update of {layer.name} overflows at damping={self.settings.damping:g}. "
                 "Pass more batches, or a larger damping such as 0.1."

@@ -40,10 +40,10 @@ class InverseFactor:
 
 
 def inverse_factor(gram: Tensor, damping: float, *, name: str, block_size: int = 128) -> InverseFactor:
-    """Factor the inverse of a Gram matrix.
+    """Factor the inverse of a Gram matrix, in its place.
 
     Args:
-        gram: (inputs, inputs), symmetric.
+        gram: (inputs, inputs), symmetric and contiguous; overwritten.
         damping: Share of the mean squared norm of the inputs (the silent ones aside) that is added
             to the diagonal, > 0.
         name: The layer, for the message.
@@ -53,23 +53,33 @@ def inverse_factor(gram: Tensor, damping: float, *, name: str, block_size: int =
         InvalidValueError: The matrix is not positive definite in its precision.
     """
     silent = gram.diagonal() == 0
-    flipped = gram.flip(0, 1)
-    del gram
-    diagonal = flipped.diagonal()
+    diagonal = gram.diagonal()
     mean = float(diagonal.double().sum()) / max(1, int((~silent).sum())) or 1.0
-    diagonal[silent.flip(0)] = mean
+    diagonal[silent] = mean
     diagonal += damping * mean
-    lower, failed = torch.linalg.cholesky_ex(flipped)
-    del flipped, diagonal
+    _reverse_(gram)
+    failed = torch.empty((), dtype=torch.int32, device=gram.device)
+    columns = gram.mT  # as LAPACK lays matrices out, so that nothing is copied
+    torch.linalg.cholesky_ex(columns, upper=True, out=(columns, failed))
     if int(failed):
         raise InvalidValueError(
             f"calibrated: the Gram matrix of the inputs of {name} is singular at damping={damping:g}. "
             "Pass more batches, or a larger damping such as 0.1."
         )
-    upper = lower.flip(0, 1)  # R: gram = R Rᵀ
-    del lower
-    invert_triangular_(upper, block_size)
-    return InverseFactor(upper, silent)
+    _reverse_(gram)  # now R, with R Rᵀ what was given
+    invert_triangular_(gram, block_size)
+    return InverseFactor(gram, silent)
+
+
+def _reverse_(matrix: Tensor) -> None:
+    """Reverse rows and columns of a contiguous matrix in its place."""
+    flat, step = matrix.view(-1), matrix.shape[1]
+    for start in range(0, len(flat) // 2, step):
+        stop = min(start + step, len(flat) // 2)
+        front, back = flat[start:stop], flat[len(flat) - stop : len(flat) - start]
+        kept = front.flip(0)
+        front.copy_(back.flip(0))
+        back.copy_(kept)
 
 
 def invert_triangular_(upper: Tensor, block_size: int = 128) -> None:

@@ -72,42 +72,46 @@ class InputGrams:
 
     def __init__(self) -> None:
         self._grams: dict[tuple[str, ...], list[Gram]] = {}
-        self._pending: tuple[Tensor, tuple[object, ...], list[Gram], list[str]] | None = None
+        self._pending: tuple[Tensor, tuple[object, ...], list[Tensor], list[str]] | None = None
 
     def add(self, layer: Layer, module: nn.Module, inputs: Tensor, rest: Sequence[Any], keep: Tensor | None) -> None:
-        """Add the products of one call, or note that they are those of the call before."""
+        """Take the rows of one call, or note that they are those of the call before."""
         key = (*_identity(inputs), None if keep is None else id(keep), is_linear(module))
         if self._pending is not None and is_linear(module) and self._pending[1] == key:
             self._pending[3].append(layer.name)
             return
         self.finish()
-        parts: list[Gram] = []
-        for rows in rows_read(module, inputs.detach(), keep):
-            features = rows.T.to(torch.promote_types(rows.dtype, torch.float32))
-            if features.shape[1]:
-                parts.append(Gram.from_features(features, features.new_zeros(features.shape[1])))
+        parts = [
+            rows.to(torch.promote_types(rows.dtype, torch.float32), copy=True)  # the model may overwrite its own
+            for rows in rows_read(module, inputs.detach(), keep)
+            if len(rows)
+        ]
         if parts:
             self._pending = (inputs, key, parts, [layer.name])  # the tensor is held, so that its storage stays its own
 
     def finish(self) -> None:
-        """Add what is pending to the Gram matrices of the layers that share it."""
+        """Add the products of what is pending to the Gram matrices of the layers that share it."""
         if self._pending is None:
             return
         _, _, parts, names = self._pending
         self._pending = None
-        known = self._grams.setdefault(tuple(names), parts)
-        if known is not parts:
-            for total, part in zip(known, parts, strict=True):
-                total.matrix += part.matrix
+        if tuple(names) not in self._grams:
+            self._grams[tuple(names)] = [Gram.empty(len(x.T), dtype=x.dtype, device=x.device) for x in parts]
+        for gram, rows in zip(self._grams[tuple(names)], parts, strict=True):
+            gram.update(rows.T, rows.new_zeros(len(rows)))
 
     def shared(self, name: str) -> tuple[tuple[str, ...], ...]:
         """Which sums make up a layer's Gram matrices: layers with an equal answer have equal ones."""
         return tuple(names for names in self._grams if name in names)
 
     def take(self, name: str, waiting: Collection[str]) -> list[Tensor]:
-        """The Gram matrix of each group of a layer; those that no layer is waiting for are given away."""
+        """The Gram matrix of each group of a layer, to be overwritten; a copy where other layers wait for it."""
         first, *others = (self._grams[names] for names in self.shared(name))
-        matrices = [sum((parts[i].matrix for parts in others), gram.matrix) for i, gram in enumerate(first)]
+        awaited = any(set(names) & set(waiting) for names in self.shared(name))
+        matrices = [gram.matrix.clone() if awaited else gram.matrix for gram in first]
+        for parts in others:
+            for matrix, gram in zip(matrices, parts, strict=True):
+                matrix += gram.matrix
         for names in self.shared(name):
             if not set(names) & set(waiting):
                 del self._grams[names]

@@ -26,6 +26,7 @@ def test_the_step_is_proved_and_its_control_refuted(step: Obligation) -> None:
     assert result.verdict == "proved"
     assert result.control_verdict == "refuted"
     assert result.witness
+    assert (result.boxes == 0) == (step.level != "certified")
 
 
 def test_there_are_enough_and_none_is_sampled() -> None:

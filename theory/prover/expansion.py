@@ -208,7 +208,7 @@ def _by_logarithm(formula: sympy.Expr, logarithm: sympy.Symbol) -> list[sympy.Ex
     parts: list[list[sympy.Expr]] = [[], []]
     for term in terms:
         coefficient, power = term.as_independent(logarithm, as_Add=False)
-        if power == 1:
+        if not term.has(logarithm):
             parts[0].append(term)
         elif power == logarithm:
             parts[1].append(coefficient)

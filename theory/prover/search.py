@@ -497,8 +497,6 @@ def _lowest(value: Callable[[fmpq], float], low: fmpq, high: fmpq) -> fmpq:
         third = (high - low) / 3
         left, right = low + third, high - third
         low, high = (low, right) if value(left) <= value(right) else (left, high)
-        if high - low < fmpq(1, 2**48):
-            break
         low, high = _dyadic(low), _dyadic(high)
     return _dyadic((low + high) / 2)
 

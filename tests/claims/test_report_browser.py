@@ -119,7 +119,7 @@ def test_a_phone_scrolls_in_one_direction_and_the_filter_filters(tmp_path: Path)
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
     flags += ["--allow-file-access-from-files", "--dump-dom"]
     command = [BROWSER, *flags, f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "probe.html").as_uri()]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    ran = subprocess.run(command, capture_output=True, text=True)
     found = re.search(r"\{.*\}", ran.stdout.partition("<body>")[2], re.DOTALL)
     assert found is not None, ran.stdout[:1000] + ran.stderr[-1000:]
     told = json.loads(found.group())

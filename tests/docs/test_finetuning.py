@@ -18,7 +18,7 @@ SCRIPTS = [
 def revived(arguments: list[str], folder: Path) -> list[int]:
     """How many pruned weights are not zero at the end, rank by rank."""
     command = [sys.executable, *arguments, "--toy"]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=500)
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return [int(number) for number in re.findall(r"(\d+) pruned weights are not zero", ran.stdout)]
 

@@ -5,7 +5,9 @@ from typing import Any, cast
 
 import pytest
 import sympy
-from flint import ctx, fmpq
+from flint import arb, ctx, fmpq
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sympy import (
     Interval,
     Rational,
@@ -28,6 +30,7 @@ from sympy import (
 )
 
 from pruneproof.errors import PruneproofError
+from pruneproof.theory.arithmetic.balls import tape
 from pruneproof.theory.prover import prove
 from pruneproof.theory.prover.box import Side
 from pruneproof.theory.prover.certificate import certificate, verify
@@ -142,6 +145,7 @@ def _rule(claim: sympy.Basic, side: Side, name: str) -> bool:
         return rules()[name](question.gap.resolved((side,)), (side,))
 
 
+ABOVE_PI = Rational(str(sympy.N(pi, 60))) + Rational(1, 10**45)  # by less than balls of 128 bits can tell
 CONTROLS: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a loosened rule would accept
     "the leading coefficient is negative": (ge(2 * x / pi, sin(x)), Side(fmpq(0), fmpq(1)), "end low"),
     "positive near the end only": (ge(sin(x), 2 * x / pi), Side(fmpq(0), fmpq(2)), "end low"),
@@ -151,10 +155,19 @@ CONTROLS: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a loosened rule w
         Side(fmpq(0), fmpq(1)),
         "end low",
     ),
+    "too near zero for a ball, and negative": (ge(x + pi, ABOVE_PI), Side(fmpq(0), fmpq(1), True), "end low"),
+    "too near zero for a ball, at a closed end": (ge(x + pi, ABOVE_PI), Side(fmpq(0), fmpq(1)), "end low"),
     "an odd order from the other side": (ge((x - 1) ** 3, 0), Side(fmpq(1, 2), fmpq(1)), "end high"),
     "a pole inside the range": (ge(x + 1 / (x - Rational(1, 3)) ** 2, 0), Side(fmpq(0), fmpq(1)), "end low"),
     "a closed end where u·log u is undefined": (gt(x * log(x), -1), Side(fmpq(0), fmpq(1, 2)), "end low"),
     "the logarithm has the wrong sign": (ge(x * log(x) + x / 2, 0), Side(fmpq(0), fmpq(1, 2), True), "end low"),
+    "the logarithm leads, and loses far from the end": (gt(-log(x), 5 * x), Side(fmpq(0), fmpq(1, 2), True), "end low"),
+    "the logarithm does not lead, and wins in between": (
+        gt(5 + 14 * x * log(x), 0),
+        Side(fmpq(0), fmpq(1, 2), True),
+        "end low",
+    ),
+    "the logarithm changes its sign beyond 1": (gt(1, 2 * x * log(x)), Side(fmpq(0), fmpq(19, 10), True), "end low"),
     "the logarithm wins far from the end only": (ge(log(x), -100), Side(fmpq(0), fmpq(1, 2), True), "end low"),
     "equal next to an end": (gt(x * (x + 1), x**2 + x), Side(fmpq(0), fmpq(1, 2), True), "end low"),
     "equal up to infinity": (gt(x * (x + 1), x**2 + x), Side(fmpq(1), None), "end infinity"),
@@ -179,6 +192,42 @@ CONTROLS: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a loosened rule w
 def test_a_rule_refuses_what_a_loosened_one_would_prove(name: str) -> None:
     claim, side, rule = CONTROLS[name]
     assert not _rule(claim, side, rule)
+
+
+TERMS = [1, x, x**2, sqrt(x), log(x), x * log(x), x**2 * log(x), 1 / x, exp(-x), exp(x), atan(x), x * atan(x)]
+KINKED = [*TERMS, sympy.Abs(x - 1), sympy.Max(x, 2 - x), sympy.Min(x**2, x)]
+ABOVE_ZERO = [1, x, x**2, sqrt(x), 1 / x, exp(-x)]
+SIDES = [Side(fmpq(0), fmpq(*high), True) for high in ((1, 8), (1, 2), (3, 2), (4, 1))] + [
+    Side(fmpq(1, 2), fmpq(2)),
+    Side(fmpq(1, 4), fmpq(1), False, True),
+    Side(fmpq(1, 2), None),
+    Side(fmpq(3), None, True),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(KINKED), st.integers(-3, 3)), min_size=1, max_size=3),
+    st.sampled_from(ABOVE_ZERO),
+    st.sampled_from(SIDES),
+    st.sampled_from([Rational(1, 10), Rational(1, 1000)]),
+)
+def test_no_rule_by_itself_accepts_what_a_point_refutes(
+    terms: list[tuple[sympy.Expr, int]], unit: sympy.Expr, side: Side, margin: sympy.Rational
+) -> None:
+    """f = g - t·h with h > 0 and t a little above the least g/h at some points: nearly true, but for one of them."""
+    wide = fmpq(64) if side.high is None else side.high - side.low
+    points = [side.low + wide * fmpq(k, 48) ** 2 for k in range(1, 48)]
+    g = sympy.Add(*[factor * term for term, factor in terms])
+    values = [[_at(formula, point) for point in points] for formula in (g, sympy.sympify(unit))]
+    least = min(high / low for high, low in zip(*values, strict=True))
+    claim = gt(g, (Rational(least) + margin) * unit)
+    for rule in rules():
+        assert not _rule(claim, side, rule), rule
+
+
+def _at(formula: sympy.Expr, point: fmpq) -> float:
+    return float(arb(cast(arb, tape(formula, [x], where="prove")(point))).mid())
 
 
 @pytest.mark.parametrize("order", range(1, 5))

@@ -157,6 +157,7 @@ CONTROLS: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a loosened rule w
     ),
     "too near zero for a ball, and negative": (ge(x + pi, ABOVE_PI), Side(fmpq(0), fmpq(1), True), "end low"),
     "too near zero for a ball, at a closed end": (ge(x + pi, ABOVE_PI), Side(fmpq(0), fmpq(1)), "end low"),
+    "an arctangent falls to -π/2": (gt(1 + atan((x - 1) / x), 0), Side(fmpq(0), fmpq(1, 2), True), "end low"),
     "an odd order from the other side": (ge((x - 1) ** 3, 0), Side(fmpq(1, 2), fmpq(1)), "end high"),
     "a pole inside the range": (ge(x + 1 / (x - Rational(1, 3)) ** 2, 0), Side(fmpq(0), fmpq(1)), "end low"),
     "a closed end where u·log u is undefined": (gt(x * log(x), -1), Side(fmpq(0), fmpq(1, 2)), "end low"),

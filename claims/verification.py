@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pruneproof.claims.engine.cell import Cell, Task, task
 from pruneproof.claims.engine.dispatch import execute
 from pruneproof.claims.engine.progress import Progress
-from pruneproof.claims.engine.sources import source_digest
+from pruneproof.claims.engine.sources import source_digests
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.engine.worker import Failure
 from pruneproof.environment import cores
@@ -163,7 +163,9 @@ def say_changed_sources(store: Store, measures: Iterable[Callable[..., object]],
     The rows are kept: whoever changes what a measure computes raises its `revision`.
     """
     known, stored = store.sources(), store.measures()
-    present = {(task(measure, {}).measure, source_digest(measure.__module__)) for measure in measures}
+    names = {task(measure, {}).measure: measure.__module__ for measure in measures}
+    digests = source_digests(names.values())
+    present = {(name, digests[module]) for name, module in names.items()}
     for name, digest in sorted(present):
         before = {other for measure, other in known if measure == name}
         if name in stored and before and digest not in before:

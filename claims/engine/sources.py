@@ -7,14 +7,18 @@ resumed after they changed says so.
 import ast
 import platform
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from hashlib import blake2b
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from pruneproof._version import __version__
 from pruneproof.environment import installed
+
+_INSTALLED = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def project_files(module: str) -> dict[str, Path]:
@@ -29,15 +33,17 @@ def project_files(module: str) -> dict[str, Path]:
     Returns:
         Import name → file.
     """
+    return _reached(module, _source)
+
+
+def _reached(module: str, source: Callable[[str], "_Source | None"]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in files or (file := _file(name)) is None:
-            continue
-        files[name] = file
-        parents = [name.rpartition(".")[0]] if "." in name else []
-        waiting += [*parents, *_imports(name, file)]
+        if name not in files and (found := source(name)) is not None:
+            files[name] = found.file
+            waiting += found.imports
     return files
 
 
@@ -49,10 +55,14 @@ def digest(files: Iterable[Path]) -> str:
     return contents.hexdigest()
 
 
-def source_digest(module: str) -> str:
-    """A digest of `project_files`; of their names too, but not of where they lie."""
-    files = dict(sorted(project_files(module).items()))
-    return blake2b(" ".join([*files, digest(files.values())]).encode(), digest_size=8).hexdigest()
+def source_digests(modules: Iterable[str]) -> dict[str, str]:
+    """A digest of the `project_files` of each module; of their names too, but not of where they lie."""
+    source = cache(_source)  # modules share most of what they import: each file is read once
+    reached = {module: dict(sorted(_reached(module, source).items())) for module in sorted(set(modules))}
+    return {
+        module: blake2b(" ".join([*files, digest(files.values())]).encode(), digest_size=8).hexdigest()
+        for module, files in reached.items()
+    }
 
 
 def about(modules: Iterable[str]) -> dict[str, str]:
@@ -66,13 +76,27 @@ def about(modules: Iterable[str]) -> dict[str, str]:
     """
     found = {"pruneproof": __version__, "python": platform.python_version(), "torch": installed("torch")}
     found["source of pruneproof"] = digest(_own_sources())
-    return found | {f"source of {module}": source_digest(module) for module in sorted(modules)}
+    return found | {f"source of {module}": value for module, value in source_digests(modules).items()}
 
 
 def _own_sources() -> list[Path]:
     root = Path(__file__).parents[2]
     packages = [folder.resolve() for folder in sorted(root.iterdir()) if (folder / "__init__.py").is_file()]
     return [*sorted(root.glob("*.py")), *(file for folder in packages for file in sorted(folder.rglob("*.py")))]
+
+
+class _Source(NamedTuple):
+    """The file of a module of some project, and the modules that it may import, its own package among them."""
+
+    file: Path
+    imports: tuple[str, ...]
+
+
+def _source(name: str) -> _Source | None:
+    if (file := _file(name)) is None:
+        return None
+    parents = [name.rpartition(".")[0]] if "." in name else []
+    return _Source(file, (*parents, *_imports(name, file)))
 
 
 def _file(name: str) -> Path | None:
@@ -101,9 +125,8 @@ def _spec(top: str) -> ModuleSpec | None:
 def _is_installed(spec: ModuleSpec) -> bool:
     if spec.origin in ("built-in", "frozen"):
         return True
-    folders = [sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
     origin = Path(spec.origin or next(iter(spec.submodule_search_locations or [""])))
-    return any(origin.is_relative_to(folder) for folder in folders)
+    return any(origin.is_relative_to(folder) for folder in _INSTALLED)
 
 
 def _imports(name: str, file: Path) -> Iterator[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pruneproof.claims.engine.sources import project_files, source_digest
+from pruneproof.claims.engine.sources import project_files, source_digests
 from pruneproof.cli import main
 
 FILES = {
@@ -41,19 +41,19 @@ def test_a_projects_own_imports_are_followed_also_inside_functions_and_in_circle
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_digest_changes_with_every_file_that_is_imported(folder: Path, name: str) -> None:
-    before = source_digest("study_of_sources")
+    before = source_digests(["study_of_sources"])
     (folder / name).write_text(FILES[name] + "# changed\n")
-    assert (source_digest("study_of_sources") != before) == (name != "study_parts/unused.py")
+    assert (source_digests(["study_of_sources"]) != before) == (name != "study_parts/unused.py")
 
 
 def test_a_digest_does_not_depend_on_the_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = source_digest("study_of_sources")
+    before = source_digests(["study_of_sources"])
     other = folder / "elsewhere"
     (other / "study_parts").mkdir(parents=True)
     for name in FILES:
         (folder / name).rename(other / name)
     monkeypatch.syspath_prepend(other)
-    assert source_digest("study_of_sources") == before
+    assert source_digests(["study_of_sources"]) == before
 
 
 def test_a_measure_of_this_package_rests_on_what_it_imports() -> None:

@@ -72,6 +72,7 @@ def run(
     progress: Progress | None = None,
     in_flight: int | None = None,
     timed: Callable[[str, float], None] | None = None,
+    judged: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Run claims and judge them.
 
@@ -84,6 +85,7 @@ def run(
         progress: Is told of every cell, and of every verdict as soon as its cells are there.
         in_flight: Cells submitted at a time, by default four per core.
         timed: Is told the key and the CPU seconds of every cell that is computed.
+        judged: Is given the result of every claim that is judged while others are still measured.
 
     Returns:
         One result per claim.
@@ -110,7 +112,7 @@ def run(
     progress = progress or Progress()
     progress.begin(Counter(task.kind for task in tasks.values()))
     say_changed_sources(store, {claim.measure for claim in claims}, progress)
-    watch = _Verdicts(claims, needed, store, progress, timed)
+    watch = _Verdicts(claims, needed, store, progress, timed, judged)
     failures = execute(
         tasks.values(), store, executor, in_flight=in_flight or 4 * cores(), progress=progress, finished=watch.finished
     )
@@ -141,10 +143,11 @@ class _Verdicts:
         store: Store,
         progress: Progress,
         timed: Callable[[str, float], None] | None,
+        judged: Callable[[Result], None] | None,
     ) -> None:
         self._claims = {claim.id: claim for claim in claims}
         self._open = {claim: {task.key for task in tasks} for claim, tasks in needed.items()}
-        self._store, self._progress, self._timed = store, progress, timed
+        self._store, self._progress, self._timed, self._judged = store, progress, timed, judged
         self.results: dict[str, Result] = {}
 
     def finished(self, task: Task, cpu: float | None) -> None:
@@ -155,6 +158,8 @@ class _Verdicts:
             if not self._open[name]:
                 self.results[name] = judge(self._claims[name], self._store)
                 self._progress.write(f"{name}: {self.results[name].label}")
+                if self._judged is not None:
+                    self._judged(self.results[name])
 
 
 def say_changed_sources(store: Store, measures: Iterable[Callable[..., object]], progress: Progress) -> None:

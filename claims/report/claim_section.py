@@ -1,7 +1,7 @@
 """One claim as a section of the page: statement, source, criterion, what was measured, pictures, verdict, limits."""
 
 import traceback
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -15,15 +15,22 @@ from .picture import picture
 MOST = 6  # rows of a table that a page serves; the rest are in results.sqlite
 
 
-def claim_section(result: Result, rows: list[Row], fixed: str = "") -> Markup:
+class Pictures(NamedTuple):
+    """Title, caption and drawing of each picture of a claim; or why they could not be drawn."""
+
+    drawn: list[tuple[str, str, Markup]]
+    undrawn: str
+
+
+def claim_section(result: Result, rows: list[Row], pictures: Pictures, fixed: str = "") -> Markup:
     """The section of a claim.
 
     Args:
         result: The claim with its verdict.
-        rows: Its rows, for the pictures.
+        rows: Its rows.
+        pictures: What is drawn of them.
         fixed: When its criterion was written down, or an empty text if that is not known.
     """
-    pictures, undrawn = _pictures(result, rows)
     template = templates().get_template("claim.html")
     return Markup(
         template.render(
@@ -33,22 +40,25 @@ def claim_section(result: Result, rows: list[Row], fixed: str = "") -> Markup:
             fixed=fixed,
             data=data_of(rows),
             seeds=seeds_of(result.outcome.seeds, rows),
-            pictures=pictures,
-            undrawn=undrawn,
+            pictures=pictures.drawn,
+            undrawn=pictures.undrawn,
             most=MOST,
         )
     )
 
 
-def _pictures(result: Result, rows: list[Row]) -> tuple[list[tuple[str, str, Markup]], str]:
-    """Title, caption and drawing of each picture; or why they could not be drawn, which must not cost the page."""
+def draw(result: Result, rows: list[Row]) -> Pictures:
+    """Draw the pictures of a claim; that one cannot be drawn must not cost the page."""
     figures: Any = result.claim.figures
     if figures is None or not rows:
-        return [], ""
+        return Pictures([], "")
     try:
-        return [
-            (figure.title, figure.caption, Markup(picture(figure, f"{result.claim.id}-{number}")))
-            for number, figure in enumerate(figures(rows))
-        ], ""
+        return Pictures(
+            [
+                (figure.title, figure.caption, Markup(picture(figure, f"{result.claim.id}-{number}")))
+                for number, figure in enumerate(figures(rows))
+            ],
+            "",
+        )
     except Exception:
-        return [], traceback.format_exc()
+        return Pictures([], traceback.format_exc())

@@ -4,6 +4,7 @@ Everything that came from rows, claims or the machine is escaped. The page loads
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pruneproof.claims.verification import Result
 from pruneproof.environment import require
 from pruneproof.errors import PruneproofError
 
-from .claim_section import claim_section
+from .claim_section import Pictures, claim_section, draw
 from .drawing import share_styles
 from .markup import SIGNS, UNRUN, badge, is_open, kind, templates
 from .measuring import citation, cpu_table, data_of, data_table
@@ -38,6 +39,7 @@ def page(
     results: list[Result],
     store: Store,
     record: dict[str, Any],
+    drawn: Mapping[str, Pictures] | None = None,
 ) -> str:
     """The report as one HTML document.
 
@@ -46,6 +48,7 @@ def page(
         results: The judged claims.
         store: Where their rows are.
         record: When, where and with what they were measured, as in `run.json`.
+        drawn: The pictures of claims, by id, of those that have been drawn already.
     """
     data: dict[str, tuple[str, ...]] = {}
     shown_papers = [
@@ -53,7 +56,7 @@ def page(
             "paper": loaded.paper,
             "results": mine,
             "advice": _advice(loaded.paper, mine),
-            "sections": [_section(result, store, record, data) for result in mine],
+            "sections": [_section(result, store, record, data, drawn or {}) for result in mine],
         }
         for loaded in papers
         if (mine := [result for result in results if result.claim.paper == loaded.paper.key])
@@ -116,12 +119,19 @@ def _step(step: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _section(result: Result, store: Store, record: dict[str, Any], data: dict[str, tuple[str, ...]]) -> Markup:
+def _section(
+    result: Result,
+    store: Store,
+    record: dict[str, Any],
+    data: dict[str, tuple[str, ...]],
+    drawn: Mapping[str, Pictures],
+) -> Markup:
     entry = record.get("criteria", {}).get(result.claim.id, {})
     known = isinstance(entry, dict) and entry.get("sha256") == result.claim.criterion_hash
     rows = list(store.rows(result.claim.id))
     data[result.claim.id] = data_of(rows)
-    return claim_section(result, rows, entry.get("fixed", "") if known else "")
+    pictures = drawn.get(result.claim.id) or draw(result, rows)
+    return claim_section(result, rows, pictures, entry.get("fixed", "") if known else "")
 
 
 def _has_theorem_of_ours(results: list[Result]) -> bool:

@@ -1,7 +1,7 @@
 """Make the report of what a results file holds: every claim that was ever run into it, not only the last command's."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pruneproof.claims.claim import Claim
@@ -11,13 +11,20 @@ from pruneproof.claims.papers import KEYS, LoadedPaper, load_papers
 from pruneproof.claims.verification import Result, judge
 from pruneproof.errors import PruneproofError
 
+from .claim_section import Pictures
 from .document import page as document
 
 PAGE = "index.html"
 
 
 def publish(
-    store: Store, known: tuple[LoadedPaper, ...], folder: Path, results: list[Result], *, page: Path | None = None
+    store: Store,
+    known: tuple[LoadedPaper, ...],
+    folder: Path,
+    results: list[Result],
+    *,
+    page: Path | None = None,
+    drawn: Mapping[str, Pictures] | None = None,
 ) -> Path:
     """Write `index.html`.
 
@@ -27,13 +34,14 @@ def publish(
         folder: Where `run.json` lies and the page goes.
         results: What was judged already, with its failures; the rest is judged from the rows.
         page: The file to write instead of `index.html` in the folder.
+        drawn: The pictures of claims, by id, of those that have been drawn already.
 
     Returns:
         The path of the page.
     """
     complete = _complete(store, known)
     path = page or folder / PAGE
-    replace_file(path, document(complete, judged(store, complete, results), store, read_record(folder)))
+    replace_file(path, document(complete, judged(store, complete, results), store, read_record(folder), drawn))
     return path
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib", reason="needs pruneproof[verify]")
 from pruneproof.claims import Claim, Figure, Outcome, Paper, Scale, Store, Verdict, run
 from pruneproof.claims.estimates import mean
 from pruneproof.claims.papers import KEYS, LoadedPaper, load_papers
-from pruneproof.claims.report.claim_section import claim_section
+from pruneproof.claims.report.claim_section import Pictures, claim_section
 from pruneproof.claims.report.document import MEANINGS, page
 from pruneproof.claims.report.markup import SIGNS, badge, prose
 from pruneproof.claims.report.picture import INK, picture
@@ -143,7 +143,7 @@ def test_only_a_long_table_waits_to_be_asked(rows: int, folded: bool) -> None:
     outcome = Outcome(Verdict.HOLDS, {}, (0,), "scope", [{"x": x} for x in range(rows)])
     asked = claim("LONG", judge=lambda rows: outcome)
     with Store(":memory:") as store, ThreadPoolExecutor(1) as executor:
-        section = claim_section(run([asked], Scale.QUICK, store, executor)[0], [])
+        section = claim_section(run([asked], Scale.QUICK, store, executor)[0], [], Pictures([], ""))
     assert ("<summary>Figures in detail" in section) is folded
 
 

@@ -16,6 +16,7 @@ from pruneproof.claims.engine.executors import executor_for
 from pruneproof.claims.engine.folder import Record, check_folder, results_folder
 from pruneproof.claims.engine.progress import progress_for
 from pruneproof.claims.papers import load_papers, papers_of, select_claims
+from pruneproof.claims.report.claim_section import Pictures, draw
 from pruneproof.claims.report.cost import Cost, cost
 from pruneproof.claims.report.publish import publish
 from pruneproof.claims.report.terminal import print_claims, print_failures, print_verdicts, result_fields
@@ -87,7 +88,7 @@ def main(
     if scale is Scale.FULL:
         _say_cost(cost(claims, scale, seeds), workers or cores(), long)
     measures = frozenset(each.measure.__module__ for each in claims)
-    record = Record(out, resume=resume)
+    record, drawn = Record(out, resume=resume), dict[str, Pictures]()
     try:
         with (
             executor_for(scheduler, workers, measures) as pool,  # refuses before anything is touched
@@ -105,13 +106,14 @@ def main(
                     progress=seen,
                     in_flight=pool.in_flight,
                     timed=record.timed,
+                    judged=lambda result: drawn.update({result.claim.id: draw(result, [*store.rows(result.claim.id)])}),
                 )
             except BaseException:  # also when interrupted: the times are stored nowhere else
                 with suppress(PruneproofError):  # a full disk, say: what went wrong first is reported
                     record.save()
                 raise
             record.finish([failure for result in results for failure in result.failures])
-            page = publish(store, known, out, results)
+            page = publish(store, known, out, results, drawn=drawn)
     except KeyboardInterrupt:
         print(f"interrupted: finished cells are kept in {out}; repeat the command with --resume", file=sys.stderr)
         return INTERRUPTED

@@ -82,19 +82,28 @@ def choose(op: str, tensor: Tensor, *, wide: bool = False) -> Choice:
     Raises:
         PruneproofError: If Triton is demanded where it cannot run.
     """
-    requested = requested_backend()
+    requested, has_bodies = requested_backend(), wide or tensor.dtype != torch.float64
+    if requested == "triton" and has_bodies:
+        _require_triton(op, tensor)
+    choice = _choice if torch.compiler.is_compiling() else _remembered_choice
+    return choice(op, requested, tensor.device.type, has_bodies)
+
+
+def _choice(op: str, requested: str, device: str, has_bodies: bool) -> Choice:
     if requested == "reference":
         return Choice(op, "reference", "torch", "PRUNEPROOF_BACKEND=reference")
-    if tensor.dtype == torch.float64 and not wide:
+    if not has_bodies:
         return Choice(op, "reference", "torch", "float64 is the reference's type")
     if requested == "triton":
-        _require_triton(op, tensor)
         return Choice(op, "triton", "triton", "PRUNEPROOF_BACKEND=triton")
-    if tensor.device.type != "cuda":
-        return Choice(op, "reference", "torch", f"the reference is the implementation on {tensor.device.type}")
+    if device != "cuda":
+        return Choice(op, "reference", "torch", f"the reference is the implementation on {device}")
     if not triton_installed():
         return Choice(op, "reference", "torch", "Triton is not installed")
     return Choice(op, "triton", "triton", "the tensor is on a GPU")
+
+
+_remembered_choice = cache(_choice)
 
 
 def require_tensors(op: str, **arguments: object) -> None:

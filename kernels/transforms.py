@@ -9,7 +9,7 @@ itself. Where none of this is at work, the body of the operation is called as it
 `torch.library` costs several times what a small operation takes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -86,14 +86,17 @@ def _slice(value: Any, dim: Any, index: int) -> Any:
 
 def untransformed(*tensors: Tensor | None) -> bool:
     """Whether plain tensors are computed with as they are: no transform, forward mode, compiler or dispatch mode."""
-    return not (
+    if (
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()  # pyright: ignore[reportPrivateUsage]
         or torch._C._len_torch_dispatch_stack()  # pyright: ignore[reportPrivateUsage]
         or forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]
-        or not all(type(tensor) in _PLAIN for tensor in tensors)
-        or any(tensor is not None and mapped_gradient(tensor) for tensor in tensors)
-    )
+    ):
+        return False
+    for tensor in tensors:  # a loop: this runs before every operation
+        if type(tensor) not in _PLAIN or (tensor is not None and mapped_gradient(tensor)):
+            return False
+    return True
 
 
 mapped_gradient = torch._C._functorch.is_legacy_batchedtensor  # as `is_grads_batched` maps # pyright: ignore
@@ -149,21 +152,23 @@ def transformable(op: Any, body: Rule, *, save: Rule, backward: Rule, jvp: Rule,
     def call(*inputs: Any) -> Tensor:
         if torch.compiler.is_compiling():
             return op(*inputs)
-        tensors = list(_tensors(inputs))
+        tensors = _tensors(inputs)
         if not untransformed(*tensors):
             return function.apply(*inputs)
-        differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+        differentiated = torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors])
         return reverse.apply(*inputs) if differentiated else body(*inputs)
 
     return call
 
 
-def _tensors(inputs: tuple[Any, ...]) -> Iterator[Tensor]:
+def _tensors(inputs: tuple[Any, ...]) -> list[Tensor]:
+    found: list[Tensor] = []
     for value in inputs:
         if isinstance(value, Tensor):
-            yield value
+            found.append(value)
         elif isinstance(value, list):
-            yield from value
+            found += value
+    return found
 
 
 def refuse_derivatives(where: str, *tensors: Tensor) -> None:

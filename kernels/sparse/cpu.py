@@ -6,6 +6,7 @@ one and two threads, 512² and 2048².
 """
 
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -22,13 +23,11 @@ _remembered = WeakTensorKeyDictionary()  # values of a weight → {use compresse
 
 def product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
     """X (tokens, in) times the transposed weight, plus bias."""
-    columns = x.shape[1]
-    kept = parts[0].numel() / max(1, out * columns)  # padding included; "dense" stores all weights
-    sparse = format != "dense" and has_sparse_products(x.dtype) and _pays(kept, len(x))
-    if not sparse or out * columns == 0 or len(x) == 0:
+    tokens, columns = x.shape
+    if format == "dense" or not _in_rows(parts[0].numel(), out, columns, tokens, x.dtype):
         return linear(x, _operand(parts, format, out, columns, False), bias)
     rows = _operand(parts, format, out, columns, True)
-    y = torch.mv(rows, x[0])[None] if len(x) == 1 else (rows @ x.T).T
+    y = torch.mv(rows, x[0])[None] if tokens == 1 else (rows @ x.T).T
     return y.contiguous() if bias is None else torch.add(y, bias, out=x.new_empty(y.shape))
 
 
@@ -37,9 +36,13 @@ def has_sparse_products(dtype: torch.dtype) -> bool:
     return dtype in (torch.float32, torch.float64) and torch.backends.mkl.is_available()
 
 
-def _pays(kept: float, tokens: int) -> bool:
+@lru_cache(maxsize=4096)
+def _in_rows(stored: int, out: int, columns: int, tokens: int, dtype: torch.dtype) -> bool:
+    """Whether compressed rows are there and faster than the dense product; `stored` counts padding too."""
+    if not has_sparse_products(dtype) or out * columns * tokens == 0:
+        return False
     return any(
-        kept <= row["max_stored"] and (row["max_tokens"] is None or tokens <= row["max_tokens"])
+        stored <= row["max_stored"] * out * columns and (row["max_tokens"] is None or tokens <= row["max_tokens"])
         for row in measured_rows()["cpu"]
     )
 
@@ -47,7 +50,7 @@ def _pays(kept: float, tokens: int) -> bool:
 def _operand(parts: list[Tensor], format: str, out: int, columns: int, compressed: bool) -> Tensor:
     values = parts[0]
     plain = type(values) in (Tensor, torch.nn.Parameter) and not values.is_inference()
-    stamp = tuple(part._version for part in parts) if plain else ()
+    stamp = [part._version for part in parts] if plain else []
     known: Any = _remembered.get(values) if plain else None
     if known is not None and known[0] == stamp and compressed in known[1]:
         return known[1][compressed]

@@ -66,8 +66,9 @@ def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None = None) -
     check = _check if torch.compiler.is_compiling() else _checked
     check(weight.shape, weight.dtype, weight.device, x.shape, x.dtype, x.device, *shifted)
     out, columns = weight.shape
-    y = _product(x.reshape(prod(x.shape[:-1]), columns), list(weight.parts), weight.format, out, bias)
-    return y.reshape(*x.shape[:-1], out)
+    tokens = x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), columns)
+    y = _product(tokens, list(weight.parts), weight.format, out, bias)
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], out)
 
 
 def plan(x: Tensor, weight: SparseWeight, bias: Tensor | None = None) -> Choice:
@@ -84,7 +85,7 @@ def _plan(x: Tensor, format: str, why: str) -> Choice:
 
 def _body(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
     """X (tokens, in) times the transpose of the weight that `parts` hold in `format`, plus bias."""
-    if _plan(x, format, "").backend == "reference":
+    if format == "dense" or choose(OP, x).backend == "reference":
         if x.device.type == "cpu":
             return cpu.product(x, parts, format, out, bias)
         return linear(x, FORMATS[format].unpack(parts, out, x.shape[1]), bias)

@@ -1,7 +1,8 @@
 """Matplotlib's SVG in a tenth of the bytes: the same drawing, to a tenth of a point, set in the page's own font.
 
 Groups without attributes dissolve; marks of one shape and style become one path with a marker at each of its corners;
-strokes of one style that follow each other become one path; the letters of a formula, placed one by one, become a line.
+strokes of one style that follow each other become one path; the letters of a formula, placed one by one, become a line,
+and a power of ten plain text.
 """
 
 import re
@@ -15,6 +16,8 @@ from xml.etree.ElementTree import Element
 _ORDER = {"defs": 0, "path": 1, "use": 2}  # within an axis: grid, ticks, labels; they do not overlap
 _SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 _STYLE = re.compile(r' style="((?!min-width)[^"]*)"')  # but that of a whole picture, which has a class
+_CIRCLE = re.compile(r"M0 ([\d.]+)c([^A-Za-z]*)Z")  # if it has eight arcs
+_RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NUMBERS = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+)(?:e-?\d+)?")
 
 
@@ -67,6 +70,12 @@ class _Drawing:
         self._root.insert(0, self._defs)
         for path in self._root.iter("path"):
             path.set("d", _straight(path.get("d", "")))
+            circle = _CIRCLE.fullmatch(path.get("d", ""))
+            if circle and len(_NUMBERS.findall(circle[2])) == 48:
+                path.tag, path.attrib = "circle", {"r": circle[1], **_others(path, "d")}
+        for text in self._root.iter("text"):
+            if not len(text) and (place := re.fullmatch(r"translate\((\S+) (\S+)\)", text.get("transform", ""))):
+                text.attrib = {"x": _number(place[1], 0), "y": _number(place[2], 0), **_others(text, "transform")}
 
     def _dissolve(self, parent: Element) -> None:
         """Rewrite the children of an element; groups that say nothing give theirs to their parent."""
@@ -139,8 +148,11 @@ def _tidy(each: Element) -> None:
     if each.get("style"):
         each.set("style", _text(_parsed(_css(each))))
     if each.tag == "text" and len(each):
-        each.text = None
-        each[:] = _lines(list(each))
+        each.text, each[:] = None, _lines(list(each))
+        if tick := _tick([line.text or "" for line in each]):
+            style = _text(_parsed(_css(each)) | _parsed(_css(each[0])))
+            each.text, each[:] = tick, []
+            each.set("style", style)
 
 
 def _inherits(child: Element, group: Element) -> bool:
@@ -211,6 +223,19 @@ def _lines(letters: list[Element]) -> list[Element]:
         line.set("x", f"{line.get('x')} {letter.get('x', '0')}".strip())
         line.text = (line.text or "") + (letter.text or "")
     return list(lines.values())
+
+
+def _tick(lines: list[str]) -> str:
+    """A number or a power of ten as plain text; nothing for other formulas.
+
+    Example:
+        >>> _tick(["10", "−3"]), _tick(["0"]), _tick(["a", "2"])
+        ('10⁻³', '0', '')
+    """
+    number, raised = lines[0], "".join(lines[1:])
+    power = re.fullmatch("−?10", number) and re.fullmatch(r"−?\d+", raised)
+    plain = re.fullmatch(r"−?[\d.]+", number) and not raised
+    return number + raised.translate(_RAISED) if power or plain else ""
 
 
 def _css(each: Element) -> str:

@@ -62,7 +62,8 @@ def marks(svg: str) -> list[tuple[float, float]]:
         if "marker:" in each.get("style", ""):
             steps = list(moves(each.get("d", "")))
             found += zip(accumulate(x for x, _ in steps), accumulate(y for _, y in steps), strict=True)
-        elif place := re.fullmatch(r"translate\((\S+) (\S+)\)", each.get("transform", "")):
+    for each in (*root.iter("path"), *root.iter("circle")):
+        if place := re.fullmatch(r"translate\((\S+) (\S+)\)", each.get("transform", "")):
             found.append((float(place[1]), float(place[2])))
     return sorted(found)
 
@@ -83,6 +84,7 @@ def test_every_reference_has_a_definition_and_texts_stay() -> None:
     ids = {each.get("id") for each in ElementTree.fromstring(drawn).iter() if each.get("id")}
     assert set(re.findall(r"url\(#([^)]*)\)", drawn)) <= ids
     assert "second &lt; &amp; &gt;" in drawn and "fourth" in drawn and "font-style:" in drawn
+    assert ">10²</text>" in drawn and "<circle r=" in drawn
 
 
 def test_a_picture_of_hundreds_of_marks_is_small() -> None:

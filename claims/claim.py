@@ -171,6 +171,8 @@ class Claim:
         theorem: whether the statement is proved, so that a counterexample is a defect.
         says_not: what a reader may not conclude from the verdict.
         origin: whose statement it is: the paper's, another paper's, or derived here.
+        symbols: what the letters in statement and criterion mean, where they do not say so, as the report prints it
+            after "Here".
 
     Raises:
         InvalidValueError: If `measure` cannot be imported by a worker.
@@ -198,6 +200,7 @@ class Claim:
     theorem: bool = False
     says_not: str = ""
     origin: Origin = Origin.PAPER
+    symbols: str = ""
 
     @property
     def criterion_hash(self) -> str:

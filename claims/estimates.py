@@ -10,7 +10,7 @@ The sources of the methods are named where they are used; docs/evidence.md expla
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from .claim import Measured, Outcome, Verdict
 LEVEL = 0.95  # of every interval, and 1 − the error rate of a claim
 POWER = 0.8  # at which "how many seeds would decide it" is answered
 MOST = 10_000  # seeds; more are called "more than 10,000"
+EPSILON = float(np.finfo(np.float64).eps)
 SMALLEST = 1e-12  # the smallest p-value that is told from others
 
 Floats = NDArray[np.float64]
@@ -88,6 +89,25 @@ class Estimate:
             )
         low, high = self.limits(level)
         return Estimate(self.value, low, high, level, self.n, self.unit, self.error, self.limits)
+
+    def within(self, least: float, most: float) -> "Estimate":
+        """The same with limits that are cut at what the quantity can be; a share lies in [0, 1].
+
+        Args:
+            least: The smallest possible value.
+            most: The largest.
+
+        Example:
+            >>> str(mean([0.2, 0.6, 1.0])), str(mean([0.2, 0.6, 1.0]).within(0.0, 1.0))
+            ('0.6 [-0.3937, 1.594]', '0.6 [0, 1]')
+        """
+        limits = self.limits
+
+        def cut(low: float, high: float) -> tuple[float, float]:
+            return max(low, least), min(high, most)
+
+        low, high = cut(self.low, self.high)
+        return replace(self, low=low, high=high, limits=limits and (lambda level: cut(*limits(level))))
 
     def p_above(self, bound: float) -> float:
         """Two-sided p-value of "the true value is not above the bound".
@@ -167,7 +187,8 @@ def paired_difference(
 ) -> Estimate:
     """The mean of first − second over the seeds that both have.
 
-    Two variants of a seed share initial weights and data order, so they are compared seed by seed.
+    Two variants of a seed share initial weights and data order, so they are compared seed by seed. What is within the
+    rounding of the values is 0.
 
     Args:
         first: Seed → value, or values of shape (n,) in the order of the seeds.
@@ -181,8 +202,10 @@ def paired_difference(
         >>> str(paired_difference({0: 3.0, 1: 4.5, 2: 5.0}, {0: 1.0, 1: 2.0, 2: 3.0, 3: 9.0}))
         '2.167 [1.45, 2.884]'
     """
-    pairs = _pairs("paired_difference", first, second)
-    return mean(pairs[0] - pairs[1], level=level)
+    one, other = _pairs("paired_difference", first, second)
+    rounding = 4 * EPSILON * float(max(np.abs(one).max(), np.abs(other).max()))  # two a value, such as 100·(k/n)
+    found = mean(np.where(np.abs(one - other) <= rounding, 0.0, one - other), level=level)
+    return replace(found, value=0.0) if abs(found.value) <= rounding else found
 
 
 def ratio(

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pruneproof.claims.claim import Claim, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, Estimate, mean
+from pruneproof.claims.estimates import Comparison, Estimate
 
-from .comparison import conditions_of, difference, early, early_rows, late, late_rows, named, outcome
+from .comparison import by_density, conditions_of, difference, early, early_rows, late, late_rows, named, outcome
 from .measure import METHODS, early_cells, late_cells, pruned
 from .setting import PUBLICATION
 
@@ -30,30 +30,23 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
 def judge(rows: Sequence[Row]) -> Outcome:
     """Magnitude after training minus each method, paired over seeds."""
     tried, after = early_rows(rows), late_rows(rows)
-    comparisons, printed, table = list[Comparison](), dict[str, Estimate](), list[Row]()
-    for condition in conditions_of(after):
-        levels = {method: early(tried, condition, method) for method in METHODS}
-        levels |= {variant: late(after, condition, variant) for variant in ("after", "ticket", "dense")}
+    levels = {
+        at: {method: early(tried, at, method) for method in METHODS}
+        | {variant: late(after, at, variant) for variant in ("after", "ticket", "dense")}
+        for at in conditions_of(after)
+    }
+    comparisons, printed = list[Comparison](), dict[str, Estimate]()
+    for condition, level in levels.items():
         for variant in ("after", "ticket"):
             for method in METHODS:
-                delta = difference(levels[variant], levels[method])
+                delta = difference(level[variant], level[method])
                 if delta is None:
                     continue
                 name = named(condition, f"{variant} − {method}")
                 printed[name] = delta
                 if variant == "after":
                     comparisons.append(Comparison(name, delta, above=0.0))
-        table += [
-            {
-                "network": condition[0],
-                "density": f"{condition[1]:.0%}",
-                "variant": name,
-                "accuracy, %": mean([*values.values()]),
-            }
-            for name, values in levels.items()
-            if values
-        ]
-    return outcome(comparisons, printed, after, table)
+    return outcome(comparisons, printed, after, by_density(levels))
 
 
 AI2 = Claim(

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pruneproof.claims.claim import Claim, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
-from pruneproof.claims.estimates import Comparison, Estimate, mean
+from pruneproof.claims.estimates import Comparison, Estimate
 
-from .comparison import conditions_of, difference, late, late_rows, named, outcome
+from .comparison import by_density, conditions_of, difference, late, late_rows, named, outcome
 from .measure import late_cells, pruned
 from .setting import DENSITY, PUBLICATION
 
@@ -30,28 +30,18 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
 def judge(rows: Sequence[Row]) -> Outcome:
     """Ablated minus original tickets, paired over seeds."""
     tried = late_rows(rows)
-    comparisons, printed, table = list[Comparison](), dict[str, Estimate](), list[Row]()
-    for condition in conditions_of(tried):
-        levels = {variant: late(tried, condition, variant) for variant in VARIANTS}
+    levels = {at: {variant: late(tried, at, variant) for variant in VARIANTS} for at in conditions_of(tried)}
+    comparisons, printed = list[Comparison](), dict[str, Estimate]()
+    for condition, level in levels.items():
         for variant in VARIANTS[1:]:
-            delta = difference(levels[variant], levels["ticket"])
+            delta = difference(level[variant], level["ticket"])
             if delta is None:
                 continue
             name = named(condition, f"{variant} − original")
             printed[name] = delta
             if condition[1] == DENSITY:
                 comparisons.append(Comparison(name, delta, below=0.0))
-        table += [
-            {
-                "network": condition[0],
-                "density": f"{condition[1]:.0%}",
-                "variant": name,
-                "accuracy, %": mean([*values.values()]),
-            }
-            for name, values in levels.items()
-            if values
-        ]
-    return outcome(comparisons, printed, tried, table, note="judged at 5 %")
+    return outcome(comparisons, printed, tried, by_density(levels), note="judged at 5 %")
 
 
 AI6 = Claim(

@@ -141,21 +141,31 @@ def judge_preserved(rows: Sequence[Row], ablation: str) -> Outcome:
 
 
 def accuracy_table(rows: Sequence[EarlyRow], ablations: Sequence[str]) -> list[Row]:
-    """One line per network, density and method that the rows hold, in `conditions_of`'s order.
+    """The accuracies of all methods, as scored and under ablations, by density.
 
     Args:
         rows: Of networks pruned at initialisation.
-        ablations: One column each, mean accuracy in per cent.
+        ablations: `"none"` and names of ablations.
     """
+    names = {
+        (method, a): method.replace("_", " ") + ("" if a == "none" else f", {a}") for method in ORDER for a in ablations
+    }
+    return by_density(
+        {at: {label: early(rows, at, *name) for name, label in names.items()} for at in conditions_of(rows)}
+    )
+
+
+def by_density(levels: Mapping[tuple[str, float], Mapping[str, BY_SEED]]) -> list[Row]:
+    """Mean accuracies in per cent: one line per network and name that have any, a column per density.
+
+    Args:
+        levels: (network, density) → name of the method → seed → accuracy.
+    """
+    densities = sorted({density for _, density in levels}, reverse=True)
     table = list[Row]()
-    for condition in conditions_of(rows):
-        for method in ORDER:
-            columns = {name: early(rows, condition, method, name) for name in ablations}
-            if any(columns.values()):
-                line: Row = {"network": condition[0], "density": f"{condition[1]:.0%}", "method": method}
-                means = {
-                    name: round(mean(list(column.values())).value, 2) for name, column in columns.items() if column
-                }
-                seeds = max(len(column) for column in columns.values())
-                table.append(line | {name: means.get(name, "") for name in ablations} | {"seeds": seeds})
+    for network, name in dict.fromkeys((network, name) for (network, _), names in levels.items() for name in names):
+        found = {f"at {d:.0%}": levels.get((network, d), {}).get(name) for d in densities}
+        if any(found.values()):
+            means = {density: mean([*each.values()]) if each else None for density, each in found.items()}
+            table.append({"network": network, "accuracy, % of": name} | means)
     return table

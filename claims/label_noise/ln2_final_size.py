@@ -30,6 +30,7 @@ CRITERION = (
     f"in the published {PUBLISHED_RANGE[0]}–{PUBLISHED_RANGE[1]} is printed where training is as published (full)."
 )
 SAYS_NOT = "That the size is a constant of the task: it moves with training length and with the pruning share."
+SYMBOLS = "the effective size is the number of weights at the lowest validation error after the peak."
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
@@ -105,4 +106,5 @@ LN2 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

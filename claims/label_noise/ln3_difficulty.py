@@ -34,6 +34,10 @@ CRITERION = (
     "Beyond quick the same two mixtures with 20 features are printed, and linear ones that are closer, hence harder."
 )
 SAYS_NOT = "That the effective size measures difficulty in general: two tasks are two points."
+SYMBOLS = (
+    "the effective size is the number of weights at the lowest validation error after the peak, D the number of "
+    "features, and ν√D the distance between the means of two classes in standard deviations."
+)
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
@@ -114,4 +118,5 @@ LN3 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

@@ -34,6 +34,10 @@ SAYS_NOT = (
     "That pruning calibrates in general: both networks are held against what they were trained on; at 100 features the "
     "mean distance can be larger than the dense network's, see the printed rows."
 )
+SYMBOLS = (
+    "p* is the true probability of the noisy label at a point and p̂ the network's, D is the number of features, and "
+    "ν√D the distance between the means of two classes in standard deviations."
+)
 JUDGED_FEATURES = 20
 SCORES = {"divergence": "divergence", "posterior_distance": "mean abs(p̂ − p*)"}
 
@@ -142,4 +146,5 @@ LN4 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

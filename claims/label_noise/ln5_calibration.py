@@ -34,6 +34,9 @@ SAYS_NOT = (
     "That its confidence fits clean labels: it is calibrated to the distribution it was trained on, and on "
     "clean labels it can be too modest."
 )
+SYMBOLS = (
+    "ECE, the expected calibration error, is the mean distance between confidence and accuracy over bins of confidence."
+)
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
@@ -154,4 +157,5 @@ LN5 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

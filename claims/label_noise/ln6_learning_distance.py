@@ -28,6 +28,7 @@ CRITERION = (
     "correction; else inconclusive."
 )
 SAYS_NOT = "That a larger distance causes a larger error; wide networks can have one without the other."
+SYMBOLS = "$w_0$ are the initial weights and $w$ those after training and pruning; levels are rounds of pruning."
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
@@ -99,5 +100,6 @@ LN6 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
     origin=Origin.OTHER,
 )

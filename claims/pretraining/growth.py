@@ -84,6 +84,11 @@ RULE = (
     "series of the pruned network support it; not reproduced if more than half contradict it; else inconclusive. "
     "Dense series are printed beside them. Settled after runs with other seeds (docs/pilots.md)."
 )
+SYMBOLS = (
+    "$t^*$ is the threshold, $m$ the number of training examples, k the number of neurons that pruning keeps; $a$, "
+    "$b$ are fitted. The other fits are a power of $m$, the condition number κ of the tangent kernel, and T3's shape "
+    "κ·(log m + log 4). AIC is Akaike's information criterion: lower is better."
+)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,13 @@ CRITERION = (
     "largest squared length, the rounding of a loss computed in float64. One excess violates the theorem."
 )
 SAYS_NOT = "That the bounds are tight, or that they cover selection without replacement, as in the released code."
+SYMBOLS = (
+    r"$u_k$ is the average of $k$ neurons chosen greedily and $\bar s$ that of all, each a vector of outputs on the "
+    r"data; $\ell(u) = \frac12\|u - y\|^2$ with the labels $y$; $V$ is the mean squared distance of the neurons from "
+    r"$\bar s$ and $H_k = 1 + \frac12 + … + \frac1k$; $W = \max(D_y, D_y^2/(2\gamma))$ with $D_y$ the largest "
+    r"distance of a neuron from $y$; $\gamma$ is a margin, the radius of a ball within the hull of the neurons around "
+    "$y$ (G2) or $s$ (G3), and $D$ the diameter of the hull."
+)
 
 WIDTH = 512
 LARGEST = 1000
@@ -261,5 +268,6 @@ PT1 = Claim(
     figures=figures,
     theorem=True,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
     origin=Origin.DERIVED,
 )

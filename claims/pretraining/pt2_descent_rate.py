@@ -36,6 +36,11 @@ CRITERION = (
     "2^-40 for rounding. Where it does not hold, nothing is claimed: not applicable, printed beside it."
 )
 SAYS_NOT = "Anything about networks of usual width: the condition asks for thousands of neurons per example."
+SYMBOLS = (
+    r"$r_t$ are the outputs less the labels after $t$ steps of size $\eta$; $N$ is the number of neurons, $\lambda_0$ "
+    r"the smallest eigenvalue of the empirical tangent kernel before training, $\|X\|$ the spectral norm of the "
+    "inputs; $B$ and $M$ bound the first and second derivative of the activation."
+)
 
 SHAPES = ((8, 60, 60_000), (6, 30, 20_000), (10, 20, 60_000), (100, 40, 1000))  # m, d, N
 SEEDS = {Scale.QUICK: 2, Scale.STANDARD: 5, Scale.FULL: 50}
@@ -218,5 +223,6 @@ PT2 = Claim(
     figures=figures,
     theorem=True,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
     origin=Origin.DERIVED,
 )

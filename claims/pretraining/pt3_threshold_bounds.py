@@ -45,6 +45,12 @@ CRITERION = (
     "largest squared length for rounding. One exception violates the theorem."
 )
 SAYS_NOT = "That so much pre-training is needed: the thresholds suffice, and untrained networks often do already."
+SYMBOLS = (
+    r"$u_k$ is the average of $k$ of the neurons, chosen greedily after $t$ iterations; $\ell$ is half the mean "
+    "squared error over the $m$ examples and $L_0$ that of the untrained dense network; $V_t$ is the mean squared "
+    "distance of the neurons' outputs from their mean; $q < 1$ bounds the factor by which an iteration shrinks the "
+    "residual of the dense network."
+)
 
 SIZES = (16, 64, 256, 1024, 4096)  # k
 SHAPES = ((8, 512), (16, 512), (32, 512), (4, 24_576))  # m, N; the last is wide enough for P1
@@ -385,5 +391,6 @@ PT3 = Claim(
     figures=figures,
     theorem=True,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
     origin=Origin.DERIVED,
 )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row
 
-from .growth import RULE, family_cells, growth_figures, judge_growth, measure_thresholds
+from .growth import RULE, SYMBOLS, family_cells, growth_figures, judge_growth, measure_thresholds
 
 STATEMENT = (
     r"The number of pre-training iterations beyond which the pruned network is good is logarithmic in the size of the "
@@ -49,4 +49,5 @@ PT4 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

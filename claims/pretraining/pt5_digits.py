@@ -48,6 +48,10 @@ CRITERION = (
     "fine-tuned are printed. Settled after runs with other seeds (docs/pilots.md)."
 )
 SAYS_NOT = "Anything about test error, deeper networks, or the law by which the threshold grows with m (PT4 and PT7)."
+SYMBOLS = (
+    "m is the number of training images, k that of the hidden neurons which pruning keeps, and t* counts gradient "
+    "steps."
+)
 
 WIDTH = {Scale.QUICK: 1024, Scale.STANDARD: 2048, Scale.FULL: 4096}
 KEPT = (64, 128, 256)
@@ -298,7 +302,7 @@ def _line(row: CurvesRow) -> Row:
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:
-    """Training error of pruned and dense network against iterations, one curve per dataset size."""
+    """Training error of pruned and dense network against iterations, and the threshold against the dataset size."""
     tried = read_rows(CurvesRow, rows)
     names = dict.fromkeys(set_name(row.data) for row in tried)
     return [_figure(name, [row for row in tried if set_name(row.data) == name]) for name in names]
@@ -306,26 +310,50 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
 
 def _figure(name: str, rows: Sequence[CurvesRow]) -> Figure:
     sizes, kinds = sorted({row.m for row in rows}), sorted({row.kind for row in rows})
-    subjects = [*(f"pruned to k = {k}" for k in (KEPT[0], KEPT[-1])), "dense"]
 
     def draw(canvas: "Canvas") -> None:
         canvas.set_size_inches(8.4, 1.2 + 2.4 * len(kinds))
-        panels: Any = canvas.subplots(len(kinds), len(subjects), sharex=True, sharey="row", squeeze=False)
-        for line, kind in enumerate(kinds):
-            for axes, subject, k in zip(panels[line], subjects, (KEPT[0], KEPT[-1], KEPT[0]), strict=True):
-                _draw_errors(axes, _of(rows, name, kind, k), sizes, dense=subject == "dense")
-                axes.set_title(f"{kind}, {subject}", fontsize="small")
-            panels[line, 0].set_ylabel("training error")
-        for axes in panels[-1]:
-            axes.set_xlabel("iterations (symlog)")
+        panels: Any = canvas.subplots(len(kinds), 3, squeeze=False)
+        for (left, middle, right), kind in zip(panels, kinds, strict=True):
+            middle.sharex(left)
+            middle.sharey(left)
+            _draw_errors(left, _of(rows, name, kind, KEPT[-1]), sizes, dense=False)
+            _draw_errors(middle, _of(rows, name, kind, KEPT[-1]), sizes, dense=True)
+            _draw_thresholds(right, [row for row in rows if row.kind == kind])
+            left.set(title=f"{kind}, pruned to k = {KEPT[-1]}", ylabel="training error")
+            middle.set(title=f"{kind}, dense")
+            right.set(title=f"{kind}, pruned", ylabel="threshold t*, iterations")
+        for axes, label in zip(panels[-1], (*["iterations (symlog)"] * 2, "m, training images"), strict=True):
+            axes.set_xlabel(label)
         handles, labels = panels[0, 0].get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside lower center", ncols=len(sizes) + 1, fontsize="small")
 
     caption = (
-        "Training error of the pruned (left, middle) and of the dense network (right) after so many iterations of "
-        "pre-training, one curve per dataset size m, mean over seeds. The dashed line is the target of the criterion."
+        "Left and middle: training error after so many iterations, one curve per dataset size m, mean over seeds; the "
+        "dashed line is the target of the criterion. Right: from when on a run meets it, a point a seed, and lines of "
+        "the mean slope over seeds, with its 95 % interval, which is to lie above 0. Crosses on top: not met until the "
+        "end; triangles at the bottom: met before training. Neither is fitted."
     )
-    return Figure(f"Training error against pre-training iterations, {name}", caption, draw)
+    return Figure(f"Training error and its threshold, {name}", caption, draw)
+
+
+def _draw_thresholds(axes: "Axes", rows: Sequence[CurvesRow]) -> None:
+    for index, k in enumerate(KEPT):
+        of_k = [row for row in rows if row.k == k]
+        found = [(row.m * 1.1 ** (index - 1), threshold(row)) for row in of_k]  # side by side
+        fitted = np.array([(m, t) for m, t in found if t]).reshape(-1, 2)
+        for mark, height, is_there in (("x", 2 * rows[0].t[-1], None), ("v", 0.5, 0)):
+            places = [m for m, t in found if t is is_there or t == is_there]
+            axes.plot(places, [height] * len(places), mark, color=f"C{index}", fillstyle="none")
+        value, label = mean_slope(of_k), f"k = {k}: not judged"
+        if value is not None:
+            label = f"k = {k}: {value.value:.2f} [{value.low:.2f}, {value.high:.2f}]"
+            ends = np.array([fitted[:, 0].min(), fitted[:, 0].max()])
+            middle = np.log(fitted).mean(0)
+            axes.plot(ends, np.exp(middle[1] + value.value * (np.log(ends) - middle[0])), color=f"C{index}")
+        axes.plot(*fitted.T, ".", color=f"C{index}", label=label)
+    axes.set(xscale="log", yscale="log")
+    axes.legend(fontsize="x-small", title="slope", title_fontsize="x-small", loc="lower right")
 
 
 def _draw_errors(axes: "Axes", rows: Sequence[CurvesRow], sizes: Sequence[int], *, dense: bool) -> None:
@@ -353,4 +381,5 @@ PT5 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

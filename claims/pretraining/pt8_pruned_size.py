@@ -40,6 +40,10 @@ SAYS_NOT = (
     "That more selections need more pre-training for the same loss: the target falls with k. Nor that k neurons are "
     "kept: a neuron may be selected several times, and above 512 selections some are."
 )
+SYMBOLS = (
+    "$V$ is the mean squared distance of the neurons' outputs from their mean, $m$ the number of training examples, "
+    "and $a$, $b$ are fitted. AIC is Akaike's information criterion: lower is better."
+)
 
 WIDTH, FRACTION = 512, 1 / 32  # of the largest step
 SUPPORTING = ("logarithm", "theorem")
@@ -187,5 +191,6 @@ PT8 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
     origin=Origin.DERIVED,
 )

@@ -12,7 +12,7 @@ from .markup import templates
 from .measuring import data_of, seeds_of
 from .picture import picture
 
-MOST = 6  # rows of a table that a page serves; the rest are in results.sqlite
+WHOLE, MOST = 32, 6  # a table of more rows than the first has only the second number of them on the page
 
 
 class Pictures(NamedTuple):
@@ -42,6 +42,7 @@ def claim_section(result: Result, rows: list[Row], pictures: Pictures, fixed: st
             seeds=seeds_of(result.outcome.seeds, rows),
             pictures=pictures.drawn,
             undrawn=pictures.undrawn,
+            whole=WHOLE,
             most=MOST,
         )
     )

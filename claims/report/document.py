@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pruneproof.claims.claim import Paper, Scale, Verdict
+from pruneproof.claims.engine.cell import Row
 from pruneproof.claims.engine.store import Store
 from pruneproof.claims.estimates import shown
 from pruneproof.claims.papers import KEYS, LoadedPaper
@@ -63,19 +64,20 @@ def page(
     ]
     present = {kind(result) for result in results}
     names = [(*sign, str(verdict)) for verdict, sign in SIGNS.items()] + [(*UNRUN, "not run, or incomplete")]
+    cpu = cpu_table(results, store, record)
     about = {"command": record.get("command", ""), **record.get("environment", {})}
     written = templates().get_template("page.html").render(
         style=Markup((Path(__file__).parent / "templates" / "style.css").read_text("utf-8")),
         filters=[(name, text, mark) for mark, name, text in names if name in present],
         incomplete=_incomplete(results),
         summary=_summary(results),
-        when=_when(results, record),
+        when=_when(results, record, cpu),
         papers=shown_papers,
         meanings=[(badge(verdict), MEANINGS[verdict]) for verdict in Verdict],
         proofs=proofs_section() if _has_theorem_of_ours(results) else "",
         environment=about.items(),
         data=data_table(data),
-        cpu=cpu_table(results, store, record),
+        cpu=cpu,
         citation=citation(record),
         published=published() if any(result.scale is not Scale.STANDARD for result in results) else {},
     )  # fmt: skip
@@ -166,8 +168,10 @@ def _advice(paper: Paper, results: list[Result]) -> list[tuple[str, str]]:
     ]
 
 
-def _when(results: list[Result], record: dict[str, Any]) -> str:
+def _when(results: list[Result], record: dict[str, Any], cpu: list[Row]) -> str:
+    """Scale, date, what all cells cost, and the source."""
     scales = " and ".join(f"scale {scale}" for scale in Scale if any(result.scale is scale for result in results))
     source = record.get("environment", {}).get("source", "")
-    parts = [scales, record.get("started", ""), record.get("duration", ""), source and f"source {source}"]
+    cost = f"{cpu[-1]['CPU time']} of processor time" if cpu else ""
+    parts = [scales, record.get("started", ""), cost, source and f"source {source}"]
     return " · ".join(part for part in parts if part)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ def templates() -> "Environment":
         "named": named,
         "shown": value,
         "minus": _minus,
+        "brief": brief,
+        "strip": strip,
         "columns": columns,
     }
     made.filters |= {"badge": result_badge, "kind": kind, "sign": sign, "beside": standard_verdict}
@@ -129,8 +132,8 @@ def named(text: str) -> Markup:
 
 
 def value(each: Any) -> Markup:
-    """A value as text: texts as prose, numbers with a true minus sign."""
-    return prose(each) if isinstance(each, str) else _minus(as_text(each))
+    """A value as text: names as tables give them, numbers with a true minus sign."""
+    return named(each) if isinstance(each, str) else _minus(as_text(each))
 
 
 def _minus(text: str) -> Markup:
@@ -144,9 +147,40 @@ def _minus(text: str) -> Markup:
     return Markup(re.sub(r"(?<=10)\^(-?\d+)", _raised, escape(tens)).replace("-", "−"))
 
 
+def strip(estimate: Estimate, bounds: tuple[float, float]) -> str:
+    """Where an interval and its value lie, and what the criterion asks it to lie between, in per cent of a strip.
+
+    Args:
+        estimate: With an interval.
+        bounds: Infinite where the criterion sets none.
+
+    Returns:
+        CSS variables for the style sheet: a, v and b for the interval, l and u for the bounds.
+
+    Example:
+        >>> strip(Estimate(2.0, 1.0, 3.0, 0.95, 5), (0.0, float("inf")))
+        '--a:36;--v:64;--b:92;--l:8'
+    """
+    places = {"a": estimate.low, "v": estimate.value, "b": estimate.high, "l": bounds[0], "u": bounds[1]}
+    finite = {name: place for name, place in places.items() if isfinite(place)}
+    low, high = min(finite.values()), max(finite.values())
+    scale = 84 / (high - low) if high > low else 0.0
+    return ";".join(f"--{name}:{8 + scale * (place - low):.0f}" for name, place in finite.items())
+
+
 def is_figure(each: Any) -> bool:
     """Whether a value belongs in a column of figures, to the right."""
     return each is None or isinstance(each, Estimate) or (isinstance(each, int | float) and not isinstance(each, bool))
+
+
+def brief(data: str) -> str:
+    """A data set's name with the beginning of its hash; the page has the whole of it once.
+
+    Example:
+        >>> brief(f"digits (3 images, SHA-256 {'ab' * 32})")
+        'digits (3 images, SHA-256 abababababab…)'
+    """
+    return re.sub(r"(SHA-256 \w{12})\w+", r"\1…", data)
 
 
 def columns(rows: Sequence[Row]) -> list[tuple[str, bool]]:

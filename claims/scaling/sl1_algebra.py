@@ -33,6 +33,10 @@ CRITERION = (
     f"of p, γ, ε↑ within 5 %, 4 %, 1 % (root mean square of {REPEATS}) at {NOISE:.1%} noise."
 )
 SAYS_NOT = "That measured errors follow the law: this is about the formula and the fit."
+SYMBOLS = (
+    "the law is that of SL2, with its constants p, γ and ε↑; d is the density, and m* is the inverse: where the law "
+    "reaches a given error."
+)
 
 
 @dataclass(frozen=True)
@@ -184,4 +188,5 @@ SL1 = Claim(
     judge=judge,
     theorem=True,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

@@ -38,6 +38,10 @@ CRITERION = (
     "other seeds (docs/pilots.md)."
 )
 SAYS_NOT = "That the formula is the only one, or the best: see SL5 and SL8."
+SYMBOLS = (
+    "$ε$ is the error at density $d$ of a network of depth $l$ and width $w$, and $ε_{np}$ that of the dense network; "
+    "$K = (ε_↑/ε_{np})^{1/γ}$ with the error $ε_↑$ that pruning ends at; $p$, $γ$, $ε_↑$, $φ$ and $ψ$ are fitted."
+)
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
@@ -179,4 +183,5 @@ SL2 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

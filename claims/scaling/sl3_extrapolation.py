@@ -74,6 +74,8 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
                 axes.plot(shown.error[mine], predicted[mine], "o", color=colour, markersize=3, label=name)
             ends = [shown.error.min(), shown.error.max()]
             axes.plot(ends, ends, color=INK, linewidth=0.8)
+            for off in (1 - EXTRAPOLATION, 1 + EXTRAPOLATION):
+                axes.plot(ends, [off * end for end in ends], color=INK, linewidth=0.5, linestyle="--")
             axes.set(xscale="log", yscale="log", xlabel="measured error", ylabel="predicted error", title=task)
             plain_decades(axes.xaxis)
             plain_decades(axes.yaxis)
@@ -81,7 +83,7 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
 
     caption = (
         f"Networks wider than {LARGEST_FITTED}, predicted by a fit to the others, means over seeds. On the line the "
-        "prediction is exact."
+        f"prediction is exact, dashed it is {EXTRAPOLATION:.0%} off."
     )
     return [Figure("Extrapolation to wider networks", caption, draw)]
 

@@ -32,6 +32,7 @@ CRITERION = (
     "with other seeds (docs/pilots.md)."
 )
 SAYS_NOT = "That no smaller network exists: only the measured family is searched."
+SYMBOLS = "the range goes from the lowest error of a dense network to the highest error."
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
@@ -103,4 +104,5 @@ SL4 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

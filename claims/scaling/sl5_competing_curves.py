@@ -33,6 +33,10 @@ CRITERION = (
     "other seeds (docs/pilots.md)."
 )
 SAYS_NOT = "That the law is the best curve: see SL8."
+SYMBOLS = (
+    "γ is the exponent of the law (SL2), and AICc Akaike's information criterion with its correction for few points: "
+    "lower is better."
+)
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
@@ -83,5 +87,6 @@ SL5 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
     origin=Origin.DERIVED,
 )

@@ -31,6 +31,7 @@ CRITERION = (
     "lies above; else inconclusive."
 )
 SAYS_NOT = "How the error of the dense network depends on the number of examples: it is measured, not predicted."
+SYMBOLS = "N is the number of all training examples."
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
@@ -90,4 +91,5 @@ SL7 = Claim(
     judge=judge,
     figures=figures,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

@@ -22,6 +22,10 @@ CRITERION = (
     "log-Hill was better (docs/pilots.md): what is expected is a negative."
 )
 SAYS_NOT = "That the law is wrong: it can be good enough for its purpose and not the best curve."
+SYMBOLS = (
+    "$ε$, $ε_{np}$, $ε_↑$ and $m$ are those of SL2, $p$ and $q$ are fitted as well, and AICc is Akaike's information "
+    "criterion with its correction for few points: lower is better."
+)
 
 
 def grid(scale: Scale, seeds: int | None) -> list[Cell]:
@@ -48,5 +52,6 @@ SL8 = Claim(
     grid=grid,
     judge=judge,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
     origin=Origin.DERIVED,
 )

@@ -6,7 +6,6 @@ The three claims hold sensitivity-informed pruning against data-free methods: ro
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,10 +14,8 @@ from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.claims.estimates import Comparison, conclude, mean, paired_difference
 from pruneproof.prune import certify
 
+from .plots import Compared, draw_differences
 from .setting import DATA_FREE, INFORMED, NAMES, count, data_of, images, pruned_copy, sample, seeds_of, trained
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Canvas
 
 METHODS = (*INFORMED, *DATA_FREE)
 RADIUS = 0.5 / 16
@@ -101,12 +98,6 @@ def judge_methods(rows: Sequence[Row], others: Sequence[str]) -> Outcome:
     """
     tried = read_rows(MethodRow, rows)
     settings = sorted({(row.network, row.density) for row in tried})
-    comparisons: list[Comparison] = []
-    for network, density in settings:
-        errors = {m: {row.seed: row.error for row in _of(tried, network, density, m)} for m in METHODS}
-        for other in others:
-            name = f"{network}, density {density}: error of sipp best − {other}"
-            comparisons.append(Comparison(name, paired_difference(errors["sipp best"], errors[other]), below=0.0))
     table: list[Row] = [
         {
             "network": network,
@@ -119,28 +110,36 @@ def judge_methods(rows: Sequence[Row], others: Sequence[str]) -> Outcome:
         for network, density in settings
         for method in METHODS
     ]
-    networks = sorted({network for network, _ in settings})
-    scope = f"{', '.join(NAMES[name] for name in networks)}; no retraining; balls of radius {RADIUS}"
-    return conclude(comparisons, (row.seed for row in tried), scope, table=table)
+    networks = ", ".join(NAMES[name] for name in dict.fromkeys(network for network, _ in settings))
+    scope = f"{networks}; no retraining; balls of radius {RADIUS}"
+    return conclude(list(_compared(tried, others).values()), (row.seed for row in tried), scope, table=table)
+
+
+def _compared(rows: Sequence[MethodRow], others: Sequence[str]) -> Compared:
+    compared: Compared = {}
+    for network, density in sorted({(row.network, row.density) for row in rows}):
+        errors = {m: {row.seed: row.error for row in _of(rows, network, density, m)} for m in ("sipp best", *others)}
+        for other in others:
+            name = f"{network}, density {density}: error of sipp best − {other}"
+            difference = paired_difference(errors["sipp best"], errors[other])
+            compared[network, density, other] = Comparison(name, difference, below=0.0)
+    return compared
 
 
 def _of(rows: Sequence[MethodRow], network: str, density: float, method: str) -> list[MethodRow]:
     return [row for row in rows if (row.network, row.density, row.method) == (network, density, method)]
 
 
-def error_figures(rows: Sequence[Row]) -> list[Figure]:
-    """Mean output error by method, one point per seed."""
-    tried = [row for row in read_rows(MethodRow, rows) if row.network == "mlp"]
+def error_figures(rows: Sequence[Row], others: Sequence[str]) -> list[Figure]:
+    """The differences that are judged, against density.
 
-    def draw(canvas: "Canvas") -> None:
-        axes = canvas.add_subplot()
-        for density in sorted({row.density for row in tried}):
-            chosen = [row for row in tried if row.density == density]
-            positions = [METHODS.index(row.method) for row in chosen]
-            axes.plot(positions, [row.error for row in chosen], "o", label=f"density {density}")
-        axes.set_yscale("log")
-        axes.set_xticks(range(len(METHODS)), METHODS, rotation=30, ha="right", fontsize="small")
-        axes.set_ylabel("mean output error")
-        axes.legend(fontsize="small")
-
-    return [Figure("Output error by method", "Digits perceptron, test images, no retraining.", draw)]
+    Args:
+        rows: Stored rows.
+        others: The data-free methods that are judged.
+    """
+    draw = draw_differences(_compared(read_rows(MethodRow, rows), others), "difference in mean output error")
+    caption = (
+        "Paired mean difference in output error on the test images, sipp best − method, 95 % intervals; below the "
+        "dotted line SiPP is better. The scale is linear between ± 0.01, logarithmic beyond."
+    )
+    return [Figure("Output error without retraining", caption, draw)]

@@ -35,6 +35,11 @@ CRITERION = (
     "ε/4 is refuted: inconclusive."
 )
 SAYS_NOT = "That ε is small: see its median, and the slack."
+SYMBOLS = (
+    "a half-row is the positive or the negative part of a neuron's weights, ε the relative error that S1 to S4 "
+    "compute for its budget, δ' the probability of failure that they are given, and S the sample that the "
+    "sensitivities come from."
+)
 
 VARIANTS = ("rand", "hybrid", "poisson", "det", "symmetric")
 SAMPLED = VARIANTS[:3]
@@ -242,4 +247,5 @@ SP1 = Claim(
     figures=figures,
     theorem=True,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

@@ -32,6 +32,10 @@ CRITERION = (
     f"{CONFIDENCE_ERROR} (Clopper–Pearson) at α = {ALPHA:g}, while the negative controls are."
 )
 SAYS_NOT = "That the sensitivities on S bound new points by themselves: the share outside C = 1 is printed."
+SYMBOLS = (
+    "a share is what one weight contributes to a neuron's sum at one point, its sensitivity the largest share on the "
+    "sample S; $C$ is computed from held-out points V so that a new point x exceeds it with probability at most $β$."
+)
 
 
 @dataclass(frozen=True)
@@ -154,5 +158,6 @@ SP2 = Claim(
     judge=judge,
     theorem=True,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
     origin=Origin.DERIVED,
 )

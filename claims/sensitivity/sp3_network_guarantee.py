@@ -29,6 +29,11 @@ CRITERION = (
     "constants and N1 are printed with where they are vacuous."
 )
 SAYS_NOT = "That more can be pruned: what is offered is a guarantee without retraining, not a higher ratio."
+SYMBOLS = (
+    "ε is the relative error of a half-row (SP1), propagated from layer to layer by N2; N2′ bounds the difference of "
+    "the two networks' outputs for all points of a ball around an image, by the radius ρ; N1 is the relative bound "
+    "for a whole network."
+)
 
 METHODS = ("sipp det", "sipp best", "magnitude")
 GREY_LEVEL = 1 / 16
@@ -352,4 +357,5 @@ SP3 = Claim(
     figures=figures,
     theorem=True,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pruneproof.claims.claim import Claim, Outcome
+from pruneproof.claims.claim import Claim, Figure, Outcome
 from pruneproof.claims.engine.cell import Row
 
 from .measure import RULE, error_figures, judge_methods, measure_methods, method_cells
@@ -21,6 +21,11 @@ def judge(rows: Sequence[Row]) -> Outcome:
     return judge_methods(rows, OTHERS)
 
 
+def figures(rows: Sequence[Row]) -> list[Figure]:
+    """The differences from these methods."""
+    return error_figures(rows, OTHERS)
+
+
 SP5 = Claim(
     "SP5",
     STATEMENT,
@@ -30,6 +35,6 @@ SP5 = Claim(
     paper="sensitivity",
     grid=method_cells,
     judge=judge,
-    figures=error_figures,
+    figures=figures,
     says_not=SAYS_NOT,
 )

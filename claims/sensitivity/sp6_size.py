@@ -23,6 +23,10 @@ CRITERION = (
     "half-row."
 )
 SAYS_NOT = "That N3 is tight, or that networks of this width can be pruned at small ε with this guarantee."
+SYMBOLS = (
+    "$n$ is the number of weights of a half-row and $Σ$ the sum of their sensitivities; $ε$, $δ'$ and $C$ are as in "
+    "SP1 and SP2."
+)
 
 DELTA = 0.1
 
@@ -145,4 +149,5 @@ SP6 = Claim(
     judge=judge,
     theorem=True,
     says_not=SAYS_NOT,
+    symbols=SYMBOLS,
 )

@@ -15,6 +15,7 @@ from pruneproof.claims.claim import Claim, Figure, Outcome, Scale
 from pruneproof.claims.engine.cell import Cell, Row, read_rows, stable_id
 from pruneproof.claims.estimates import Comparison, Estimate, conclude, mean, paired_difference
 from pruneproof.claims.training.single import accuracy, train
+from pruneproof.plotting import INK
 from pruneproof.prune import Masks, magnitude, random, sipp
 
 from .setting import NAMES, PUBLICATION, count, data_of, images, recipe_of, sample, seeds_of, trained
@@ -125,29 +126,39 @@ def _pruned(
 def judge(rows: Sequence[Row]) -> Outcome:
     """Points of accuracy that a method loses against the dense network."""
     tried = read_rows(RetrainedRow, rows)
-    comparisons, printed = list[Comparison](), dict[str, Estimate]()
-    settings = list(dict.fromkeys((row.network, row.density, row.method, row.schedule) for row in tried))
-    for network, density, method, schedule in settings:
-        chosen = _of(tried, network, density, method, schedule)
-        dense, reached = ({row.seed: getattr(row, name) for row in chosen} for name in ("dense", "accuracy"))
-        name = f"{network}, density {density}: points lost by {method}, {schedule}"
-        printed[name] = paired_difference(dense, reached)
-        if (density, method, schedule) == (DENSITY, JUDGED, "cascade"):
-            comparisons.append(Comparison(name, printed[name], below=LOSS))
-    table: list[Row] = [
-        {
-            "network": network,
-            "density": density,
-            "method": method,
-            "schedule": schedule,
-            "accuracy, %": mean([row.accuracy for row in _of(tried, network, density, method, schedule)]),
-            "weights kept": _of(tried, network, density, method, schedule)[0].kept,
-        }
-        for network, density, method, schedule in settings
-    ]
+    lost = _lost(tried)
+    names = {setting: "{}, density {}: points lost by {}, {}".format(*setting) for setting in lost}
+    judged = [setting for setting in lost if setting[1:] == (DENSITY, JUDGED, "cascade")]
     networks = ", ".join(NAMES[name] for name in dict.fromkeys(row.network for row in tried))
-    scope = f"{networks}; retraining by the recipe of training after each round, cascades of {ROUNDS} rounds"
-    return conclude(comparisons, (row.seed for row in tried), scope, dict(printed), table)
+    return conclude(
+        [Comparison(names[setting], lost[setting], below=LOSS) for setting in judged],
+        (row.seed for row in tried),
+        f"{networks}; retraining by the recipe of training after each round, cascades of {ROUNDS} rounds",
+        {names[setting]: value for setting, value in lost.items()},
+        [_line(_of(tried, *setting)) for setting in lost],
+    )
+
+
+def _lost(rows: Sequence[RetrainedRow]) -> dict[tuple[str, float, str, str], Estimate]:
+    """(network, density, method, schedule) → points of accuracy lost against the dense network."""
+    settings = dict.fromkeys((row.network, row.density, row.method, row.schedule) for row in rows)
+    return {
+        setting: paired_difference({row.seed: row.dense for row in of}, {row.seed: row.accuracy for row in of})
+        for setting in settings
+        if (of := _of(rows, *setting))
+    }
+
+
+def _line(rows: Sequence[RetrainedRow]) -> Row:
+    first = rows[0]
+    return {
+        "network": first.network,
+        "density": first.density,
+        "method": first.method,
+        "schedule": first.schedule,
+        "accuracy, %": mean([row.accuracy for row in rows]),
+        "weights kept": first.kept,
+    }
 
 
 def _of(rows: Sequence[RetrainedRow], network: str, density: float, method: str, schedule: str) -> list[RetrainedRow]:
@@ -156,32 +167,44 @@ def _of(rows: Sequence[RetrainedRow], network: str, density: float, method: str,
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:
-    """Accuracy after retraining against density, one panel per network."""
-    tried = read_rows(RetrainedRow, rows)
-    networks = list(dict.fromkeys(row.network for row in tried))
+    """Points lost after retraining against density, one panel per network."""
+    lost = _lost(read_rows(RetrainedRow, rows))
+    networks = list(dict.fromkeys(network for network, *_ in lost))
+    densities = {network: sorted({density for name, density, *_ in lost if name == network}) for network in networks}
 
     def draw(canvas: "Canvas") -> None:
-        canvas.set_size_inches(8, 3.4)
-        panels = canvas.subplots(1, len(networks), squeeze=False)[0]
+        canvas.set_size_inches(8.4, 3.4)
+        panels = canvas.subplots(1, len(networks), sharey=True, squeeze=False)[0]
         for axes, network in zip(panels, networks, strict=True):
-            for index, method in enumerate(METHODS):
-                for schedule, style in zip(SCHEDULES, ("--", "-"), strict=True):
-                    at = sorted({row.density for row in tried if (row.method, row.schedule) == (method, schedule)})
-                    reached = [(d, _of(tried, network, d, method, schedule)) for d in at]
-                    levels = [(d, mean([row.accuracy for row in chosen]).value) for d, chosen in reached if chosen]
-                    if levels:
-                        label = f"{method}, {schedule}"
-                        axes.plot(*zip(*levels, strict=True), style, color=f"C{index}", marker="o", label=label)
-            axes.set_xscale("log")
-            shown = sorted({row.density for row in tried if row.network == network})
-            axes.set_xticks(shown, [f"{density:g}" for density in shown])
+            for index, (method, schedule) in enumerate((m, s) for m in METHODS for s in SCHEDULES):
+                mine = {
+                    density: lost[network, density, method, schedule]
+                    for density in densities[network]
+                    if (network, density, method, schedule) in lost
+                }
+                places = [density * 1.04 ** (index - 3) for density in mine]
+                values = [each.value for each in mine.values()]
+                reach = [
+                    [each.value - each.low for each in mine.values()],
+                    [each.high - each.value for each in mine.values()],
+                ]
+                style, color = "--" if schedule == "one-shot" else "-", f"C{index // 2}"
+                if mine:
+                    axes.errorbar(places, values, reach, fmt="." + style, color=color, label=f"{method}, {schedule}")
+            axes.axhline(LOSS, color=INK, linestyle=":")
+            axes.set(xscale="log", xlabel="density", title=network)
+            axes.set_yscale("symlog", linthresh=1)
+            axes.set_xticks(densities[network], [f"{density:g}" for density in densities[network]])
             axes.minorticks_off()
-            axes.set_xlabel("density")
-            axes.set_ylabel("test accuracy, %")
-            axes.set_title(network, fontsize="small")
-        panels[0].legend(fontsize="x-small")
+        panels[0].set_ylabel("points of accuracy lost")
+        handles, labels = panels[0].get_legend_handles_labels()
+        canvas.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
 
-    caption = "Test accuracy after pruning and retraining, mean over seeds; solid: cascades, dashed: one shot."
+    caption = (
+        "Test accuracy of the dense network less that after pruning and retraining, paired means with 95 % intervals; "
+        f"solid: cascades, dashed: one shot. Judged are cascades of {JUDGED} at density {DENSITY:g}, whose interval is "
+        f"to lie below the dotted line at {LOSS:g}. The scale is linear between ± 1, logarithmic beyond."
+    )
     return [Figure("Pruning and retraining", caption, draw)]
 
 

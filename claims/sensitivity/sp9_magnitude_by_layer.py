@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pruneproof.claims.claim import Claim, Origin, Outcome
+from pruneproof.claims.claim import Claim, Figure, Origin, Outcome
 from pruneproof.claims.engine.cell import Row
 
 from .measure import RULE, error_figures, judge_methods, measure_methods, method_cells
@@ -23,6 +23,11 @@ def judge(rows: Sequence[Row]) -> Outcome:
     return judge_methods(rows, OTHERS)
 
 
+def figures(rows: Sequence[Row]) -> list[Figure]:
+    """The differences from these methods."""
+    return error_figures(rows, OTHERS)
+
+
 SP9 = Claim(
     "SP9",
     STATEMENT,
@@ -32,7 +37,7 @@ SP9 = Claim(
     paper="sensitivity",
     grid=method_cells,
     judge=judge,
-    figures=error_figures,
+    figures=figures,
     says_not=SAYS_NOT,
     origin=Origin.DERIVED,
 )

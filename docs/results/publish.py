@@ -24,6 +24,7 @@ from pruneproof.claims.engine.store import Store
 from pruneproof.claims.papers import load_papers
 from pruneproof.claims.report.cost import rates
 from pruneproof.claims.report.document import page
+from pruneproof.claims.report.measuring import cpu_table
 from pruneproof.claims.report.publish import judged
 from pruneproof.claims.report.published import FILE, summary
 from pruneproof.claims.verification import Result
@@ -84,12 +85,12 @@ def draw() -> str:
     return console.export_svg(code_format=FORMAT, unique_id="verdicts")
 
 
-def section(results: list[Result], record: dict[str, Any]) -> str:
-    """What README.md says of a run: its origin, and its verdicts as a table."""
+def section(results: list[Result], record: dict[str, Any], cost: str) -> str:
+    """What README.md says of a run: its origin and cost, and its verdicts as a table."""
     about = record.get("environment", {})
     lines = [
         BEGIN,
-        f"The run began {record.get('started', '')} and took {record.get('duration', '')}: pruneproof "
+        f"The run began {record.get('started', '')} and took {cost} of processor time: pruneproof "
         f"{about.get('pruneproof', '')}, source {about.get('source', '')}, {about.get('cores', '')} cores "
         f"({about.get('processor', '')}). All rows: [standard/rows.parquet](standard/rows.parquet).",
         "",
@@ -115,11 +116,12 @@ def publish(run: Path) -> None:
         papers = load_papers()
         results = judged(store, papers)
         replace_file(FOLDER / "index.html", page(papers, results, store, record))
+        cost = str(cpu_table(results, store, record)[-1]["CPU time"])
         export_rows(store, FOLDER / "rows.parquet", Format.PARQUET)
         known = summary(results, record, rates(store.answers(), record.get("cpu_seconds", {})))
     replace_file(FILE, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
     before, _, rest = README.read_text("utf-8").partition(BEGIN)
-    replace_file(README, before + section(results, record) + rest.partition(END)[2])
+    replace_file(README, before + section(results, record, cost) + rest.partition(END)[2])
 
 
 def too_large(folder: Path = FOLDER) -> list[str]:

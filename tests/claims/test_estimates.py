@@ -18,6 +18,7 @@ from pruneproof.claims.estimates import (
     Comparison,
     Estimate,
     as_json,
+    conclude,
     decide,
     holm,
     mean,
@@ -226,6 +227,36 @@ def test_an_equivalence_needs_both_sides() -> None:
 
 def test_a_claim_without_comparisons_is_inconclusive() -> None:
     assert decide([]).verdict is Verdict.INCONCLUSIVE
+
+
+def test_what_is_concluded_is_what_is_decided_with_the_bounds_of_what_is_printed() -> None:
+    good, low = Comparison("a", mean([1.0, 2.0, 3.0]), above=0.0), Comparison("b", mean([0.0, 4.0]), below=1.0)
+    made = conclude([good, low], (2, 0, 1, 0), "on digits", {"c": 1, "b of another": low.estimate, "a": good.estimate})
+    decision = decide([good, low])
+    assert (made.verdict, made.scope) == (decision.verdict, f"on digits; {decision.sentence}")
+    assert made.seeds == (0, 1, 2) and list(made.measured) == ["c", "b of another", "a"]
+    assert made.bounds == {"b of another": (-math.inf, 1.0), "a": (0.0, math.inf)}
+    assert conclude([good], (), "on digits").measured == {"a": good.estimate}
+
+
+def test_differences_within_rounding_are_none() -> None:
+    """Equal shares of correct answers, counted in two ways, differ by rounding alone: nothing is above 0 there."""
+    first, second = [100 * 0.07, 100 * 0.14, 100 * 0.28], [7.0, 14.0, 28.0]
+    assert all(one > other for one, other in zip(first, second, strict=True))
+    equal = paired_difference(first, second)
+    assert (equal.value, equal.low, equal.high) == (0.0, 0.0, 0.0)
+    cancelling = paired_difference([80.1, 80.4, 80.3], [80.4, 80.3, 80.1])
+    assert cancelling.value == 0.0 and cancelling.low < 0 < cancelling.high
+    assert paired_difference([1.0, 1.0], [1.0 - 1e-14, 1.0 - 1e-14]).low > 0
+
+
+def test_limits_are_cut_at_what_can_be_and_decide_as_before() -> None:
+    share = mean([0.0, 1.0, 1.0, 1.0])
+    cut = share.within(0.0, 1.0)
+    assert share.high > 1.0 == cut.high and (cut.value, cut.low) == (share.value, max(share.low, 0.0))
+    assert cut.at(0.5).high <= 1.0 and cut.at(0.999).high == 1.0
+    assert [cut.p_above(bound) for bound in (0.1, 0.5)] == [share.p_above(bound) for bound in (0.1, 0.5)]
+    assert math.isnan(mean([0.5]).within(0.0, 1.0).high)
 
 
 @pytest.mark.alpha(ALPHA)

@@ -14,9 +14,10 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs pruneproof[verify]")
 
 from pruneproof.claims import Claim, Figure, Outcome, Paper, Scale, Store, Verdict, run
-from pruneproof.claims.estimates import mean
+from pruneproof.claims.claim import Measured
+from pruneproof.claims.estimates import Comparison, conclude, mean
 from pruneproof.claims.papers import KEYS, LoadedPaper, load_papers
-from pruneproof.claims.report.claim_section import Pictures, claim_section
+from pruneproof.claims.report.claim_section import WHOLE, Pictures, claim_section
 from pruneproof.claims.report.document import MEANINGS, page
 from pruneproof.claims.report.markup import SIGNS, badge, prose
 from pruneproof.claims.report.picture import INK, picture
@@ -138,13 +139,40 @@ def test_what_failed_is_on_the_page(html: str) -> None:
     assert "The pictures could not be drawn" in html and "no column of that name" in html
 
 
-@pytest.mark.parametrize(("rows", "folded"), [(6, False), (7, True)])
-def test_only_a_long_table_waits_to_be_asked(rows: int, folded: bool) -> None:
-    outcome = Outcome(Verdict.HOLDS, {}, (0,), "scope", [{"x": x} for x in range(rows)])
-    asked = claim("LONG", judge=lambda rows: outcome)
+def section_of(outcome: Outcome, **others: Any) -> str:
+    asked = claim("ASKED", judge=lambda rows: outcome, **others)
     with Store(":memory:") as store, ThreadPoolExecutor(1) as executor:
-        section = claim_section(run([asked], Scale.QUICK, store, executor)[0], [], Pictures([], ""))
+        return claim_section(run([asked], Scale.QUICK, store, executor)[0], [], Pictures([], ""))
+
+
+@pytest.mark.parametrize(
+    ("rows", "folded", "shown"), [(6, False, 6), (7, True, 7), (WHOLE, True, WHOLE), (WHOLE + 1, True, 6)]
+)
+def test_only_a_long_table_waits_to_be_asked_and_a_longer_one_is_cut(rows: int, folded: bool, shown: int) -> None:
+    section = section_of(Outcome(Verdict.HOLDS, {}, (0,), "scope", [{"x": x} for x in range(rows)]))
     assert ("<summary>Figures in detail" in section) is folded
+    table = section[section.index("<thead>") :]
+    assert table.count("<tr>") == 1 + shown
+    assert (f"{rows - shown} more rows follow from those in results.sqlite" in section) is (shown < rows)
+
+
+def test_what_is_judged_has_a_bar_from_limit_to_limit_on_the_range_that_is_asked_for() -> None:
+    judged = Comparison("judged", mean([1.0, 2.0, 3.0]), above=0.0)
+    measured: Measured = {"judged": judged.estimate, "printed": mean([1.0, 2.0, 3.0]), "one": mean([1.0])}
+    section = section_of(conclude([judged, Comparison("one", mean([1.0]), above=0.0)], (0, 1, 2), "scope", measured))
+    (style,) = re.findall(r'<td style="([^"]*)">', section)
+    places = {name: float(value) for name, value in re.findall(r"--(\w):(\S+?)(?:;|$)", style)}
+    assert set(places) == {"a", "v", "b", "l"} and places["a"] < places["l"] < places["v"] < places["b"]
+    low, high = judged.estimate.low, judged.estimate.high
+    assert abs((places["l"] - places["a"]) / (places["b"] - places["a"]) - (0 - low) / (high - low)) < 0.02
+    assert "a bar is judged" in section
+    assert "a bar is judged" not in section_of(Outcome(Verdict.HOLDS, measured, (0,), "scope"))
+
+
+def test_symbols_are_explained_below_the_statement() -> None:
+    section = section_of(Outcome(Verdict.HOLDS, {}, (0,), "scope"), symbols="$k$ is a number.")
+    assert section.index("Here <math") < section.index("is a number.") < section.index("Source")
+    assert 'class="where"' not in section_of(Outcome(Verdict.HOLDS, {}, (0,), "scope"))
 
 
 def test_every_verdict_has_a_badge_and_a_meaning() -> None:
@@ -172,7 +200,7 @@ def test_what_cannot_be_drawn_is_shown_as_tex() -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_every_formula_of_the_shipped_claims_is_drawn(key: str) -> None:
     for one in load_papers((key,))[0].claims:
-        for text in (one.statement, one.criterion, one.source, one.says_not):
+        for text in (one.statement, one.criterion, one.source, one.says_not, one.symbols):
             assert '<code class="tex">' not in prose(text), f"{one.id}: {text}"
 
 
@@ -290,6 +318,11 @@ def test_the_cpu_time_of_shared_cells_is_counted_once() -> None:
     table = html[html.index('id="cpu"') :].partition("</table>")[0]
     times = re.findall(r"<td[^>]*>([^<]*)</td>(?=</tr>)", table)
     assert times == ["2.0 min", "1.0 min", "1.0 min", "1.0 min", "5.0 min"]
+
+
+def test_the_page_begins_with_what_the_whole_run_cost() -> None:
+    _, html = measured_on_two_sets()
+    assert "5.0 min of processor time" in html[: html.index("<h2>Verdicts")]
 
 
 def test_the_page_says_how_to_cite_as_the_citation_file_does(html: str) -> None:

@@ -42,18 +42,21 @@ def claim(name: str, verdict: Verdict, **others: Any) -> Claim:
 CLAIMS = (claim("X1", Verdict.HOLDS), claim("X2", Verdict.HOLDS, theorem=True), claim("X3", Verdict.NOT_REPRODUCED))
 
 
-def judged(scale: Scale, store: Store) -> list[Result]:
+def judged(scale: Scale, store: Store, seconds: dict[str, float] | None = None) -> list[Result]:
+    timed = {} if seconds is None else seconds
     with ThreadPoolExecutor(1) as executor:
-        return run(CLAIMS, scale, store, executor)
+        return run(CLAIMS, scale, store, executor, timed=lambda key, _: timed.update({key: 90.0}))
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A published run of three claims."""
     (tmp_path / "run").mkdir()
+    seconds: dict[str, float] = {}
     with Store(tmp_path / "run" / "results.sqlite") as store:
-        judged(Scale.STANDARD, store)
-    (tmp_path / "run" / "run.json").write_text(json.dumps({"started": "today", "environment": {"source": "abc"}}))
+        judged(Scale.STANDARD, store, seconds)
+    record = {"started": "today", "environment": {"source": "abc"}, "cpu_seconds": seconds}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     (tmp_path / "README.md").write_text(f"before\n{PUBLISH['BEGIN']}\nan old table\n{PUBLISH['END']}\nafter\n")
     files = {"README": "README.md", "FOLDER": "standard", "FILE": "published.json"}
     for name, file in files.items():
@@ -67,6 +70,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_everything_that_is_published_says_the_same(folder: Path) -> None:
     text = (folder / "README.md").read_text("utf-8")
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "an old table" not in text
+    assert "took 1.0 h of processor time" in text  # 40 cells of 90 seconds
     table = [("X1", "holds at scale standard"), ("X2 (theorem)", "holds"), ("X3", "not reproduced at this scale")]
     assert [(name, verdict) for name, _, verdict in PUBLISH["verdicts"]()] == table
     known = json.loads((folder / "published.json").read_text("utf-8"))

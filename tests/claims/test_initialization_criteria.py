@@ -112,8 +112,9 @@ def test_the_papers_networks_are_judged_where_they_were_run(id: str) -> None:
     ] + [{**row, "network": "resnet20"} for row in rows if row["method"].startswith("random")]
     outcome = BY_ID[id].judge(rows + large)
     assert outcome.verdict == Verdict.NOT_REPRODUCED and "ResNet-20" in outcome.scope
-    places = [(row["network"], row["density"]) for row in outcome.table]
-    assert places[0] == ("cnn", "5%") and set(places) == set(product(("cnn", "resnet20"), ("2%", "5%", "10%", "20%")))
+    places = {(line["network"], name) for line in outcome.table for name, level in line.items() if level is not None}
+    densities = ("at 2%", "at 5%", "at 10%", "at 20%")
+    assert outcome.table[0]["network"] == "cnn" and set(product(("cnn", "resnet20"), densities)) <= places
 
 
 @pytest.mark.parametrize("id", ["AI1", "AI3", "AI5"])

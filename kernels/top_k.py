@@ -95,7 +95,7 @@ def _of_few(tensors: list[Tensor], k: int) -> list[Tensor]:
     flat = parts[0] if len(parts) == 1 else torch.cat(parts)
     values = flat.numpy()
     total = len(values)
-    if math.isnan(values.min()):  # NaN as soon as one entry is
+    if math.isnan(values[values.argmin()]):  # NaN as soon as one entry is
         raise InvalidValueError(_NAN)
     if k == 0:
         kept = np.zeros(total, np.bool_)
@@ -109,7 +109,7 @@ def _of_few(tensors: list[Tensor], k: int) -> list[Tensor]:
             kept[np.flatnonzero(values == threshold)[-surplus:]] = False
     mask = torch.from_numpy(kept)
     masks = [mask] if len(parts) == 1 else [part.clone() for part in mask.split([len(part) for part in parts])]
-    masks = [mask.view(tensor.shape) for mask, tensor in zip(masks, tensors, strict=True)]
+    masks = [m if t.ndim == 1 else m.view(t.shape) for m, t in zip(masks, tensors, strict=True)]
     return [m if t.is_cpu else m.to(t.device) for m, t in zip(masks, tensors, strict=True)]
 
 
@@ -212,7 +212,11 @@ def _within_bracket(sample: np.ndarray, arrays: Iterable[np.ndarray], k: int, to
     wanted = k - above
     if not 1 <= wanted <= held:
         return None
-    return float(np.partition(np.concatenate(inside), held - wanted)[held - wanted]) if low < high else low
+    if low == high:
+        return low
+    entries = inside[0] if len(inside) == 1 else np.concatenate(inside)
+    entries.partition(held - wanted)
+    return float(entries[held - wanted])
 
 
 def _bracket(sample: np.ndarray, fraction: float) -> tuple[float, float]:

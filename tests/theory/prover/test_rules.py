@@ -36,7 +36,7 @@ from pruneproof.theory.prover.box import Side
 from pruneproof.theory.prover.certificate import certificate, verify
 from pruneproof.theory.prover.expansion import ABOVE, NoExpansion, expand, positive, vanishes
 from pruneproof.theory.prover.problem import problem
-from pruneproof.theory.prover.rules import rules
+from pruneproof.theory.prover.rules import convex, rules
 from pruneproof.theory.prover.search import Proof
 from tests.theory.prover.fuzz import main
 
@@ -180,6 +180,21 @@ CONTROLS: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a loosened rule w
     "larger than one of the others only": (ge(2, sympy.Max(x, 3 - x, 0)), Side(fmpq(0), fmpq(1)), "natural"),
     "the larger, not the smaller": (ge(sympy.Min(x, 1 - x), half), Side(fmpq(0), fmpq(1, 4)), "natural"),
     "the other sign of an absolute value": (ge(half, sympy.Abs(x - 1)), Side(fmpq(0), fmpq(1, 4)), "natural"),
+    "zero at the closed end, the other one open": (gt(x, 0), Side(fmpq(0), fmpq(1), False, True), "end low"),
+    **{
+        f"{kind}, {rule}": (claim, Side(fmpq(*low), None), rule)
+        for kind, claim, low, named in (
+            ("positive far out only", gt(x, 3), (2, 1), ("end infinity", "tail 0")),
+            ("positive far out only", gt(1, 2 * exp(-x)), (1, 2), ("end exponential", "tail 0")),
+            ("positive far out only", gt(exp(x), 4), (1, 1), ("tail exp 0",)),
+            ("from below 0", gt(2 * x + 1, 0), (-1, 1), ("end infinity", "tail 0", "tail 1")),
+            ("from below 0", gt(exp(x), half), (-1, 1), ("end exponential", "tail exp 0")),
+            ("zero at the start", gt(x, 3), (3, 1), ("tail 0", "tail 1")),
+            ("zero at the start", gt(exp(x), 3 * exp(x) / x), (3, 1), ("tail exp 0",)),
+            ("falling at first", gt((x - 3) ** 2, half), (1, 1), ("tail 2",)),
+        )
+        for rule in named
+    },
     "falling below 0 at infinity": (ge(10 - log(x), 0), Side(fmpq(2), None), "end infinity"),
     "the limit is 0 from below": (ge(1 / x**2, 1 / x), Side(fmpq(2), None), "end infinity"),
     "exponentially small, from below": (ge(log(1 + exp(-x)), exp(-x)), Side(fmpq(1), None), "end exponential"),
@@ -188,6 +203,7 @@ CONTROLS: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a loosened rule w
     "another exponential dominates, divided by it": (ge(exp(x), exp(2 * x)), Side(fmpq(1), None), "tail exp 1"),
     "concave, positive at the centre": (ge(1 - x**2, 0), Side(fmpq(-2), fmpq(2)), "convex"),
     "convex, its tangent falls below": (ge((x - 1) ** 2, half), Side(fmpq(0), fmpq(2)), "convex"),
+    "convex, its tangent falls below at an end": (gt((x + 1) ** 2, half), Side(fmpq(-1), fmpq(1)), "convex"),
     "convex where it is defined": (ge(1 / x**2, 0), Side(fmpq(-1), fmpq(1)), "convex"),
 }
 
@@ -207,6 +223,41 @@ SIDES = [Side(fmpq(0), fmpq(*high), True) for high in ((1, 8), (1, 2), (3, 2), (
     Side(fmpq(1, 2), None),
     Side(fmpq(3), None, True),
 ]
+
+
+def test_a_saddle_is_not_convex() -> None:
+    """The second derivatives in x and in y are 2 in both."""
+    square = {x: (-1, 1), y: (-1, 1)}
+    for mixed, bent_upwards in ((1, True), (2, True), (3, False), (-3, False)):
+        question = problem(gt(x**2 + y**2 + Rational(1, 10), mixed * x * y), square)
+        assert convex(question.gap, question.box) == bent_upwards
+
+
+CLOSED: dict[str, tuple[sympy.Basic, object]] = {  # false at one end alone
+    "below infinity": (gt(0, x), Interval(-oo, 0)),
+    "a constant": (gt(x, pi), Interval(pi, oo)),
+    "low, of two": (gt(x, pi), (pi, 4)),
+    "high, of two": (gt(pi, x), (3, pi)),
+    "the other relation": (sympy.Lt(x, 1, evaluate=False), (0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_closed_end_belongs_to_the_range(name: str) -> None:
+    claim, side = CLOSED[name]
+    assert prove(claim, {x: side}, max_boxes=100).verdict != "proved"
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_cut_belongs_to_both_parts(opened: bool) -> None:
+    """(x - 1)² > 0 on both sides of 1, and not at 1."""
+    cut = cast("dict[str, Any]", certificate(prove(gt(x, -1), {x: Interval(0, 2, opened, opened)})))
+    square = ["^", ["+", "x", ["q", "-1"]], ["q", "2"]]
+    forged = cut | {"inequality": [">", square, ["q", "0"]], "steps": [[0, "1"], "end high", "end low"]}
+    assert "does not decide" in str(verify(forged))
+    assert verify(forged | {"inequality": [">=", square, ["q", "0"]]}) is None
+    start = verify(cut | {"inequality": [">", "x", ["q", "0"]], "steps": ["end low"]})
+    assert (start is None) == opened
 
 
 @settings(max_examples=150, deadline=None)
@@ -247,6 +298,7 @@ def test_a_tail_rule_by_itself_takes_the_derivative_of_its_order(order: int) -> 
 
 def test_a_touch_outside_the_range_changes_nothing() -> None:
     """The start of a tail, say, is looked for all the same."""
+    assert prove(gt(x, 0), {x: (1, 2)}, touch=[-5]).verdict == "proved"
     claim, box = gt(x**2, 40 * x - 500), cast("dict[sympy.Symbol, object]", {x: Interval(1, oo)})
     assert prove(claim, box, touch=[-5]).steps == prove(claim, box).steps != ()
 

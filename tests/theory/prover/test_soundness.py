@@ -100,6 +100,10 @@ def test_a_declared_sign_must_hold_on_the_box() -> None:
     """√(u²) is simplified to u for a positive symbol: on a box with negative numbers that is another formula."""
     with pytest.raises(PruneproofError, match="positive"):
         prove(u < 5, {u: (-1, 1)})
+    for kind in ("negative", "nonnegative", "nonpositive", "nonzero"):
+        declared = sympy.Symbol("s", **{kind: True})
+        with pytest.raises(PruneproofError, match=f"what s declares|{kind}"):
+            prove(sympy.Lt(declared, 5, evaluate=False), {declared: (-1, 1)})
     n = sympy.Symbol("n", integer=True)
     with pytest.raises(PruneproofError, match="integer"):
         prove(n < 5, {n: (0, 1)})
@@ -240,6 +244,8 @@ def test_a_box_is_excluded_only_where_the_condition_is_violated() -> None:
     assert leaves.excluded(claim.given[0], claim.box)
     holding = problem(x > 5, {x: (0, 1)}, [x > -3])
     assert not leaves.excluded(holding.given[0], holding.box)
+    touching = problem(x > 5, {x: Interval(-oo, 0)}, [x >= 0])
+    assert not leaves.excluded(touching.given[0], touching.box)
     split = problem(x > 5, {x: (0, 6)}, [x > 3])
     assert not leaves.excluded(split.given[0], split.box)
 

@@ -132,7 +132,7 @@ def crown(model: nn.Module, inputs: Tensor, radius: float, batch: int = 16) -> C
     certified: list[Tensor] = []
     with torch.no_grad():
         network = float64_copy(model)
-        steps = trace_pair(network, network, {})
+        steps = trace_pair(network, network, {}, inputs.shape[1:])
         for part in inputs.double().split(batch):
             boxes = _boxes(steps, Ball(part, radius, "inf"))
             predicted = network(part)[:, :CLASSES].argmax(1)

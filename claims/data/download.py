@@ -4,6 +4,7 @@ import shutil
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from pruneproof.environment import require
 from pruneproof.errors import FileAccessError, FileFormatError, UnknownNameError, did_you_mean
@@ -75,10 +76,11 @@ def _fetch(known: KnownSet, draft: Path, address: str, progress: bool) -> list[P
 
     pooch.get_logger().setLevel("ERROR")
     fetcher = pooch.create(draft, address, registry=dict(known.archives or {}), retry_if_failed=1)
+    downloader: Any = pooch.HTTPDownloader(progressbar=progress, timeout=30)  # not what pooch 1.9's own types ask for
     fetched: list[Path] = []
     for name in fetcher.registry:
         try:
-            fetched.append(Path(fetcher.fetch(name, downloader=pooch.HTTPDownloader(progressbar=progress, timeout=30))))
+            fetched.append(Path(fetcher.fetch(name, downloader=downloader)))
         except requests.RequestException as error:
             raise FileAccessError(
                 f"data get: {address}{name} cannot be reached ({type(error).__name__}). "

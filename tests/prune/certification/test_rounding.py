@@ -1,15 +1,20 @@
 """`certified` is never wrong by rounding: bounds contain the exact rational result on adversarially scaled weights."""
 
 import copy
+import math
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 
 import pytest
 import torch
+from flint import arb, ctx
 from torch import Tensor, nn
 
 from pruneproof.prune.certification import certify
-from pruneproof.prune.certification.linear_maps import averaging, pair_map
+from pruneproof.prune.certification.graph import Lipschitz, LogSoftmax, Operation, Rectifier, Step
+from pruneproof.prune.certification.interval_bounds import Enclosure, TensorInterval, input_enclosure, propagate
+from pruneproof.prune.certification.linear_maps import averaging, pair_map, scaling
 
 Row = list[Fraction]
 
@@ -80,6 +85,74 @@ def test_equal_networks_differ_by_exactly_zero() -> None:
     model = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 2))
     record = certify(model, copy.deepcopy(model), torch.randn(3, 5), radius=0.5)
     assert not record.error_bound.any()
+
+
+def _logistic(z: arb) -> arb:
+    return 1 / (1 + (-z).exp())
+
+
+STEPS: dict[str, tuple[Operation, Callable[[arb], arb]]] = {
+    "ReLU": (Rectifier(), lambda z: z.max(arb(0))),
+    "leaky ReLU": (Rectifier(0.1), lambda z: z.max(arb(0)) + arb(0.1) * z.min(arb(0))),
+    "scaling": (scaling(*torch.tensor([0.3, 0.7], dtype=torch.float64)), lambda z: arb(0.3) * z + arb(0.7)),
+    "tanh": (Lipschitz(torch.tanh, 1.0, monotone=True), arb.tanh),
+    "sigmoid": (Lipschitz(torch.sigmoid, 1.0, monotone=True), _logistic),
+    "declared": (Lipschitz(torch.sigmoid, 0.25, monotone=False), _logistic),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_encloses_the_exact_image_of_a_point(name: str) -> None:
+    """Values, and the difference of two, at floats of many sizes, against balls of 300 bits."""
+    operation, exact = STEPS[name]
+    generator = torch.Generator().manual_seed(0)
+    sizes = 10.0 ** torch.randint(-9, 3, (2, 300), generator=generator).double()
+    z, other = torch.randn(2, 1, 300, generator=generator, dtype=torch.float64) * sizes.unsqueeze(1)
+    change = TensorInterval(
+        (other - z).nextafter(torch.tensor(-math.inf)), (other - z).nextafter(torch.tensor(math.inf))
+    )
+    box = Enclosure(TensorInterval(z, z), TensorInterval(other, other), change)
+    image = propagate(Step("", operation, (0,)), [box])
+    with ctx.workprec(300):
+        values = [[exact(arb(x)) for x in side[0].tolist()] for side in (z, other)]
+        _enclosed(image.original, values[0])
+        _enclosed(image.pruned, values[1])
+        _enclosed(image.difference, [b - a for a, b in zip(*values, strict=True)])
+
+
+def test_sums_differences_and_balls_are_rounded_outward() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, two = torch.randn(2, 1, 300, generator=generator, dtype=torch.float64)
+    first, second = TensorInterval(one, one), TensorInterval(two, two)
+    with ctx.workprec(300):
+        pairs = [(arb(a), arb(b)) for a, b in zip(one[0].tolist(), two[0].tolist(), strict=True)]
+        _enclosed(first + second, [a + b for a, b in pairs])
+        _enclosed(first - second, [a - b for a, b in pairs])
+        ball = input_enclosure(one, 0.1).original
+        _enclosed(ball, [a - arb(0.1) for a, _ in pairs])
+        _enclosed(ball, [a + arb(0.1) for a, _ in pairs])
+
+
+def test_the_logarithm_of_softmax_encloses_the_exact_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    z, other = torch.randn(2, 1, 8, generator=generator, dtype=torch.float64)
+    change = TensorInterval(other - z - 1e-15, other - z + 1e-15)
+    image = propagate(
+        Step("", LogSoftmax(), (0,)), [Enclosure(TensorInterval(z, z), TensorInterval(other, other), change)]
+    )
+    with ctx.workprec(300):
+        values: list[list[arb]] = []
+        for side in (z, other):
+            total = sum((arb(x).exp() for x in side[0].tolist()), arb(0)).log()
+            values.append([arb(x) - total for x in side[0].tolist()])
+        _enclosed(image.original, values[0])
+        _enclosed(image.pruned, values[1])
+        _enclosed(image.difference, [b - a for a, b in zip(*values, strict=True)])
+
+
+def _enclosed(interval: TensorInterval, exact: list[arb]) -> None:
+    for low, value, high in zip(interval.low[0].tolist(), exact, interval.high[0].tolist(), strict=True):
+        assert arb(low) <= value <= arb(high)
 
 
 def test_a_tie_is_never_certified() -> None:

@@ -188,9 +188,10 @@ CONTROLS: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a loosened rule w
             ("positive far out only", gt(1, 2 * exp(-x)), (1, 2), ("end exponential", "tail 0")),
             ("positive far out only", gt(exp(x), 4), (1, 1), ("tail exp 0",)),
             ("from below 0", gt(2 * x + 1, 0), (-1, 1), ("end infinity", "tail 0", "tail 1")),
+            ("from 0", gt(x, 0), (0, 1), ("end infinity", "tail 0", "tail 1")),
             ("from below 0", gt(exp(x), half), (-1, 1), ("end exponential", "tail exp 0")),
-            ("zero at the start", gt(x, 3), (3, 1), ("tail 0", "tail 1")),
-            ("zero at the start", gt(exp(x), 3 * exp(x) / x), (3, 1), ("tail exp 0",)),
+            ("zero at the start", gt(x, 4), (4, 1), ("tail 0", "tail 1")),
+            ("zero at the start", gt(exp(x), 4 * exp(x) / x), (4, 1), ("tail exp 0",)),
             ("falling at first", gt((x - 3) ** 2, half), (1, 1), ("tail 2",)),
         )
         for rule in named

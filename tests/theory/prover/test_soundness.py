@@ -102,8 +102,9 @@ def test_a_declared_sign_must_hold_on_the_box() -> None:
         prove(u < 5, {u: (-1, 1)})
     for kind in ("negative", "nonnegative", "nonpositive", "nonzero"):
         declared = sympy.Symbol("s", **{kind: True})
-        with pytest.raises(PruneproofError, match=f"what s declares|{kind}"):
-            prove(sympy.Lt(declared, 5, evaluate=False), {declared: (-1, 1)})
+        for side in ((-1, 1), Interval.open(-1, 1)):
+            with pytest.raises(PruneproofError, match=f"what s declares|{kind}"):
+                prove(sympy.Lt(declared, 5, evaluate=False), {declared: side})
     n = sympy.Symbol("n", integer=True)
     with pytest.raises(PruneproofError, match="integer"):
         prove(n < 5, {n: (0, 1)})

@@ -28,8 +28,8 @@ def short(svg: str) -> str:
         svg: As matplotlib writes it with `svg.fonttype` "none".
 
     Example:
-        >>> short('<svg><g id="a"><g><path d="M 0.04 1.26 L 2 3 L 4 5 " style="fill: none"/></g></g></svg>')
-        '<svg><path d="M0 1.3l2 1.7 2 2" style="fill:none" /></svg>'
+        >>> short('<svg><g id="a"><g><path d="M 0.04 1.26 L 2 3 L 4 5 " style="fill: red"/></g></g></svg>')
+        '<svg><defs /><path d="M0 1.3l2 1.7 2 2" style="fill:red" /></svg>'
     """
     root = ElementTree.fromstring(svg)
     _Drawing(root).rewrite()

@@ -132,7 +132,7 @@ def root(estimate: Estimate) -> Estimate:
     Example:
         >>> from pruneproof.claims.estimates import mean
         >>> str(root(mean([1.0, 4.0, 4.0], unit="networks")))
-        '1.732 [0, 2.704]'
+        '1.732 [0, 2.702]'
     """
 
     def rooted(value: float) -> float:

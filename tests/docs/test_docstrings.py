@@ -1,8 +1,10 @@
-"""Docstrings of public names are in Google style and complete: arguments, results, errors."""
+"""Docstrings of public names are in Google style and complete: arguments, results, errors; all examples are right."""
 
 import ast
+import doctest
 import importlib
 import inspect
+import pkgutil
 import re
 import textwrap
 from collections.abc import Iterator
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import pruneproof
 
 MODULES = (
     *("kernels", "theory", "theory.prover", "theory.theorems", "prune", "prune.scores", "prune.checkpoints", "testing"),
@@ -105,3 +109,19 @@ def test_negative_controls_are_found() -> None:
         return model
 
     assert complaints(silent) == ["another dialect", "no Args: density", "no Returns", "no Raises"]
+
+
+@pytest.mark.parametrize(
+    "name", sorted({each.name for each in pkgutil.iter_modules(pruneproof.__path__)} - {"__main__"})
+)
+def test_every_example_gives_what_it_shows(name: str) -> None:
+    module = importlib.import_module(f"pruneproof.{name}")
+    inside = pkgutil.walk_packages(getattr(module, "__path__", ()), f"{module.__name__}.")
+    modules = [module, *(importlib.import_module(each.name) for each in inside)]
+    failed = {each.__name__: doctest.testmod(each, optionflags=doctest.ELLIPSIS).failed for each in modules}
+    assert not any(failed.values()), {name: number for name, number in failed.items() if number}
+
+
+def test_a_wrong_example_would_be_seen() -> None:
+    example = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", None, 0)
+    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=lambda text: None).failed == 1

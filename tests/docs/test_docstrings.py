@@ -9,6 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,7 +115,8 @@ def test_negative_controls_are_found() -> None:
 @pytest.mark.parametrize(
     "name", sorted({each.name for each in pkgutil.iter_modules(pruneproof.__path__)} - {"__main__"})
 )
-def test_every_example_gives_what_it_shows(name: str) -> None:
+def test_every_example_gives_what_it_shows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     module = importlib.import_module(f"pruneproof.{name}")
     inside = pkgutil.walk_packages(getattr(module, "__path__", ()), f"{module.__name__}.")
     modules = [module, *(importlib.import_module(each.name) for each in inside)]

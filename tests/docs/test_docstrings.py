@@ -9,7 +9,6 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from pathlib import Path
 from typing import Any
 
 import pytest

@@ -9,9 +9,22 @@ from torch import Tensor, nn
 
 from pruneproof.errors import PruneproofError
 from pruneproof.prune.certification import back_substitution, certify
-from pruneproof.prune.certification.back_substitution import ORIGINAL, Ball, Functional, lower_bounds
+from pruneproof.prune.certification.back_substitution import (
+    DIFFERENCE,
+    ORIGINAL,
+    PRUNED,
+    Ball,
+    Functional,
+    lower_bounds,
+)
 from pruneproof.prune.certification.graph import Lipschitz, Step, trace_pair
-from pruneproof.prune.certification.interval_bounds import LIBRARY_ERROR, Enclosure, input_enclosure, propagate
+from pruneproof.prune.certification.interval_bounds import (
+    LIBRARY_ERROR,
+    Enclosure,
+    TensorInterval,
+    input_enclosure,
+    propagate,
+)
 from pruneproof.prune.certification.rounding import gamma
 
 CANCELLING = (1e16, -1.0, -1e16)  # in floats, from the left: 1e16 − 1 rounds to 1e16, so the sum is 0 instead of −1
@@ -57,7 +70,7 @@ def test_a_functional_that_stops_before_the_input_is_its_constant_less_what_was_
     assert 4 - 1e-12 <= float(lower_bounds(steps, _boxes(steps, ball.inputs), rows, ball)) <= 4
 
 
-def test_a_cancellation_in_a_layers_transpose_is_not_believed() -> None:
+def test_a_cancellation_in_a_layer_or_its_transpose_is_not_believed() -> None:
     """Each −1 that meets 1e16 is lost: in whatever lanes the sum runs, more of them than a few roundings pay for."""
     many = 100_000
     column = torch.tensor([1e16, *[-1.0] * many, -1e16], dtype=torch.float64)
@@ -67,6 +80,11 @@ def test_a_cancellation_in_a_layers_transpose_is_not_believed() -> None:
     ones, zero = torch.ones(1, 1, many + 2, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
     rows = Functional(ORIGINAL, {1: (ones, None)}, zero)
     assert float(lower_bounds(steps, _boxes(steps, ball.inputs), rows, ball)) <= -many
+    across = nn.Linear(many + 2, 1, bias=False).double()
+    across.weight.data.copy_(column)
+    steps = trace_pair(across, across, {}, torch.Size([many + 2]))
+    image = _boxes(steps, torch.ones(1, many + 2, dtype=torch.float64))[1].original
+    assert float(image.low) <= -many <= float(image.high)
 
 
 @pytest.mark.parametrize("value", [-100.0, -0.5, 0.0, 3.0, 100.0])
@@ -117,18 +135,25 @@ def test_a_value_overwritten_by_itself_at_the_centre_is_refused_all_the_same() -
         certify(network, copy.deepcopy(network), torch.ones(1, 2), radius=9.0)
 
 
-def test_the_rounding_of_the_changed_weights_is_charged_where_nothing_changed_before() -> None:
-    """At a layer whose inputs do not differ, Q·(Ŵ − W)a is rounded all the same: γ|Q||Ŵ − W||a| is charged."""
-    generator = torch.Generator().manual_seed(0)
-    layer, other = nn.Linear(5, 4, bias=False).double(), nn.Linear(5, 4, bias=False).double()
-    with torch.no_grad():
-        layer.weight.zero_()
-        other.weight.copy_(torch.randn(4, 5, generator=generator, dtype=torch.float64))
-    steps = trace_pair(nn.Sequential(layer), nn.Sequential(other), {}, torch.Size([5]))
-    box = input_enclosure(torch.randn(1, 5, generator=generator, dtype=torch.float64), 0.0)
-    change = torch.randn(1, 3, 4, generator=generator, dtype=torch.float64)
-    rows = Functional(ORIGINAL, {}, torch.zeros(1, 3, dtype=torch.float64))
-    boxes = [box, propagate(steps[1], [box])]
-    back_substitution._through_map(rows, 1, steps[1], boxes, torch.zeros_like(change), change)  # pyright: ignore[reportPrivateUsage]
-    reach = change.abs() @ other.weight.detach().abs() @ box.original.magnitude().T
-    assert bool((rows.slack >= gamma(5 + 4) * reach[..., 0] * (1 - 1e-12)).all())
+@pytest.mark.parametrize("network", [ORIGINAL, PRUNED, DIFFERENCE])
+def test_every_part_of_a_layers_rounding_is_charged(network: int) -> None:
+    """γ(|P|(|W||a| + |b|) + |Q|(|Ŵ||α| + |Ŵ − W||a| + |b̂ − b|)), each part a sixth of it, and little more."""
+    g, many = torch.Generator().manual_seed(0), 400
+    layers = [nn.Linear(many, 30, dtype=torch.float64) for _ in range(2)]
+    for layer in layers:
+        layer.weight.data.copy_(torch.randn(30, many, generator=g))
+        layer.bias.data.copy_(0.6 * many * torch.randn(30, generator=g))
+    a, other = torch.randn(2, 1, many, generator=g, dtype=torch.float64)
+    box = Enclosure(*(TensorInterval(x, x) for x in (a, other, other - a)))
+    steps = trace_pair(nn.Sequential(layers[0]), nn.Sequential(layers[1]), {}, torch.Size([many]))
+    p, q = torch.randn(2, 1, 3, 30, generator=g, dtype=torch.float64)
+    change = q if network == DIFFERENCE else None
+    rows = Functional(network % DIFFERENCE, {}, torch.zeros(1, 3, dtype=torch.float64))
+    back_substitution._through_map(rows, 1, steps[1], [box, propagate(steps[1], [box])], p, change)  # pyright: ignore[reportPrivateUsage]
+    (w, b), (pruned, moved) = ((layer.weight.detach(), layer.bias.detach()) for layer in layers)
+    read, weight, bias = (other, pruned, moved) if network == PRUNED else (a, w, b)
+    reach = p.abs() @ (weight.abs() @ read.abs()[0] + bias.abs())
+    if change is not None:
+        reach += q.abs() @ (pruned.abs() @ (other - a).abs()[0] + (pruned - w).abs() @ a.abs()[0] + (moved - b).abs())
+    assert bool((rows.slack >= gamma(many + 30) * reach * (1 - 1e-12)).all())
+    assert bool((rows.slack <= 1.1 * gamma(many + 30) * reach).all())

@@ -5,6 +5,7 @@ Everything that came from rows, claims or the machine is escaped. The page loads
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,9 @@ def page(
     return share_styles(written)
 
 
+@cache
 def proofs_section() -> Markup:
-    """The proof steps behind the bounds, checked while the page is made; it says so if they could not be."""
+    """The proof steps behind the bounds, checked once in a process; it says so if they could not be."""
     template = templates().get_template("proofs.html")
     try:
         require("report", "z3")

@@ -15,9 +15,11 @@ from pruneproof.claims.data.root import use_data_root
 from pruneproof.claims.engine.executors import executor_for
 from pruneproof.claims.engine.folder import Record, check_folder, results_folder
 from pruneproof.claims.engine.progress import progress_for
+from pruneproof.claims.engine.store import Store
 from pruneproof.claims.papers import load_papers, papers_of, select_claims
 from pruneproof.claims.report.claim_section import Pictures, draw
 from pruneproof.claims.report.cost import Cost, cost
+from pruneproof.claims.report.document import proofs_section
 from pruneproof.claims.report.publish import publish
 from pruneproof.claims.report.terminal import print_claims, print_failures, print_verdicts, result_fields
 from pruneproof.claims.verification import Result, run
@@ -106,7 +108,7 @@ def main(
                     progress=seen,
                     in_flight=pool.in_flight,
                     timed=record.timed,
-                    judged=lambda result: drawn.update({result.claim.id: draw(result, [*store.rows(result.claim.id)])}),
+                    judged=lambda result: _prepare(result, store, drawn),
                 )
             except BaseException:  # also when interrupted: the times are stored nowhere else
                 with suppress(PruneproofError):  # a full disk, say: what went wrong first is reported
@@ -140,6 +142,13 @@ def _say_cost(expected: Cost, workers: int, allowed: bool) -> None:
         raise InvalidValueError(
             f"verify: scale full needs {text}. Pass --long to run it, or make it smaller by --claim or --seeds."
         )
+
+
+def _prepare(result: Result, store: Store, drawn: dict[str, Pictures]) -> None:
+    """What the page needs of a claim, made while others are still measured."""
+    drawn[result.claim.id] = draw(result, [*store.rows(result.claim.id)])
+    if result.claim.theorem:
+        proofs_section()
 
 
 def _tell(results: list[Result], as_json: bool, page: Path) -> None:

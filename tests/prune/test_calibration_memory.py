@@ -62,7 +62,7 @@ def blocks_beside_the_model(method: Any) -> float:
 
 @pytest.mark.parametrize("method", ["wanda", "sparsegpt", "magnitude"])
 def test_two_blocks_beside_the_model(method: str) -> None:
-    assert blocks_beside_the_model(method) <= 2
+    assert blocks_beside_the_model(method) <= 1.75  # the dense block, and less than the layer at work needs twice
 
 
 def test_a_copy_of_the_gram_matrices_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

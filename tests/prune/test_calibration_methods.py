@@ -249,3 +249,31 @@ def test_the_inverse_of_a_triangle_takes_its_place(size: int) -> None:
     invert_triangular_(inverse, 8)
     assert torch.allclose(inverse @ upper, torch.eye(size, dtype=torch.float64), atol=1e-12)
     assert torch.equal(inverse, inverse.triu())
+
+
+class Shared(nn.Module):
+    """Two layers that read one tensor, or its copy in every other batch; the first's input may be overwritten after."""
+
+    def __init__(self, *, overwrites: bool) -> None:
+        super().__init__()
+        self.first, self.second, self.overwrites = nn.Linear(8, 6), nn.Linear(8, 6), overwrites
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + 0.0
+        y = self.first(x)
+        if self.overwrites:
+            x = x.mul_(torch.linspace(0.1, 3, 8)).relu_()
+        return y + self.second(x if len(x) % 2 else x.clone())
+
+
+@pytest.mark.parametrize("overwrites", [False, True])
+def test_inputs_that_layers_share_at_times_or_overwrite_are_added_up_for_each(overwrites: bool) -> None:
+    torch.manual_seed(0)
+    model, batches = Shared(overwrites=overwrites), [torch.randn(n, 8) @ torch.randn(8, 8) for n in (31, 40)]
+    first = torch.cat(batches)
+    second = (first * torch.linspace(0.1, 3, 8)).relu() if overwrites else first
+    alone = {name: copy.deepcopy(getattr(model, name)) for name in ("first", "second")}
+    calibrated(nn.Sequential(model), batches, method="sparsegpt", density=0.5, blocks=["0"])
+    for (name, layer), inputs in zip(alone.items(), (first, second), strict=True):
+        calibrated(layer, [inputs], method="sparsegpt", density=0.5)
+        assert torch.allclose(getattr(model, name).weight, layer.weight, atol=1e-4), name

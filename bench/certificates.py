@@ -160,8 +160,7 @@ def _boxes(steps: list[Step], ball: Ball) -> list[Enclosure]:
             side = _interval(*_affine(step.operation, 0, *centre(before.low, before.high)))
         boxes.append(Enclosure(side, side, side))
         if index > 2 and index + 1 < len(steps) and isinstance(steps[index + 1].operation, Rectifier):
-            open_sign = ((side.low < 0) & (side.high > 0)).flatten(1)
-            side = region._refined(side, open_sign, steps, boxes, index, ORIGINAL, ball)  # pyright: ignore[reportPrivateUsage]
+            side = region.with_signs(side, steps, boxes, index, ORIGINAL, ball)
             boxes[index] = Enclosure(side, side, side)
     return boxes
 

@@ -56,21 +56,22 @@ class Functional:
             change = change if moved is None else moved if change is None else change + moved
         self.terms[step] = value, change
 
-    def both_signs(self, rows: Tensor) -> "Functional":
-        """Of shared rows those that each image asks for, (batch, k) numbers, and then their negatives."""
+    def signed(self, rows: Tensor) -> "Functional":
+        """Of n shared rows those that each image asks for, (batch, k) numbers: row i itself, or n + i its negative."""
+        many = self.constant.shape[1]
+        row, sign = rows % many, torch.where(rows < many, 1.0, -1.0).double()
 
         def picked(shared: Tensor) -> Tensor:
-            chosen = shared[0][rows]
-            return torch.cat([chosen, -chosen], 1)
+            return shared[0][row] * sign[(..., *[None] * (shared.ndim - 2))]
 
         terms = {
             step: (picked(value), None if change is None else picked(change))
             for step, (value, change) in self.terms.items()
         }
-        constant, slack = (part.expand(len(rows), -1).gather(1, rows) for part in (self.constant, self.slack))
-        signed = Functional(self.network, terms, torch.cat([constant, -constant], 1))
-        signed.slack = torch.cat([slack, slack], 1)
-        return signed
+        constant, slack = (part.expand(len(row), -1).gather(1, row) for part in (self.constant, self.slack))
+        chosen = Functional(self.network, terms, constant * sign)
+        chosen.slack = slack
+        return chosen
 
 
 def dot(rows: Tensor, vector: Tensor) -> Tensor:
@@ -78,7 +79,9 @@ def dot(rows: Tensor, vector: Tensor) -> Tensor:
     matrix, flat = rows.flatten(2), vector.flatten(1)
     if len(matrix) == 1:
         return flat @ matrix[0].T
-    return (matrix @ flat[0]) if len(flat) == 1 else torch.bmm(matrix, flat.unsqueeze(2)).squeeze(2)
+    if len(flat) == 1:
+        return matrix @ flat[0]
+    return torch.stack([one @ entries for one, entries in zip(matrix, flat, strict=True)])  # bmm takes eight times this
 
 
 def lower_bounds(steps: list[Step], boxes: list[Enclosure], rows: Functional, ball: Ball) -> Tensor:
@@ -95,20 +98,20 @@ def unit_bounds(
     wanted: Tensor,
     network: int,
     ball: Ball,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Bounds of single units of a step, of z, ẑ or δ.
+) -> tuple[Tensor, Tensor]:
+    """Lower bounds of single units of a step and of their negatives, of z, ẑ or δ.
 
     Args:
         steps, boxes: Of the pair; boxes at least of the steps before `index`.
         index: The step.
         units: (many,) positions in the flattened item.
-        wanted: (batch, many) bool: which images ask for which of them.
+        wanted: (batch, 2 · many) bool: which images ask for which units, and then for which of their negatives.
         network: ORIGINAL, PRUNED or DIFFERENCE.
         ball: The inputs.
 
     Returns:
-        Positions (batch, k), k the largest number that an image asks for, and lower and upper bounds of these units,
-        infinite for those that an image did not ask for.
+        Columns of `wanted`, (batch, k), k the largest number that an image asks for, and the bounds of these, −inf for
+        those that an image did not ask for.
     """
     shape = boxes[index].original.low.shape[1:]
     one = torch.zeros(1, len(units), shape.numel(), dtype=torch.float64)
@@ -123,9 +126,9 @@ def unit_bounds(
     _substitute(steps, boxes, shared, linear_only=True)
     most = int(wanted.sum(1).max())
     rows = wanted.to(torch.uint8).sort(dim=1, descending=True, stable=True).indices[:, :most]
-    low, high = lower_bounds(steps, boxes, shared.both_signs(rows), ball).chunk(2, dim=1)
+    bounds = lower_bounds(steps, boxes, shared.signed(rows), ball)
     asked = wanted.gather(1, rows)  # an image's bounds do not depend on the others in its batch
-    return units[rows], torch.where(asked, low, -torch.inf), torch.where(asked, -high, torch.inf)
+    return rows, torch.where(asked, bounds, -torch.inf)
 
 
 def _substitute(steps: list[Step], boxes: list[Enclosure], rows: Functional, *, linear_only: bool = False) -> None:
@@ -177,18 +180,18 @@ def _account(
 
     `reach` and `moved` are what a step charges beside that per unit of |P| and of |Q|.
     """
-    size = dot(value.abs(), 32 * UNIT * _side(rows, box).magnitude() + reach)
+    size = dot(value.abs(), 32 * UNIT * _side(rows, box).magnitude + reach)
     if change is not None:
-        span = box.difference.magnitude() + 2 * box.original.magnitude()
+        span = box.difference.magnitude + 2 * box.original.magnitude
         size = size + dot(change.abs(), 32 * UNIT * span + moved)
     rows.slack = rows.slack + size + 32 * UNIT * rows.constant.abs() + _underflow(rows, box, change)
 
 
 def _underflow(rows: Functional, box: Enclosure, change: Tensor | None) -> Tensor:
     """A coefficient that underflows errs by less than 2^-1074 before it meets the box; TINY is 2^53 times that."""
-    reach = _side(rows, box).magnitude().flatten(1).sum(1, keepdim=True)
+    reach = _side(rows, box).total
     if change is not None:
-        reach = reach + (box.difference.magnitude() + box.original.magnitude()).flatten(1).sum(1, keepdim=True)
+        reach = reach + box.difference.total + box.original.total
     return TINY * (1 + reach)
 
 
@@ -206,8 +209,9 @@ def _through_map(
     new = back(rows.network, value)
     moved = None
     if change is not None:
-        moved = back(PRUNED, change)
         new = new if layer.weights is None else new + back(DIFFERENCE, change)
+        if bool(boxes[parent].difference.magnitude.any()):  # not so at the input, which both networks share
+            moved = back(PRUNED, change)
     _charge_map(rows, layer, boxes[index], boxes[parent], value, change)
     rows.add(parent, new, moved)
 
@@ -218,13 +222,13 @@ def _charge_map(
     """The map's biases, and γ|P|(|W| max|a| + |b|) for the roundings of its transpose."""
     sizes = layer.slack or (None, None, None)
     offsets = layer.offset or (0.0, 0.0, 0.0)
-    reach = layer.apply(sizes[rows.network], _side(rows, box).magnitude()) + offsets[rows.network]
+    reach = layer.apply(sizes[rows.network], _side(rows, box).magnitude) + offsets[rows.network]
     rate = gamma(layer.terms + reach[0].numel())
     moved = None
     if change is not None:
-        moved = layer.apply(sizes[PRUNED], box.difference.magnitude())
+        moved = layer.apply(sizes[PRUNED], box.difference.magnitude)
         if layer.biases is not None:
-            moved = moved + layer.apply(sizes[DIFFERENCE], box.original.magnitude()) + offsets[DIFFERENCE]
+            moved = moved + layer.apply(sizes[DIFFERENCE], box.original.magnitude) + offsets[DIFFERENCE]
     _account(rows, image, value, change, rate * reach, 0.0 if moved is None else rate * moved)
     if layer.biases is not None:
         rows.constant = rows.constant + dot(value, layer.biases[rows.network].expand_as(reach[:1]))
@@ -354,7 +358,7 @@ def _stop(rows: Functional, box: Enclosure, value: Tensor, change: Tensor | None
     for term, side in ((value, _side(rows, box)), (change, box.difference)):
         if term is not None:
             rows.constant = rows.constant + dot(term.clamp(min=0), side.low) + dot(term.clamp(max=0), side.high)
-            rows.slack = rows.slack + gamma(side.low[0].numel()) * dot(term.abs(), side.magnitude())
+            rows.slack = rows.slack + gamma(side.low[0].numel()) * dot(term.abs(), side.magnitude)
 
 
 def _over_ball(rows: Functional, ball: Ball) -> Tensor:
@@ -364,7 +368,7 @@ def _over_ball(rows: Functional, ball: Ball) -> Tensor:
         return rows.constant - slack * (1 + 64 * UNIT)
     size = value.abs().flatten(2)
     reach = ball.radius * size.sum(2) if ball.norm == "inf" else _euclidean(size, ball.radius)
-    scale = dot(value.abs(), ball.inputs.abs() + ball.radius)
+    scale = dot(size, ball.inputs.abs() + ball.radius)
     points = (ball.inputs.abs() + ball.radius).flatten(1).sum(1, keepdim=True)
     slack = slack + gamma(size.shape[2]) * scale + size.shape[2] * TINY * (1 + points)
     return dot(value, ball.inputs) + rows.constant - reach - slack * (1 + 64 * UNIT)

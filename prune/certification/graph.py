@@ -16,6 +16,7 @@ step 0 is the input.
 """
 
 import copy
+import inspect
 import operator
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -187,12 +188,18 @@ class _Value(fx.Proxy):
         return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
 
 
-_EXAMPLE = "example"  # of a node: its value for two items of zeros
+_EXAMPLE, _LINE = "example", "line"  # of a node: its value for two items of zeros, and where it is called
+
+
+def _line_of_forward() -> str:
+    """The innermost line that is neither of the tracer nor of torch.fx, whose own record imports the whole compiler."""
+    frame = inspect.currentframe()
+    while frame and (frame.f_code.co_filename == __file__ or "/torch/fx/" in frame.f_code.co_filename):
+        frame = frame.f_back
+    return f'File "{frame.f_code.co_filename}", line {frame.f_lineno}' if frame else ""
 
 
 class _Tracer(fx.Tracer):
-    record_stack_traces = True  # so that a refusal names the line
-
     def __init__(self, model: nn.Module, item: torch.Size) -> None:
         super().__init__()
         self.item = item
@@ -200,6 +207,7 @@ class _Tracer(fx.Tracer):
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *others: Any, **named: Any) -> fx.Proxy:
         made = super().create_proxy(kind, target, args, kwargs, *others, **named)
+        made.node.meta[_LINE] = _line_of_forward()
         with suppress(Exception):  # then the shapes from here on are not known
             made.node.meta[_EXAMPLE] = self._value(kind, made.node)
         return made
@@ -519,9 +527,7 @@ def _concatenation(node: fx.Node) -> list[Any] | None:
 def _place(node: fx.Node) -> str:
     """What an operation is called, and the line of the forward that calls it."""
     name = str(getattr(node.target, "__name__", node.target))
-    lines = [line.strip() for line in (node.stack_trace or "").splitlines() if line.strip().startswith("File")]
-    lines = [line for line in lines if "/torch/fx/" not in line]  # which records the line, and is not it
-    return f"{name} ({lines[-1].rpartition(', in ')[0]})" if lines else name
+    return f"{name} ({node.meta[_LINE]})" if node.meta.get(_LINE) else name
 
 
 def _unsupported(what: str) -> UnsupportedError:

@@ -10,6 +10,7 @@ refused before a bound is drawn from it.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -40,9 +41,15 @@ class TensorInterval:
     def __sub__(self, other: "TensorInterval") -> "TensorInterval":
         return TensorInterval(down(self.low - other.high), up(self.high - other.low))
 
+    @cached_property
     def magnitude(self) -> Tensor:
         """The largest absolute value inside."""
         return torch.maximum(self.high, -self.low)
+
+    @cached_property
+    def total(self) -> Tensor:
+        """The sum of an item's magnitudes, (batch, 1)."""
+        return self.magnitude.flatten(1).sum(1, keepdim=True)
 
 
 @dataclass(frozen=True)

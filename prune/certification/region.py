@@ -285,15 +285,14 @@ def _certify(steps: list[Step], networks: Pair, ball: Ball, method: str, max_uni
     others = torch.arange(centre.shape[1]) != predicted.unsqueeze(1)
     margins = [_interval_margin(side, predicted) for side in (outputs.original, outputs.pruned)]
     if method == "crown":
-        difference = _refined(
-            outputs.difference, torch.ones_like(centre, dtype=torch.bool), steps, boxes, last, DIFFERENCE, ball
-        )
+        both = torch.ones_like(_ends(outputs.difference), dtype=torch.bool)
+        difference = _refined(outputs.difference, both, steps, boxes, last, DIFFERENCE, ball)
         outputs = Enclosure(outputs.original, outputs.pruned, difference).tightened()
         own = [_lower_bounds(steps, boxes, last, rows, None, network, ball) for network in (ORIGINAL, PRUNED)]
         joint = _lower_bounds(steps, boxes, last, rows, rows, ORIGINAL, ball)
         margins = [torch.fmax(margins[0], own[0]), torch.fmax(margins[1], torch.fmax(own[1], joint))]
     original, pruned = (torch.where(others, margin, torch.inf).amin(1) for margin in margins)
-    bound = torch.nan_to_num(outputs.difference.magnitude(), torch.inf, torch.inf) + 0.0  # which makes -0 zero
+    bound = torch.nan_to_num(outputs.difference.magnitude, torch.inf, torch.inf) + 0.0  # which makes -0 zero
     return bound, (original > 0) & (pruned > 0), predicted, original, pruned
 
 
@@ -340,17 +339,42 @@ def _back_substituted(
     `signs_only` where a rectifier reads it: a unit that has one sign in the whole ball is linear there, however large.
     """
     box = boxes[index]
-
-    def wanted(side: TensorInterval) -> Tensor:
-        return (side.low < 0) & (side.high > 0) if signs_only else torch.ones_like(side.low, dtype=torch.bool)
-
-    def refined(side: TensorInterval, asked: Tensor, network: int) -> TensorInterval:
-        return _refined(side, asked.flatten(1), steps, boxes, index, network, ball)
-
-    original = refined(box.original, wanted(box.original), ORIGINAL)
-    pruned = refined(box.pruned, wanted(box.pruned), PRUNED)
-    difference = refined(box.difference, wanted(original) | wanted(pruned), DIFFERENCE)
+    if signs_only:
+        original = with_signs(box.original, steps, boxes, index, ORIGINAL, ball)
+        implied = box.pruned & (original + box.difference)  # settles most signs of the pruned network
+        pruned = with_signs(implied, steps, boxes, index, PRUNED, ball)
+        ends = (_open(original) | _open(pruned)).repeat(1, 2)
+    else:
+        ends = torch.ones_like(_ends(box.original), dtype=torch.bool)
+        original = _refined(box.original, ends, steps, boxes, index, ORIGINAL, ball)
+        pruned = _refined(box.pruned, ends, steps, boxes, index, PRUNED, ball)
+    difference = _refined(box.difference, ends, steps, boxes, index, DIFFERENCE, ball)
     return Enclosure(original, pruned, difference).tightened()
+
+
+def with_signs(
+    side: TensorInterval, steps: list[Step], boxes: list[Enclosure], index: int, network: int, ball: Ball
+) -> TensorInterval:
+    """The interval with units of open sign bounded: the end nearer to zero, and the other where the sign stays open."""
+    nearer, unsettled = _nearer_ends(side), _open(side)
+    side = _refined(side, nearer & unsettled.repeat(1, 2), steps, boxes, index, network, ball)
+    return _refined(side, ~nearer & (unsettled & _open(side)).repeat(1, 2), steps, boxes, index, network, ball)
+
+
+def _nearer_ends(side: TensorInterval) -> Tensor:
+    """Which end of a unit of open sign is the more likely to settle it, (batch, 2 · units)."""
+    low = (-side.low <= side.high).flatten(1)
+    return torch.cat([low, ~low], 1)
+
+
+def _open(side: TensorInterval) -> Tensor:
+    """Which units take both signs, (batch, units)."""
+    return ((side.low < 0) & (side.high > 0)).flatten(1)
+
+
+def _ends(side: TensorInterval) -> Tensor:
+    """Lower ends of all units and of their negatives, (batch, 2 · units)."""
+    return torch.cat([side.low.flatten(1), -side.high.flatten(1)], 1)
 
 
 def _refined(
@@ -362,18 +386,21 @@ def _refined(
     network: int,
     ball: Ball,
 ) -> TensorInterval:
-    """The interval with the wanted units, (batch, units) bool, bounded by back-substitution, a few units at a time."""
-    low, high = side.low.flatten(1).clone(), side.high.flatten(1).clone()
-    asked = wanted.any(0).nonzero().squeeze(1)
+    """The interval with the wanted ends, (batch, 2 · units) bool, bounded by back-substitution, a few units a time."""
+    ends = _ends(side)
+    number = ends.shape[1] // 2
+    asked = wanted.unflatten(1, (2, number)).any(1).any(0).nonzero().squeeze(1)
     largest = max(before.original.low[0].numel() for before in boxes[: index + 1])
-    rows = max(2 * len(wanted) * int(wanted.sum(1).max()), len(asked))
+    rows = max(len(wanted) * int(wanted.sum(1).max()), len(asked))
     for units in asked.tensor_split(max(1, -(-rows * largest // WORKSPACE))):
         if not len(units):
             continue
-        place, least, most = unit_bounds(steps, boxes, index, units, wanted[:, units], network, ball)
-        low.scatter_(1, place, torch.fmax(low.gather(1, place), least))
-        high.scatter_(1, place, torch.fmin(high.gather(1, place), most))
-    return TensorInterval(low.reshape(side.low.shape), high.reshape(side.high.shape))
+        columns = torch.cat([units, units + number])
+        place, bounds = unit_bounds(steps, boxes, index, units, wanted[:, columns], network, ball)
+        place = columns[place]
+        ends.scatter_(1, place, torch.fmax(ends.gather(1, place), bounds))
+    low, high = ends.chunk(2, 1)
+    return TensorInterval(low.reshape(side.low.shape), (-high).reshape(side.high.shape))
 
 
 def _lower_bounds(

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import re
 from collections.abc import Callable
 
 import pytest
@@ -275,3 +276,13 @@ def test_the_number_of_items_stays_open() -> None:
     network = _OfShapes(lambda x: x.flatten(1) if x.shape[0] == 2 else 2 * x.flatten(1))
     with pytest.raises(PruneproofError, match="control flow"):
         certify(network, network, torch.rand(2, 1, 6, 6))
+
+
+def test_a_refused_operation_is_named_with_the_line_that_calls_it() -> None:
+    class Spectrum(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.fft.fft(x).real
+
+    line = Spectrum.forward.__code__.co_firstlineno + 1
+    with pytest.raises(UnsupportedError, match=rf"fft_fft \(File \"{re.escape(__file__)}\", line {line}\)"):
+        certify(Spectrum(), Spectrum(), torch.ones(1, 3))

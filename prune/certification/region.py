@@ -4,7 +4,8 @@ At one known point nobody needs a bound: run both networks and subtract (that is
 plus rounding). Over a region the *difference* is propagated through the pair (N2′ in
 theory/theorems/network/proof.md): as intervals (IBP), then by linear relaxation with back-substitution
 (CROWN). Statements are about exact arithmetic on the stored weights; all rounding is charged. Cost:
-`ibp` three forward passes; `crown` one transposed pass per unit of every layer before a nonlinearity.
+`ibp` three forward passes; `crown` one transposed pass or two per unit of every layer before a nonlinearity,
+where a rectifier reads it only for units whose sign intervals leave open.
 Arguments are checked before any work.
 """
 
@@ -336,7 +337,8 @@ def _back_substituted(
 ) -> Enclosure:
     """Intersect a step's enclosure with what back-substitution says of z, ẑ and δ.
 
-    `signs_only` where a rectifier reads it: a unit that has one sign in the whole ball is linear there, however large.
+    `signs_only` where a rectifier reads it: a unit that has one sign in the whole ball is linear there, however large,
+    so its other end stays as it is.
     """
     box = boxes[index]
     if signs_only:

@@ -16,6 +16,7 @@ from pruneproof.prune.certification.back_substitution import (
     Ball,
     Functional,
     lower_bounds,
+    unit_bounds,
 )
 from pruneproof.prune.certification.graph import Lipschitz, Step, trace_pair
 from pruneproof.prune.certification.interval_bounds import (
@@ -25,6 +26,7 @@ from pruneproof.prune.certification.interval_bounds import (
     input_enclosure,
     propagate,
 )
+from pruneproof.prune.certification.region import with_signs
 from pruneproof.prune.certification.rounding import gamma
 
 CANCELLING = (1e16, -1.0, -1e16)  # in floats, from the left: 1e16 − 1 rounds to 1e16, so the sum is 0 instead of −1
@@ -157,3 +159,55 @@ def test_every_part_of_a_layers_rounding_is_charged(network: int) -> None:
         reach += q.abs() @ (pruned.abs() @ (other - a).abs()[0] + (pruned - w).abs() @ a.abs()[0] + (moved - b).abs())
     assert bool((rows.slack >= gamma(many + 30) * reach * (1 - 1e-12)).all())
     assert bool((rows.slack <= 1.1 * gamma(many + 30) * reach).all())
+
+
+def test_a_coefficient_that_underflows_is_charged_by_the_size_of_what_it_meets() -> None:
+    """2⁻⁵⁴⁰ · 2⁻⁵⁴⁰ underflows to 0, but times an input of 2¹⁰⁰ it is a difference of 2⁻⁹⁸⁰."""
+    network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)).double()
+    for parameter in network.parameters():
+        parameter.data.fill_(2.0**-540)
+    pruned = copy.deepcopy(network)
+    list(pruned.parameters())[1].data.zero_()
+    assert float(certify(network, pruned, torch.tensor([[2.0**100]], dtype=torch.float64)).error_bound) >= 2.0**-980
+
+
+def _hidden_layer() -> tuple[list[Step], list[Enclosure], Ball]:
+    """A random pair, its boxes up to the second layer, some of whose units are of open sign, and a ball of 4 images."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 2)).double()
+    pruned = copy.deepcopy(network)
+    for parameter in pruned.parameters():
+        parameter.data *= 0.9
+    ball = Ball(torch.randn(4, 4, dtype=torch.float64), 0.2, "inf")
+    steps, boxes = trace_pair(network, pruned, {}, torch.Size([4])), [input_enclosure(ball.inputs, ball.radius)]
+    for step in steps[1:4]:
+        boxes.append(propagate(step, boxes))
+    return steps, boxes, ball
+
+
+@pytest.mark.parametrize("network", [ORIGINAL, PRUNED])
+def test_a_unit_of_open_sign_is_bounded_until_its_sign_is_known_or_at_both_ends(network: int) -> None:
+    steps, boxes, ball = _hidden_layer()
+    before = boxes[3].original if network == ORIGINAL else boxes[3].pruned
+    found = with_signs(before, steps, boxes, 3, network, ball)
+    every = torch.ones(4, 64, dtype=torch.bool)
+    rows, bounds = unit_bounds(steps, boxes, 3, torch.arange(32), every, network, ball)
+    low, negative_high = torch.zeros(4, 64, dtype=torch.float64).scatter(1, rows, bounds).chunk(2, 1)
+    low, high = torch.fmax(before.low, low), torch.fmin(before.high, -negative_high)
+    was_open, stays_open = (before.low < 0) & (before.high > 0), (low < 0) & (high > 0)
+    settled = was_open & ~stays_open
+    assert stays_open.any() and settled.any() and not was_open.all()
+    assert torch.equal(found.low[~was_open], before.low[~was_open])
+    assert torch.equal((found.low < 0) & (found.high > 0), stays_open)
+    for one, other in ((found.low, low), (found.high, high)):
+        torch.testing.assert_close(one[stays_open], other[stays_open], rtol=1e-9, atol=1e-9)  # rounding of the product
+
+
+@pytest.mark.parametrize("network", [ORIGINAL, PRUNED, DIFFERENCE])
+def test_an_image_is_not_given_the_bounds_that_another_asks_for(network: int) -> None:
+    steps, boxes, ball = _hidden_layer()
+    wanted = torch.zeros(4, 4, dtype=torch.bool)
+    wanted[1] = True
+    wanted[2, 3] = True
+    rows, bounds = unit_bounds(steps, boxes, 3, torch.tensor([5, 7]), wanted, network, ball)
+    assert torch.equal(bounds.isfinite(), wanted.gather(1, rows))

@@ -162,13 +162,13 @@ def test_every_part_of_a_layers_rounding_is_charged(network: int) -> None:
 
 
 def test_a_coefficient_that_underflows_is_charged_by_the_size_of_what_it_meets() -> None:
-    """2⁻⁵⁴⁰ · 2⁻⁵⁴⁰ underflows to 0, but times an input of 2¹⁰⁰ it is a difference of 2⁻⁹⁸⁰."""
-    network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)).double()
-    for parameter in network.parameters():
-        parameter.data.fill_(2.0**-540)
+    """2⁻⁵⁴⁰ · 2⁻⁵⁴⁰ underflows to 0, but times a hidden unit of 2¹⁰⁰ it is a difference of 2⁻⁹⁸⁰."""
+    network = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in range(3))).double()
+    for parameter, exponent in zip(network.parameters(), (100, -540, -540), strict=True):
+        parameter.data.fill_(2.0**exponent)
     pruned = copy.deepcopy(network)
-    list(pruned.parameters())[1].data.zero_()
-    assert float(certify(network, pruned, torch.tensor([[2.0**100]], dtype=torch.float64)).error_bound) >= 2.0**-980
+    list(pruned.parameters())[2].data.zero_()
+    assert float(certify(network, pruned, torch.ones(1, 1, dtype=torch.float64)).error_bound) >= 2.0**-980
 
 
 def _hidden_layer() -> tuple[list[Step], list[Enclosure], Ball]:

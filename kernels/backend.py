@@ -39,13 +39,6 @@ class Choice:
     reason: str
 
 
-def requested_backend() -> str:
-    """The value of `PRUNEPROOF_BACKEND`, checked."""
-    value = os.environ.get("PRUNEPROOF_BACKEND", "auto")
-    require_choice("pruneproof", "the environment variable PRUNEPROOF_BACKEND", value, BACKENDS)
-    return value
-
-
 @cache
 def triton_installed() -> bool:
     """Whether Triton can be imported (there is none for macOS and Windows)."""
@@ -76,20 +69,26 @@ def on_its_device(launch: Callable[Concatenate[Tensor, P], R]) -> Callable[Conca
     return guarded
 
 
+def device_type(tensor: Tensor) -> str:
+    """`tensor.device.type`, which takes several times as long on a CPU."""
+    return "cpu" if tensor.is_cpu else tensor.device.type
+
+
 def choose(op: str, tensor: Tensor, *, wide: bool = False) -> Choice:
     """Reference or Triton for an operation whose first tensor is `tensor`; `wide` if its bodies compute in float64.
 
     Raises:
         PruneproofError: If Triton is demanded where it cannot run.
     """
-    requested, has_bodies = requested_backend(), wide or tensor.dtype != torch.float64
+    requested, has_bodies = os.environ.get("PRUNEPROOF_BACKEND", "auto"), wide or tensor.dtype != torch.float64
     if requested == "triton" and has_bodies:
         _require_triton(op, tensor)
     choice = _choice if torch.compiler.is_compiling() else _remembered_choice
-    return choice(op, requested, tensor.device.type, has_bodies)
+    return choice(op, requested, device_type(tensor), has_bodies)
 
 
 def _choice(op: str, requested: str, device: str, has_bodies: bool) -> Choice:
+    require_choice("pruneproof", "the environment variable PRUNEPROOF_BACKEND", requested, BACKENDS)
     if requested == "reference":
         return Choice(op, "reference", "torch", "PRUNEPROOF_BACKEND=reference")
     if not has_bodies:

@@ -20,6 +20,8 @@ from torch.autograd import forward_ad
 
 from pruneproof.errors import UnsupportedError
 
+from .backend import device_type
+
 P = ParamSpec("P")
 R = TypeVar("R")
 Rule = Callable[..., Any]
@@ -27,7 +29,7 @@ Rule = Callable[..., Any]
 
 def autocast_dtype(tensor: Tensor) -> torch.dtype | None:
     """The dtype of `torch.autocast` on the device of a tensor, or None where it is off."""
-    kind = tensor.device.type
+    kind = device_type(tensor)
     on = kind != "meta" and torch.is_autocast_enabled(kind)
     return torch.get_autocast_dtype(kind) if on else None
 
@@ -150,11 +152,9 @@ def transformable(op: Any, body: Rule, *, save: Rule, backward: Rule, jvp: Rule,
     reverse: Any = type("Reverse", (torch.autograd.Function,), members)
 
     def call(*inputs: Any) -> Tensor:
-        if torch.compiler.is_compiling():
-            return op(*inputs)
         tensors = _tensors(inputs)
         if not untransformed(*tensors):
-            return function.apply(*inputs)
+            return op(*inputs) if torch.compiler.is_compiling() else function.apply(*inputs)
         differentiated = torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors])
         return reverse.apply(*inputs) if differentiated else body(*inputs)
 
@@ -164,10 +164,10 @@ def transformable(op: Any, body: Rule, *, save: Rule, backward: Rule, jvp: Rule,
 def _tensors(inputs: tuple[Any, ...]) -> list[Tensor]:
     found: list[Tensor] = []
     for value in inputs:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, list):
+        if isinstance(value, list):
             found += value
+        elif value is not None and not isinstance(value, str | int) and isinstance(value, Tensor):
+            found.append(value)
     return found
 
 

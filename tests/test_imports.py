@@ -28,7 +28,8 @@ FLOORS: dict[str, list[list[str]]] = {  # of each package, from the top down; a 
         ["sparse"],
         ["masked"],
         ["greedy", "sensitivity", "top_k", "patches", "bits"],
-        ["backend", "measured", "transforms"],
+        ["measured", "transforms", "remembered"],
+        ["backend"],
     ],
     "theory": [["theorems"], ["prover"], ["arithmetic"], ["scaling", "statistics"]],
     "prune": [

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from pruneproof.kernels.bits import unpack_words
+from pruneproof.kernels.remembered import Remembered
 from pruneproof.kernels.transforms import untransformed
 
 from . import reference
@@ -25,7 +25,7 @@ DENSITY = 0.125  # up to which fewer products are worth the indirection
 LEAST = 1 << 16  # weights; below, the calls cost more than the products
 FEW = 4  # tokens up to which reading a weight that is masked already costs less than gathering from it
 _DTYPES = (torch.float32, torch.float64)
-_remembered = WeakTensorKeyDictionary()  # mask → (its version, columns, kept positions or None)
+_remembered = Remembered()  # mask → (columns, kept positions or None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +42,13 @@ class Kept:
 def kept_of(weight: Tensor, mask: Tensor) -> Kept | None:
     """The kept positions of a mask that pays here, remembered beside it; None for another."""
     out, columns = weight.shape
-    known: Any = _remembered.get(mask)
-    if known is not None and known[:2] == (mask._version, columns):
-        return known[2]
+    known = _remembered.get([mask])
+    if known is not None and known[0] == columns:
+        return known[1]
     keep = mask if mask.dtype == torch.bool else unpack_words(mask, columns)
     few = int(keep.count_nonzero()) <= DENSITY * out * columns
     found = _listed(keep) if few else None
-    _remembered[mask] = (mask._version, columns, found)
+    _remembered.put([mask], (columns, found))
     return found
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from pruneproof.kernels.backend import choose
 from pruneproof.kernels.bits import unpack_words
+from pruneproof.kernels.remembered import Remembered
 from pruneproof.kernels.transforms import mapped_gradient
 
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # of the same size as a weight
-_remembered = WeakTensorKeyDictionary()  # mask → (its version, columns, lanes)
+_remembered = Remembered()  # mask → (columns, lanes)
 
 
 def masked_weight(weight: Tensor, mask: Tensor) -> Tensor:
@@ -41,15 +41,13 @@ def lanes(mask: Tensor, columns: int, integer: torch.dtype) -> Tensor:
 
     They are remembered beside the mask as long as it lives and does not change: as many bytes as the weight.
     """
-    plain = type(mask) in (Tensor, torch.nn.Parameter) and not mask.is_inference()
-    version = mask._version if plain else 0
-    known: Any = _remembered.get(mask) if plain else None
-    if known is not None and known[:2] == (version, columns) and known[2].dtype == integer:
-        return known[2]
+    known = _remembered.get([mask])
+    if known is not None and known[0] == columns and known[1].dtype == integer:
+        return known[1]
     keep = mask if mask.dtype == torch.bool else unpack_words(mask, columns)
     made = keep.to(integer).neg_()
-    if plain and mask.device.type == "cpu":
-        _remembered[mask] = (version, columns, made)
+    if mask.device.type == "cpu":
+        _remembered.put([mask], (columns, made))
     return made
 
 

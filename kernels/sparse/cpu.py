@@ -7,18 +7,17 @@ one and two threads, 512² and 2048².
 
 import warnings
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from pruneproof.kernels.masked.reference import linear
 from pruneproof.kernels.measured import measured_rows
+from pruneproof.kernels.remembered import Remembered
 
 from .formats import FORMATS
 
-_remembered = WeakTensorKeyDictionary()  # values of a weight → {use compressed rows: its operand}
+_compressed_rows, _dense = Remembered(), Remembered()  # parts of a weight → its operand
 
 
 def product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
@@ -48,17 +47,14 @@ def _in_rows(stored: int, out: int, columns: int, tokens: int, dtype: torch.dtyp
 
 
 def _operand(parts: list[Tensor], format: str, out: int, columns: int, compressed: bool) -> Tensor:
-    values = parts[0]
-    plain = type(values) in (Tensor, torch.nn.Parameter) and not values.is_inference()
-    stamp = [part._version for part in parts] if plain else []
-    known: Any = _remembered.get(values) if plain else None
-    if known is not None and known[0] == stamp and compressed in known[1]:
-        return known[1][compressed]
-    dense = values if format == "dense" else FORMATS[format].unpack(parts, out, columns)
-    made = _compressed(dense) if compressed else dense
-    if plain and format != "dense":
-        others = known[1] if known is not None and known[0] == stamp else {}
-        _remembered[values] = (stamp, {**others, compressed: made})
+    if format == "dense" and not compressed:
+        return parts[0]
+    memory = _compressed_rows if compressed else _dense
+    made = memory.get(parts)
+    if made is None:
+        dense = FORMATS[format].unpack(parts, out, columns)
+        made = _compressed(dense) if compressed else dense
+        memory.put(parts, made)
     return made
 
 

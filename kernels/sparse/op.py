@@ -86,7 +86,7 @@ def _plan(x: Tensor, format: str, why: str) -> Choice:
 def _body(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor | None) -> Tensor:
     """X (tokens, in) times the transpose of the weight that `parts` hold in `format`, plus bias."""
     if format == "dense" or choose(OP, x).backend == "reference":
-        if x.device.type == "cpu":
+        if x.is_cpu:
             return cpu.product(x, parts, format, out, bias)
         return linear(x, FORMATS[format].unpack(parts, out, x.shape[1]), bias)
     from .launch import launch

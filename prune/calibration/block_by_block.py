@@ -708,12 +708,13 @@ class _Run:
             for part, factor, share in maps
         ]
         weight, mask = (torch.cat([part[i] for part in parts]) if len(parts) > 1 else parts[0][i] for i in (0, 1))
+        weight = weight.to(layer.weight.dtype)
         if not bool(torch.linalg.vector_norm(weight, torch.inf).isfinite()):
             raise InvalidValueError(
                 f"{self.where}: the update of {layer.name} overflows at damping={self.settings.damping:g}. "
                 "Pass more batches, or a larger damping such as 0.1."
             )
-        return _Solution(layer.tensor(mask), layer.tensor(weight.to(layer.weight.dtype)))
+        return _Solution(layer.tensor(mask), layer.tensor(weight))
 
 
 def _kept(layer: Layer, statistics: Statistics, budget: Budget) -> _Solution:

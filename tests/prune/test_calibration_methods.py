@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pruneproof.errors import InvalidValueError
 from pruneproof.kernels.sensitivity.op import sensitivities
 from pruneproof.prune import calibrated, calibrated_sweep, scores, select, wanda
 from pruneproof.prune.calibration.sparsegpt import inverse_factor, invert_triangular_
@@ -277,3 +278,17 @@ def test_inputs_that_layers_share_at_times_or_overwrite_are_added_up_for_each(ov
     for (name, layer), inputs in zip(alone.items(), (first, second), strict=True):
         calibrated(layer, [inputs], method="sparsegpt", density=0.5)
         assert torch.allclose(getattr(model, name).weight, layer.weight, atol=1e-4), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_an_update_that_the_weight_cannot_hold_is_refused_and_nothing_is_changed(dtype: torch.dtype) -> None:
+    """Of equal inputs, the one that is kept takes over from the one before it: more than the largest number."""
+    torch.manual_seed(0)
+    layer, inputs = nn.Linear(4, 2, bias=False).to(dtype), 1e-4 * torch.randn(16, 1).expand(16, 4).to(dtype)
+    layer.weight.data.fill_(0.9 * torch.finfo(dtype).max)
+    before = layer.weight.detach().clone()
+    with pytest.raises(InvalidValueError, match=r"the update of weight overflows at damping=0\.01"):
+        calibrated(layer, [inputs], method="sparsegpt", density=0.5, block_size=2)
+    assert torch.equal(layer.weight, before)
+    layer.weight.data.mul_(1 / 16)
+    assert calibrated(layer, [inputs], method="sparsegpt", density=0.5, block_size=2).weights["weight"].isfinite().all()

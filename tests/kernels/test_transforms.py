@@ -1,6 +1,7 @@
 """Derivatives of every kind equal those of the dense formula; where there is none, it is refused, never zero."""
 
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -9,7 +10,15 @@ from torch.autograd import forward_ad
 from torch.nn import functional
 
 from pruneproof.errors import UnsupportedError
-from pruneproof.kernels import BitMask, SparseWeight, greedy_select, masked_linear, sensitivities, sparse_linear
+from pruneproof.kernels import (
+    BitMask,
+    SparseWeight,
+    greedy_select,
+    masked_linear,
+    sensitivities,
+    sparse_linear,
+    top_k_masks,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # of torch itself
 
@@ -96,3 +105,32 @@ def test_operations_without_a_derivative_refuse_to_be_differentiated(
         assert not function(features.requires_grad_()).requires_grad  # outside of a transform nothing is refused
         with pytest.raises(UnsupportedError, match=r"detach\(\)"):
             mode(function)(features.detach())
+
+
+class Seen(Tensor):
+    """A tensor that notes what is called on it, as those of quantisation or sharding do in their own ways."""
+
+    calls: ClassVar[list[str]] = []
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        cls.calls.append(str(func))
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+ON_SUBCLASSES: dict[str, Callable[[type[Tensor]], Tensor]] = {
+    "sparse_linear": lambda kind: sparse_linear(X.as_subclass(kind), SPARSE, BIAS),
+    "top_k_masks": lambda kind: top_k_masks([WEIGHT.as_subclass(kind)], 10)[0],
+    "sensitivities": lambda kind: sensitivities(WEIGHT.as_subclass(kind), X.abs().as_subclass(kind)),
+    "greedy_select": lambda kind: greedy_select((X.as_subclass(kind), X[0].as_subclass(kind)), 2).losses,
+}
+
+
+@pytest.mark.parametrize("name", ON_SUBCLASSES)
+def test_a_subclass_of_tensor_is_shown_the_operation_and_gets_its_own_kind_back(name: str) -> None:
+    """The short way past `torch.library` would show it the steps of the body, or read its memory behind its back."""
+    Seen.calls.clear()
+    found = ON_SUBCLASSES[name](Seen)
+    assert type(found) is Seen
+    assert f"pruneproof.{name}.default" in Seen.calls
+    torch.testing.assert_close(found.as_subclass(Tensor), ON_SUBCLASSES[name](Tensor))

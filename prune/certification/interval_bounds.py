@@ -22,7 +22,7 @@ from pruneproof.prune.models.evaluation import explained
 
 from .graph import Add, Concatenate, Lipschitz, LogSoftmax, MaxPool, Rectifier, Step
 from .linear_maps import PairMap, require_dimensions
-from .rounding import TINY, UNIT, centre, down, gamma, up
+from .rounding import TINY, centre, down, gamma, up
 
 
 @dataclass(frozen=True)
@@ -192,9 +192,8 @@ def _smallest(magnitudes: Tensor) -> float:
 
 
 def _interval(middle: Tensor, radius: Tensor) -> TensorInterval:
-    """Overflow (inf − inf) means that nothing is known, not that a comparison may fail silently."""
-    slack = radius + (middle.abs() + radius) * (4 * UNIT)
-    low, high = middle - slack, middle + slack
+    """Overflow (inf − inf) means that nothing is known; the radius of an affine image pays for these roundings too."""
+    low, high = middle - radius, middle + radius
     return TensorInterval(torch.where(low.isnan(), -torch.inf, low), torch.where(high.isnan(), torch.inf, high))
 
 

@@ -69,6 +69,8 @@ DIFFERENT: dict[str, tuple[nn.Module, nn.Module, str]] = {
     "settings of one": (_averaged(Listed(1)), _averaged(nn.AvgPool2d(1, divisor_override=3)), "divisor_override"),
     "wiring": (Wired(_through), Wired(_past), "architecture"),
     "output": (Wired(_through), Wired(_short), "architecture"),
+    "layers": (Wired(_through), Wired(lambda net, x: net.a(torch.relu(net.b(x)))), "a and b"),
+    "functions": (Wired(_through), Wired(lambda net, x: net.b(torch.tanh(net.a(x)))), "tanh"),
 }  # fmt: skip
 
 

@@ -268,6 +268,49 @@ def test_a_change_that_underflows_in_a_lipschitz_activation_is_charged() -> None
     assert float(boxes.error_bound) > 0
 
 
+def test_where_a_sum_overflows_nothing_is_known_until_it_is_bounded_again() -> None:
+    """inf − inf, inf alone, and beside them a sum that stays finite."""
+    large = 1e200
+    layer = nn.Linear(2, 3, bias=False, dtype=torch.float64)
+    layer.weight.data = torch.tensor([[large, -large], [large, large], [1 / large, 0.0]], dtype=torch.float64)
+    doubled = copy.deepcopy(layer)
+    doubled.weight.data *= 2
+    box = input_enclosure(torch.full((1, 2), large, dtype=torch.float64), large / 2)
+    image = propagate(Step("", pair_map(layer, doubled), (0,)), [box])
+    for side, one in ((image.original, 1.0), (image.pruned, 2.0), (image.difference, 1.0)):
+        assert side.low[0].tolist()[:2] == [-math.inf, -math.inf] and side.high[0].tolist()[:2] == [math.inf, math.inf]
+        torch.testing.assert_close(torch.stack([side.low, side.high])[:, 0, 2], torch.tensor([0.5, 1.5]).double() * one)
+    bounded = propagate(Step("", Lipschitz(torch.tanh, 1.0, monotone=True), (0,)), [image])
+    for side in (bounded.original, bounded.pruned):
+        assert bool(((side.low <= -1) & (side.low >= -1.001) & (side.high >= 1) & (side.high <= 1.001))[0, :2].all())
+
+
+OVERFLOWING: dict[str, Callable[[], nn.Module]] = {
+    "ReLU": nn.ReLU,
+    "leaky ReLU": lambda: nn.LeakyReLU(0.1),
+    "ELU": nn.ELU,
+    "max pooling": lambda: nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.MaxPool2d(2, 1, 1), nn.Flatten()),
+    "the logarithm of softmax": lambda: nn.LogSoftmax(1),
+}
+
+
+@pytest.mark.parametrize("method", ["ibp", "crown"])
+@pytest.mark.parametrize("name", OVERFLOWING)
+def test_a_network_that_overflows_is_not_certified_and_its_bound_is_infinite(name: str, method: str) -> None:
+    torch.manual_seed(0)
+    bend = OVERFLOWING[name]
+    original = nn.Sequential(nn.Linear(4, 4), bend(), nn.LazyLinear(4), bend(), nn.LazyLinear(2)).double()
+    inputs = torch.rand(3, 4).double()
+    original(inputs)
+    pruned = copy.deepcopy(original)
+    for one, other in zip(original.parameters(), pruned.parameters(), strict=True):
+        one.data *= 1e250
+        other.data *= 1e250 * torch.randint_like(other, 2)
+    record = certify(original, pruned, inputs, radius=0.1, method=method)
+    assert bool((record.error_bound == torch.inf).all()) and not record.certified.any()
+    assert bool((record.margin == -torch.inf).all()) and bool((record.pruned_margin == -torch.inf).all())
+
+
 def test_what_is_zero_for_certain_costs_nothing() -> None:
     """No weight, or no difference of weights, reaches these outputs: nothing can underflow there."""
     torch.manual_seed(0)

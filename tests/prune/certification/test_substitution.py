@@ -1,14 +1,16 @@
 """Back-substitution where rounding decides: what was charged before is kept, and a cancellation is never believed."""
 
 import copy
+from collections.abc import Callable
+from contextlib import nullcontext
 from fractions import Fraction
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError
-from pruneproof.prune.certification import back_substitution, certify
+from pruneproof.errors import InvalidValueError, PruneproofError
+from pruneproof.prune.certification import back_substitution, certify, region
 from pruneproof.prune.certification.back_substitution import (
     DIFFERENCE,
     ORIGINAL,
@@ -18,7 +20,7 @@ from pruneproof.prune.certification.back_substitution import (
     lower_bounds,
     unit_bounds,
 )
-from pruneproof.prune.certification.graph import Lipschitz, Step, trace_pair
+from pruneproof.prune.certification.graph import Add, Lipschitz, LogSoftmax, Step, trace_pair
 from pruneproof.prune.certification.interval_bounds import (
     LIBRARY_ERROR,
     Enclosure,
@@ -27,7 +29,7 @@ from pruneproof.prune.certification.interval_bounds import (
     propagate,
 )
 from pruneproof.prune.certification.region import with_signs
-from pruneproof.prune.certification.rounding import gamma
+from pruneproof.prune.certification.rounding import UNIT, gamma
 
 CANCELLING = (1e16, -1.0, -1e16)  # in floats, from the left: 1e16 − 1 rounds to 1e16, so the sum is 0 instead of −1
 
@@ -98,6 +100,33 @@ def test_an_activation_of_the_library_may_err_in_proportion_to_its_value(value: 
         assert charge * (1 - 1e-3) <= end <= charge * (1 + 1e-3)  # 1e-3: the ends are floats, 2⁻⁵² of 100 apart
 
 
+@pytest.mark.parametrize("size", [-1000.0, -1.0, 0.0, 1000.0])
+def test_the_logarithm_of_softmax_may_err_in_proportion_to_the_logarithm_and_the_value(size: float) -> None:
+    """Of outputs (s, s − 1024) the logarithm is s and the values are 0 and −1024."""
+    box = input_enclosure(torch.tensor([[size, size - 1024]], dtype=torch.float64), 0.0)
+    found = propagate(Step("", LogSoftmax(), (0,)), [box]).original
+    exact = torch.tensor([[0.0, -1024.0]], dtype=torch.float64)
+    charge = LIBRARY_ERROR * (1 + abs(size) + exact.abs())
+    for end in (exact - found.low, found.high - exact):
+        torch.testing.assert_close(end, charge, rtol=2.0**-8, atol=0.0)  # the step outward is 2⁻⁴⁹ of a value
+
+
+STEEP = range(-3, 5)  # where in [-3, 5] the slope of an activation is 2: between two of the points that are probed
+
+
+@pytest.mark.parametrize("wide", ["original", "pruned"])
+@pytest.mark.parametrize("start", STEEP)
+def test_a_slope_above_the_declared_one_is_found_wherever_in_the_region_it_is(start: int, wide: str) -> None:
+    """In the region of either network."""
+    z, point = (TensorInterval(*torch.tensor(ends, dtype=torch.float64).reshape(2, 1, 1)) for ends in ((-3, 5), (5, 5)))
+    change = TensorInterval(z.low - 5, z.high - 5) if wide == "pruned" else TensorInterval(5 - z.high, 5 - z.low)
+    box = Enclosure(z, point, change) if wide == "original" else Enclosure(point, z, change)
+    for slope, refused in ((2.0, True), (1.0, False)):
+        unit = Lipschitz(lambda x, slope=slope: slope * (x - start).clamp(0, 1), 1.0, monotone=False)
+        with pytest.raises(InvalidValueError, match="slope of at most") if refused else nullcontext():
+            propagate(Step("", unit, (0,)), [box])
+
+
 def test_equal_normalised_networks_differ_by_exactly_zero() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten()).eval()
@@ -161,6 +190,23 @@ def test_every_part_of_a_layers_rounding_is_charged(network: int) -> None:
     assert bool((rows.slack <= 1.1 * gamma(many + 30) * reach).all())
 
 
+@pytest.mark.parametrize("network", [ORIGINAL, PRUNED, DIFFERENCE])
+def test_every_part_of_a_steps_rounding_is_charged(network: int) -> None:
+    """32 roundings of |P||z| + |Q|(|δ| + 2|z|) + |c|, as P − Q meets z, and little more."""
+    g, many = torch.Generator().manual_seed(0), 40
+    z, other = torch.randn(2, 1, many, generator=g, dtype=torch.float64)
+    box = Enclosure(*(TensorInterval(x, x) for x in (z, other, other - z)))
+    p, q = torch.randn(2, 1, 3, many, generator=g, dtype=torch.float64)
+    constant = many * torch.randn(1, 3, generator=g, dtype=torch.float64)
+    change = q if network == DIFFERENCE else None
+    rows = Functional(network % DIFFERENCE, {1: (p, change)}, constant)
+    back_substitution._replace(Step("", Add(), (0, 0)), 1, [box, box], rows)  # pyright: ignore[reportPrivateUsage]
+    reach = p.abs() @ (other if network == PRUNED else z).abs()[0] + constant.abs()
+    if change is not None:
+        reach += q.abs() @ ((other - z).abs() + 2 * z.abs())[0]
+    torch.testing.assert_close(rows.slack, 32 * UNIT * reach, rtol=1e-12, atol=0.0)
+
+
 def test_a_coefficient_that_underflows_is_charged_by_the_size_of_what_it_meets() -> None:
     """2⁻⁵⁴⁰ · 2⁻⁵⁴⁰ underflows to 0, but times a hidden unit of 2¹⁰⁰ it is a difference of 2⁻⁹⁸⁰."""
     network = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in range(3))).double()
@@ -171,10 +217,10 @@ def test_a_coefficient_that_underflows_is_charged_by_the_size_of_what_it_meets()
     assert float(certify(network, pruned, torch.ones(1, 1, dtype=torch.float64)).error_bound) >= 2.0**-980
 
 
-def _hidden_layer() -> tuple[list[Step], list[Enclosure], Ball]:
+def _hidden_layer(reader: Callable[[], nn.Module] = nn.ReLU) -> tuple[list[Step], list[Enclosure], Ball]:
     """A random pair, its boxes up to the second layer, some of whose units are of open sign, and a ball of 4 images."""
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 2)).double()
+    network = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 32), reader(), nn.Linear(32, 2)).double()
     pruned = copy.deepcopy(network)
     for parameter in pruned.parameters():
         parameter.data *= 0.9
@@ -201,6 +247,23 @@ def test_a_unit_of_open_sign_is_bounded_until_its_sign_is_known_or_at_both_ends(
     assert torch.equal((found.low < 0) & (found.high > 0), stays_open)
     for one, other in ((found.low, low), (found.high, high)):
         torch.testing.assert_close(one[stays_open], other[stays_open], rtol=1e-9, atol=1e-9)  # rounding of the product
+
+
+@pytest.mark.parametrize("reader", [nn.ReLU, nn.Tanh])
+def test_a_rectifier_asks_for_units_of_open_sign_and_another_nonlinearity_for_all(
+    reader: Callable[[], nn.Module],
+) -> None:
+    steps, boxes, ball = _hidden_layer(reader)
+    found = region._box_bounds(steps, ball, 32)[3]  # pyright: ignore[reportPrivateUsage]
+    settled = torch.stack([(side.low >= 0) | (side.high <= 0) for side in (boxes[3].original, boxes[3].pruned)]).all(0)
+    assert settled.any() and not settled.all()
+    every = torch.ones(4, 64, dtype=torch.bool)
+    for network, name in ((ORIGINAL, "original"), (PRUNED, "pruned"), (DIFFERENCE, "difference")):
+        after = getattr(found, name)
+        rows, bounds = unit_bounds(steps, boxes, 3, torch.arange(32), every, network, ball)
+        low, negative_high = torch.zeros(4, 64, dtype=torch.float64).scatter(1, rows, bounds).chunk(2, 1)
+        tighter = (after.low >= low - 1e-9) & (after.high <= 1e-9 - negative_high)  # 1e-9: rounding of the products
+        assert bool(tighter[settled].all()) == bool(tighter.all()) == (reader is nn.Tanh)
 
 
 @pytest.mark.parametrize("network", [ORIGINAL, PRUNED, DIFFERENCE])

@@ -83,7 +83,8 @@ def test_every_reference_has_a_definition_and_texts_stay() -> None:
     drawn = short(as_drawn())
     ids = {each.get("id") for each in ElementTree.fromstring(drawn).iter() if each.get("id")}
     assert set(re.findall(r"url\(#([^)]*)\)", drawn)) <= ids
-    assert "second &lt; &amp; &gt;" in drawn and "fourth" in drawn and "font-style:" in drawn
+    assert "second &lt; &amp; &gt;" in drawn and "fourth" in drawn
+    assert re.search(r'style="font(-style)?:oblique[^"]*">tmabm<', drawn)  # matplotlib 3.9 writes the shorthand
     assert ">10²</text>" in drawn and "<circle r=" in drawn
 
 

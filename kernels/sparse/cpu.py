@@ -1,4 +1,4 @@
-"""The product with a sparse weight on a CPU: MKL on compressed rows where few weights are kept, else the dense product.
+"""The product with a sparse weight on a CPU: on compressed rows where few weights are kept, else the dense product.
 
 Whichever it is, the operand is made once per weight and remembered beside it. Up to which density
 compressed rows with 32-bit indices are faster stands in `measured.json`, measured on two cores with
@@ -14,6 +14,7 @@ from torch import Tensor
 from pruneproof.kernels.masked.reference import linear
 from pruneproof.kernels.measured import measured_rows
 from pruneproof.kernels.remembered import Remembered
+from pruneproof.kernels.rows import compressed, times
 
 from .formats import FORMATS
 
@@ -25,13 +26,12 @@ def product(x: Tensor, parts: list[Tensor], format: str, out: int, bias: Tensor 
     tokens, columns = x.shape
     if format == "dense" or not _in_rows(parts[0].numel(), out, columns, tokens, x.dtype):
         return linear(x, _operand(parts, format, out, columns, False), bias)
-    rows = _operand(parts, format, out, columns, True)
-    y = torch.mv(rows, x[0])[None] if tokens == 1 else (rows @ x.T).T
-    return y.contiguous() if bias is None else torch.add(y, bias, out=x.new_empty(y.shape))
+    y = times(_operand(parts, format, out, columns, True), x)
+    return y if bias is None else y.add_(bias)
 
 
 def has_sparse_products(dtype: torch.dtype) -> bool:
-    """Whether MKL is here, and multiplies matrices of this dtype."""
+    """Whether torch multiplies compressed rows of this dtype, which takes MKL."""
     return dtype in (torch.float32, torch.float64) and torch.backends.mkl.is_available()
 
 
@@ -62,5 +62,4 @@ def _compressed(dense: Tensor) -> Tensor:
     with warnings.catch_warnings():  # torch announces once that CSR tensors may still change
         warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
         rows = dense.detach().to_sparse_csr()
-        starts, columns = rows.crow_indices().int(), rows.col_indices().int()  # half the bytes of 64-bit indices
-        return torch.sparse_csr_tensor(starts, columns, rows.values(), size=dense.shape, check_invariants=False)
+    return compressed(rows.crow_indices().int(), rows.col_indices().int(), rows.values(), rows.shape)

@@ -1,7 +1,7 @@
 """y = x Wᵀ + b for a `SparseWeight`: one operation, its kernel chosen by the format. See README.md.
 
 On the CPU, where no format has a kernel of its own, the weight is turned once into what multiplies
-fastest there, compressed rows for MKL or the dense matrix, and kept beside the weight.
+fastest there, compressed rows or the dense matrix, and kept beside the weight.
 """
 
 from functools import lru_cache

@@ -267,12 +267,7 @@ def vanishes(number: sympy.Expr) -> bool:
     """
     if number.has(sympy.nan, sympy.zoo, sympy.oo):
         return False
-    if number == 0:
-        return True
-    written = number.replace(sympy.log, _split_logarithm)
-    if sympy.expand(written) == 0:
-        return True
-    numerator, _ = sympy.fraction(sympy.together(written))
+    numerator, _ = sympy.fraction(sympy.together(number.replace(sympy.log, _split_logarithm)))
     return sympy.expand(numerator) == 0
 
 

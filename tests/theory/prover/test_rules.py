@@ -1,6 +1,7 @@
 """Each rule proves its kind of inequality, and refuses a negative control that a loosened rule would accept."""
 
 import json
+from itertools import product
 from typing import Any, cast
 
 import pytest
@@ -34,10 +35,10 @@ from pruneproof.theory.arithmetic.balls import tape
 from pruneproof.theory.prover import prove
 from pruneproof.theory.prover.box import Side
 from pruneproof.theory.prover.certificate import certificate, verify
-from pruneproof.theory.prover.expansion import ABOVE, NoExpansion, expand, positive, vanishes
+from pruneproof.theory.prover.expansion import ABOVE, MAX_ORDER, NoExpansion, expand, positive, vanishes
 from pruneproof.theory.prover.problem import problem
 from pruneproof.theory.prover.rules import convex, rules
-from pruneproof.theory.prover.search import Proof
+from pruneproof.theory.prover.search import Proof, low_places
 from tests.theory.prover.fuzz import main
 
 x, y, z = sympy.symbols("x y z", real=True)
@@ -206,6 +207,11 @@ CONTROLS: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a loosened rule w
     "convex, its tangent falls below": (ge((x - 1) ** 2, half), Side(fmpq(0), fmpq(2)), "convex"),
     "convex, its tangent falls below at an end": (gt((x + 1) ** 2, half), Side(fmpq(-1), fmpq(1)), "convex"),
     "convex where it is defined": (ge(1 / x**2, 0), Side(fmpq(-1), fmpq(1)), "convex"),
+    "undefined by half, which the derivatives do not show": (
+        gt(x**2 + 3 + log(x**2), 2 * log(x)),
+        Side(fmpq(-1), fmpq(2)),
+        "convex",
+    ),
 }
 
 
@@ -213,6 +219,16 @@ CONTROLS: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a loosened rule w
 def test_a_rule_refuses_what_a_loosened_one_would_prove(name: str) -> None:
     claim, side, rule = CONTROLS[name]
     assert not _rule(claim, side, rule)
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_a_rule_says_no_to_a_box_that_it_is_not_for(rule: str) -> None:
+    """It does not fail: a certificate may name any rule for any box."""
+    sides = Side(fmpq(-1), fmpq(1)), Side(fmpq(1), fmpq(2)), Side(fmpq(1), None), Side(fmpq(-1), None)
+    for variables in ((x,), (x, y), (x, y, z)):
+        question = problem(gt(-1, sum(v**2 for v in variables)), dict.fromkeys(variables, Interval(-oo, oo)))
+        for box in product(sides, repeat=len(variables)):
+            assert not rules()[rule](question.gap, box)
 
 
 TERMS = [1, x, x**2, sqrt(x), log(x), x * log(x), x**2 * log(x), 1 / x, exp(-x), exp(x), atan(x), x * atan(x)]
@@ -261,6 +277,15 @@ def test_a_cut_belongs_to_both_parts(opened: bool) -> None:
     assert (start is None) == opened
 
 
+@pytest.mark.parametrize("high", [fmpq(1), None])
+def test_a_side_is_cut_between_its_ends_only(high: fmpq | None) -> None:
+    side = Side(fmpq(0), high, True, True)
+    assert side.cut(fmpq(1, 2)) == (Side(fmpq(0), fmpq(1, 2), True), Side(fmpq(1, 2), high, False, True))
+    for point in (fmpq(-1), fmpq(0), *((high, fmpq(2)) if high is not None else ())):
+        with pytest.raises(PruneproofError, match="Cut between the ends"):
+            side.cut(point)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(KINKED), st.integers(-3, 3)), min_size=1, max_size=3),
@@ -304,6 +329,17 @@ def test_a_touch_outside_the_range_changes_nothing() -> None:
     assert prove(claim, box, touch=[-5]).steps == prove(claim, box).steps != ()
 
 
+@pytest.mark.parametrize(("side", "cuts", "lowest"), [
+    (Side(fmpq(0), fmpq(2)), [], fmpq(3, 2)),
+    (Side(fmpq(0), None), [], fmpq(2, 3)),  # up to 1 beyond the end
+    (Side(fmpq(0), None), [fmpq(9), fmpq(4)], fmpq(7)),  # up to the last cut
+])  # fmt: skip
+def test_a_low_place_is_looked_for_up_to_where_the_tail_begins(side: Side, cuts: list[fmpq], lowest: fmpq) -> None:
+    touch = Rational(int(lowest.p), int(lowest.q))
+    question = problem(ge((x - touch) ** 2, 0), {x: Interval(0, oo)})
+    assert lowest in low_places(question.gap, side, cuts)
+
+
 def test_constants_vanish_by_algebra_only() -> None:
     for zero in (log(8) - 3 * log(2), log(Rational(9, 4)) - 2 * log(3) + log(4), (pi + 1) ** 2 - pi**2 - 2 * pi - 1):
         assert vanishes(zero)
@@ -314,19 +350,23 @@ def test_constants_vanish_by_algebra_only() -> None:
         exp(pi * sqrt(163)) - 640320**3 - 744,
     ]
     assert not any(vanishes(cast(sympy.Expr, number)) for number in close)
-    assert not vanishes(sympy.nan) and not vanishes(sympy.zoo)
+    pole = erf(sympy.zoo)  # sympy keeps it as it is
+    for undefined in (sympy.nan, sympy.zoo, (pole + 1) ** 2 - pole**2 - 2 * pole - 1):
+        assert not vanishes(undefined)
 
 
 def test_the_sign_next_to_an_end_is_that_of_the_leading_term() -> None:
     with ctx.workprec(128):
-        for order in range(1, 6):
+        for order in (*range(1, 6), MAX_ORDER):
             expansion = expand(sin(x) ** order, x, fmpq(0), ABOVE)
             assert expansion.analytic.order == order
-            assert positive(expansion, fmpq(1, 2), strict=True)
+            assert positive(expansion, fmpq(1, max(2, order)), strict=True)
         assert not positive(expand(-(x**2) * log(x) - 2 * x**2, x, fmpq(0), ABOVE), fmpq(1, 2), strict=False)
         assert positive(expand(-(x**2) * log(x) - 2 * x**2, x, fmpq(0), ABOVE), fmpq(1, 10), strict=True)
-        with pytest.raises(NoExpansion):
-            expand(exp(-1 / x), x, fmpq(0), ABOVE)
+        assert positive(expand(-x * log(x), x, fmpq(0), ABOVE), fmpq(1, 2), strict=True)  # a logarithm alone
+        for beyond in (exp(-1 / x), sin(x) ** (MAX_ORDER + 1)):
+            with pytest.raises(NoExpansion):
+                expand(beyond, x, fmpq(0), ABOVE)
 
 
 def test_ends_of_a_range_may_be_constants() -> None:

@@ -4,7 +4,8 @@
     python tests/mutation/mutate.py --package prune          of one package
     python tests/mutation/mutate.py --module prune.masks     of one module, or of the modules of a folder
     python tests/mutation/mutate.py --sample 0               every mutant (a day)
-    python tests/mutation/mutate.py --update                 store what survives; reasons are written in by hand
+    python tests/mutation/mutate.py --update                 store what survives, of each package or of the module;
+                                                             reasons are written in by hand
 
 Mutants are drawn uniformly from all of a package's. What was killed is remembered under `build/mutation` for as long as
 its module does not change, so an interrupted run goes on where it stopped; survivors are tried again.
@@ -43,15 +44,15 @@ def main() -> int:
     prepare()
     reached = reach(options.jobs)
     baseline: dict[str, Any] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    reasons = {name: reason for record in baseline.values() for name, reason in record["survivors"].items()}
     failed = False
     for package, patterns in PACKAGES.items():
         if options.package in (None, package):
             trials, population = _trials(patterns, reached, options)
             results = list(try_all(trials, options.jobs, STORE / "killed.jsonl"))
-            known: dict[str, str] = baseline.get(package, {}).get("survivors", {})
-            failed |= _report(package, results, known, population)
-            if options.update:
-                baseline[package] = _record(results, known, population)
+            failed |= _report(package, results, reasons, population)
+            if options.update and results:
+                baseline[options.module or package] = _record(results, reasons, population)
                 BASELINE.write_text(json.dumps(baseline, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     return int(failed)
 

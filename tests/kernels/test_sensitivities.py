@@ -51,10 +51,15 @@ def test_blocks_of_points_make_no_difference() -> None:
     assert torch.all((whole - torch.stack(parts).amax(0)).abs() <= bound * whole)
 
 
-def test_scale_of_rows_and_points_cancels_even_near_underflow() -> None:
+@pytest.mark.parametrize("exponents", [(-80, -80), (-126, 127), (127, -126)])
+def test_scale_of_rows_and_points_cancels_also_at_the_ends_of_the_range(exponents: tuple[int, int]) -> None:
+    """Powers of two scale exactly; products and sums of what is given would underflow or overflow."""
     generator = torch.Generator().manual_seed(1)
-    weight, inputs = torch.randn(4, 6, generator=generator), torch.randn(5, 6, generator=generator)
-    found = sensitivities(weight * 2.0**-80, inputs * 2.0**-80)  # powers of two scale exactly
+    weight, inputs = (
+        (1 + torch.rand(rows, 6, generator=generator)) * (2 * torch.randint(2, (rows, 6), generator=generator) - 1)
+        for rows in (4, 5)
+    )
+    found = sensitivities(weight * 2.0 ** exponents[0], inputs * 2.0 ** exponents[1])
     torch.testing.assert_close(found, sensitivities(weight, inputs), rtol=2 * relative_bound(6, torch.float32), atol=0)
 
 

@@ -21,6 +21,18 @@ def test_it_tells_versions_and_what_is_not_measured(capsys: pytest.CaptureFixtur
     assert "not yet measured on a GPU" in capsys.readouterr().out or not unmeasured
 
 
+@pytest.mark.parametrize("backend", ["reference", "triton"])
+def test_it_tells_which_backend_was_asked_for(
+    backend: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PRUNEPROOF_BACKEND", backend)
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["backend"] == f"{backend}, as PRUNEPROOF_BACKEND says"
+    monkeypatch.setenv("PRUNEPROOF_BACKEND", f"{backend}s")
+    assert main(["doctor", "--json"]) == 2
+    assert "the environment variable PRUNEPROOF_BACKEND must be one of" in capsys.readouterr().err
+
+
 def test_a_missing_extra_is_named_with_its_purpose(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import tyro
 
+from pruneproof.checks import require_choice
 from pruneproof.environment import EXTRAS, environment
 
 
@@ -20,13 +21,11 @@ def main(json: tyro.conf.FlagCreatePairsOff[bool] = False) -> int:
     """
     import torch
 
-    from pruneproof.kernels.backend import requested_backend
-
     found: dict[str, Any] = {
         "environment": environment(),
         "torch threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
-        "backend": _backend(requested_backend(), torch.cuda.is_available()),
+        "backend": _backend(torch.cuda.is_available()),
         "data root": os.environ.get("PRUNEPROOF_DATA_ROOT", "none: MNIST and CIFAR-10 are left out"),
         "missing": _missing(),
         "not measured": _unmeasured(),
@@ -38,7 +37,11 @@ def main(json: tyro.conf.FlagCreatePairsOff[bool] = False) -> int:
     return 0
 
 
-def _backend(requested: str, gpu: bool) -> str:
+def _backend(gpu: bool) -> str:
+    from pruneproof.kernels.backend import BACKENDS
+
+    requested = os.environ.get("PRUNEPROOF_BACKEND", "auto")
+    require_choice("doctor", "the environment variable PRUNEPROOF_BACKEND", requested, BACKENDS)
     if requested != "auto":
         return f"{requested}, as PRUNEPROOF_BACKEND says"
     if not find_spec("triton"):

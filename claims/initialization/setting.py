@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pruneproof.claims.claim import Scale
 from pruneproof.claims.data.cifar import find_cifar10, flipped_and_shifted, identify_cifar10, read_cifar10
 from pruneproof.claims.data.images import brought_label, digits_label, label, read_images
-from pruneproof.claims.training.single import Augment
+from pruneproof.claims.training.single import Augment, GlobalAverage
 from pruneproof.claims.training.trainer import Recipe
 from pruneproof.errors import FileFormatError
 from pruneproof.prune.methods.ablations import reinitialize
@@ -145,7 +145,7 @@ def image_cnn(seed: int) -> nn.Module:
 def _small_cnn(seed: int, stride: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         blocks = [*_block(1, 16, stride), *_block(16, 32, stride), *_block(32, 32)]
-        net = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+        net = nn.Sequential(*blocks, GlobalAverage(), nn.Flatten(), nn.Linear(32, 10))
     return redrawn(net, seed).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
@@ -205,7 +205,7 @@ def resnet20(seed: int) -> nn.Module:
         for fan_in, fan_out, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2)):
             layers.append(ResidualBlock(fan_in, fan_out, stride))
             layers += [ResidualBlock(fan_out, fan_out, 1) for _ in range(2)]
-        net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+        net = nn.Sequential(*layers, GlobalAverage(), nn.Flatten(), nn.Linear(64, 10))
     return _on_device(redrawn(net, seed))
 
 
@@ -216,7 +216,7 @@ def vgg16(seed: int) -> nn.Module:
         for fan_out in _VGG16:
             layers += [*_normalized_convolution(fan_in, fan_out, 1), nn.ReLU()] if fan_out else [nn.MaxPool2d(2)]
             fan_in = fan_out or fan_in
-        net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+        net = nn.Sequential(*layers, GlobalAverage(), nn.Flatten(), nn.Linear(512, 10))
     return _on_device(redrawn(net, seed))
 
 

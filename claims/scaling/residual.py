@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.claims.engine.cell import Cell
-from pruneproof.claims.training.single import accuracy, train
+from pruneproof.claims.training.single import GlobalAverage, accuracy, train
 from pruneproof.claims.training.trainer import Recipe
 from pruneproof.prune import imp
 
@@ -37,7 +37,7 @@ def residual_network(width: int, depth: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = [*_normalized(1, width), nn.ReLU(), *(Block(width) for _ in range(depth))]
-        net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
+        net = nn.Sequential(*layers, GlobalAverage(), nn.Flatten(), nn.Linear(width, 10))
     return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 

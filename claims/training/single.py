@@ -24,6 +24,22 @@ _EPOCHS = 1_000_003  # a prime above any number of epochs: (seed, epoch) pairs g
 _EVALUATION_BATCH = 1000
 
 
+class GlobalAverage(nn.Module):
+    """The mean of each channel, (batch, channels, h, w) → (batch, channels, 1, 1), for the channels-last layout.
+
+    To the last bit what `nn.AdaptiveAvgPool2d(1)` gives, and the same gradient, but laid out like its
+    input; otherwise the rectifier before reads the two in different orders, which took a seventh of a step.
+
+    Example:
+        >>> GlobalAverage()(torch.ones(2, 3, 4, 4)).shape
+        torch.Size([2, 3, 1, 1])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average over h and w."""
+        return x.movedim(1, -1).mean((1, 2), keepdim=True).movedim(-1, 1)
+
+
 def steps_per_epoch(examples: int, recipe: Recipe) -> int:
     """Steps of an epoch; the last takes what is left.
 

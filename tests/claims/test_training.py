@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pruneproof.claims.training.single import accuracy, steps_per_epoch, train
+from pruneproof.claims.training.single import GlobalAverage, accuracy, steps_per_epoch, train
 from pruneproof.claims.training.trainer import Recipe
 from pruneproof.errors import PruneproofError
 from pruneproof.prune import random
@@ -90,3 +90,16 @@ def test_accuracy_counts_in_evaluation_mode() -> None:
     assert measured > 0.8 and all(torch.equal(state[name], value) for name, value in model.state_dict().items())
     with pytest.raises(PruneproofError, match="every input needs a label"):
         train(model, x, y[:-1], RECIPE, seed=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2, 2), (7, 32, 8, 8), (144, 16, 14, 14)])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_the_global_average_is_torch_s_to_the_last_bit(shape: tuple[int, ...], layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=generator).contiguous(memory_format=layout).requires_grad_()
+    weight = torch.randn(*shape[:2], 1, 1, generator=generator)
+    ours, theirs = GlobalAverage()(x), nn.AdaptiveAvgPool2d(1)(x)
+    assert torch.equal(ours, theirs)
+    (gradient,) = torch.autograd.grad((ours * weight).sum(), x)
+    assert torch.equal(gradient, torch.autograd.grad((theirs * weight).sum(), x)[0])
+    assert gradient.is_contiguous(memory_format=torch.channels_last)  # why it is there: torch's is not

@@ -163,6 +163,11 @@ def _shrink(into: nn.Linear, out_of: nn.Linear, kept: Tensor, weights: Tensor) -
     """Keep some units between two linear maps; what leaves a unit carries its weight in the combination."""
     factor = (len(weights) * weights[kept]).to(out_of.weight.device)
     folded = (out_of.weight[:, kept].double() * factor).to(out_of.weight.dtype)
+    if not bool(folded.isfinite().all()):
+        raise InvalidValueError(
+            f"{_WHERE}: a weight that carries its unit's share is larger than {folded.dtype} can hold. "
+            "Pass a float32 copy of the model."
+        )
     into.weight, into.out_features = nn.Parameter(into.weight[kept].clone(), into.weight.requires_grad), len(kept)
     if into.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]: torch leaves None out of its type
         into.bias = nn.Parameter(into.bias[kept].clone(), into.bias.requires_grad)

@@ -39,7 +39,7 @@ from pruneproof.prune.models.evaluation import (
     require_module,
 )
 from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers, unwrapped
-from pruneproof.prune.models.shards import any_process, fully_sharded, require_all_sharded, reshard
+from pruneproof.prune.models.shards import any_process, fully_sharded, local, require_all_sharded, reshard
 from pruneproof.prune.selection.selection import Scores
 
 Batch = tuple[Inputs, Any] | list[Any]  # a pair; a list is what a DataLoader gives
@@ -81,7 +81,7 @@ class Objective:
         with self._evaluated(shards=derivative is Objective.gradient) as weights:
             found = derivative(self, weights)
         scored = {name: score(weight.detach(), d) for (name, weight), d in zip(weights.items(), found, strict=True)}
-        return Scores(scored, layouts(self.model))
+        return finite_scores(self.where, scored, self.model)
 
     def gradient(self, weights: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """The gradient of the loss, accumulated over the parts; under `fully_shard` the mean over the processes."""
@@ -317,6 +317,17 @@ def _tensors(inputs: object) -> Iterable[Tensor]:
     elif isinstance(inputs, tuple | list):
         values = cast("tuple[object, ...]", inputs)
     return [value for value in values if isinstance(value, Tensor)]
+
+
+def finite_scores(where: str, scored: dict[str, Tensor], model: nn.Module) -> Scores:
+    """The scores of a model; refused where one is NaN, or infinite and so equal to every other that overflowed."""
+    beyond = [name for name, score in scored.items() if not bool(local(score).isfinite().all())]
+    if any_process(bool(beyond), scored.values()):
+        raise InvalidValueError(
+            f"{where}: scores of {', '.join(beyond[:8]) or 'another process'} are NaN or larger than their dtype can "
+            "hold. Look for the layer that overflows, or score a float32 copy."
+        )
+    return Scores(scored, layouts(model))
 
 
 def _check_loss(where: str, value: Any, weights: dict[str, Tensor]) -> Tensor:

@@ -25,7 +25,7 @@ from pruneproof.prune.models.evaluation import (
     require_derivatives,
 )
 from pruneproof.prune.models.layers import require_reached
-from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers, unwrapped
+from pruneproof.prune.models.parameters import Patterns, find_prunable, require_numbers, unwrapped
 from pruneproof.prune.models.shards import (
     all_reduced,
     is_sharded,
@@ -36,7 +36,8 @@ from pruneproof.prune.models.shards import (
     reshard,
     whole,
 )
-from pruneproof.prune.selection.selection import Scores
+
+from ._objective import finite_scores
 
 
 def wanda(model: nn.Module, inputs: Inputs, *, include: Patterns = (), exclude: Patterns = ()) -> dict[str, Tensor]:
@@ -57,6 +58,7 @@ def wanda(model: nn.Module, inputs: Inputs, *, include: Patterns = (), exclude: 
 
     Raises:
         UnsupportedError: A layer to be scored is not called as a module, or `fully_shard` left it out.
+        InvalidValueError: A score that is NaN, or larger than the weight's dtype can hold.
         PruneproofError: As `prunable` raises, for parameters on several devices, and for weights
             without values or real numbers. What the model itself raises comes with a note.
 
@@ -82,7 +84,7 @@ def wanda(model: nn.Module, inputs: Inputs, *, include: Patterns = (), exclude: 
     require_reached("wanda", sorted(set(weights) - seen))
     reshard(model)
     scored = {n: placed((local(w).detach().abs() * squares[n].sqrt()).to(w.dtype), w) for n, w in weights.items()}
-    return Scores(scored, layouts(model))
+    return finite_scores("wanda", scored, model)
 
 
 @contextmanager

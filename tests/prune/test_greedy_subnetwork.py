@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
 from pruneproof import PruneproofError
+from pruneproof.errors import InvalidValueError
 from pruneproof.kernels import greedy_select
 from pruneproof.prune import Masks, greedy_subnetwork, make_permanent
 
@@ -238,3 +239,12 @@ def test_an_excluded_layer_keeps_its_units_and_their_weights(deep: nn.Sequential
     assert (small.model(OTHERS) - combined(deep, small.weights, OTHERS)).abs().max() <= ROUNDING
     with pytest.raises(PruneproofError, match="matches no parameter"):
         greedy_subnetwork(deep, INPUTS, 9, exclude="head")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_a_weight_that_cannot_carry_its_units_share_is_refused(dtype: torch.dtype) -> None:
+    """One of three units is kept, and what leaves it is to weigh three times as much."""
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).to(dtype)
+    net.get_parameter("2.weight").data.fill_(torch.finfo(dtype).max / 2)
+    with pytest.raises(InvalidValueError, match="carries its unit's share is larger than torch"):
+        greedy_subnetwork(net, 1e-3 * torch.ones(5, 2, dtype=dtype), 1)

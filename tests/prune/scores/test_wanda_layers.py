@@ -1,12 +1,13 @@
 """Wanda in half precision and on layers that carry hooks: each input is read once, as the layer reads it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import InvalidValueError, PruneproofError
 from pruneproof.prune import scores
 
 
@@ -22,6 +23,26 @@ def test_half_precision_neither_overflows_nor_underflows(dtype: torch.dtype, sca
     smallest = torch.finfo(dtype).smallest_normal * eps  # below which float16 has no number
     # one rounding to the dtype, and sums of equal squares in float32, whose error is far below that
     assert torch.allclose(result.double(), expected, rtol=eps, atol=smallest)
+
+
+def _fourth_power(output: Tensor, target: Tensor) -> Tensor:
+    return 2.0**-10 * (output.float() ** 4).mean()
+
+
+OVERFLOWING: dict[str, Callable[[nn.Module, Tensor], object]] = {
+    "wanda": lambda layer, x: scores.wanda(layer, x),
+    "snip": lambda layer, x: scores.snip(layer, _fourth_power, (x, x)),
+}
+
+
+@pytest.mark.parametrize("name", OVERFLOWING)
+def test_scores_that_overflow_are_refused_as_they_would_all_be_equal(name: str) -> None:
+    torch.manual_seed(0)
+    layer, inputs = nn.Linear(4, 2).half(), (500 * torch.rand(10_000, 4)).half()
+    layer.weight.data.mul_(20)
+    with pytest.raises(InvalidValueError, match=f"{name}: scores of weight are NaN or larger"):
+        OVERFLOWING[name](layer, inputs)
+    OVERFLOWING[name](layer.float(), inputs.float())
 
 
 def test_a_hook_that_changes_the_input_is_run_once() -> None:

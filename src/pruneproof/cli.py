@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 from ._version import __version__
 from .commands import INTERRUPTED, MISUSE
@@ -125,7 +126,36 @@ def _run(name: str, arguments: list[str]) -> int:
     import tyro
 
     command = import_module(f"{__package__}.commands.{name}")
-    return int(tyro.cli(command.main, prog=f"pruneproof {name}", args=arguments) or 0)
+    given = merged(name, arguments, get_type_hints(command.main))
+    return int(tyro.cli(command.main, prog=f"pruneproof {name}", args=given) or 0)
+
+
+def merged(command: str, arguments: list[str], types: dict[str, Any]) -> list[str]:
+    """`--exclude a --exclude b` as `--exclude a b`: of an option given twice, the parser would take the last alone.
+
+    Raises:
+        InvalidValueError: An option that takes one value is given twice.
+    """
+    current = list[str]()
+    groups, several, single = [current], dict[str, list[str]](), set[str]()
+    for word in arguments:
+        option, equals, value = word.partition("=")
+        kind = types.get(option.removeprefix("--").replace("-", "_"), bool)
+        if not word.startswith("--"):
+            current.append(word)
+        elif Ellipsis in get_args(kind):
+            if option not in several:
+                several[option] = [option]
+                groups.append(several[option])
+            current = several[option]
+            current += [value] if equals else []
+        elif option in single and kind is not bool:
+            raise InvalidValueError(f"{command}: {option} is given twice. Pass one value.")
+        else:
+            single.add(option)
+            current = [word]
+            groups.append(current)
+    return [word for group in groups for word in group]
 
 
 if __name__ == "__main__":

@@ -126,6 +126,17 @@ def test_what_raised_is_told_with_its_parameters(folder: Path, capsys: pytest.Ca
     assert "this cell fails" in page and "no such column" in page
 
 
+def test_proofs_that_raise_end_no_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> str:
+        raise RuntimeError("the prover is broken")
+
+    monkeypatch.setattr("pruneproof.commands.verify.proofs_section", broken)
+    assert verify("--claim", "THEOREM", "--claim", "OK", "--out", "run") == 1
+    with Store(folder / "run" / "results.sqlite") as store:
+        assert len([*store.rows("OK")]) == 3
+    assert (folder / "run" / "index.html").exists()
+
+
 def test_a_second_run_keeps_the_first_and_resume_continues_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify("--claim", "OK") == 0
     assert verify("--claim", "OK") == 0

@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import pruneproof
-from pruneproof.cli import main
+from pruneproof.cli import main, merged
 
 NAMES = sorted(file.stem for file in (Path(pruneproof.__file__).parent / "commands").glob("[!_]*.py"))
 COMMAND = [sys.executable, "-m", "pruneproof.cli"]
@@ -85,6 +87,35 @@ def test_help_names_what_is_to_be_written(name: str, capsys: pytest.CaptureFixtu
     assert f"Example: pruneproof {name}" in shown
     for typed in ("{None}", "STR [", "(default: None)", "(default: )"):
         assert typed not in shown
+
+
+def options(name: str) -> dict[str, object]:
+    return get_type_hints(import_module(f"pruneproof.commands.{name}").main)
+
+
+SEVERAL = [(name, option) for name in NAMES for option, kind in options(name).items() if Ellipsis in get_args(kind)]
+
+
+@pytest.mark.parametrize(("name", "option"), SEVERAL, ids="-".join)
+def test_an_option_of_several_values_may_be_repeated(name: str, option: str) -> None:
+    flag = "--" + option.replace("_", "-")
+    assert merged(name, ["m", flag, "a", "--out", "o", flag, "b"], options(name)) == ["m", flag, "a", "b", "--out", "o"]
+    assert merged(name, ["m", f"{flag}=a", f"{flag}=b", "c"], options(name)) == ["m", flag, "a", "b", "c"]
+
+
+def test_every_list_that_is_repeated_counts(tmp_path: Path) -> None:
+    source, target = tmp_path / "m.safetensors", tmp_path / "p.safetensors"
+    save_file(
+        {"one.weight": torch.ones(4, 4), "two.weight": torch.ones(4, 4), "three.weight": torch.ones(4, 4)}, source
+    )
+    arguments = ["prune", str(source), "--density", "0.5", "--exclude", "one", "--exclude", "two", "--out", str(target)]
+    assert main(arguments) == 0
+    assert [int(value.count_nonzero()) for _, value in sorted(load_file(target).items())] == [16, 8, 16]
+
+
+def test_an_option_of_one_value_is_refused_when_it_is_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prune", "m.safetensors", "--density", "0.1", "--exclude", "a", "--density=0.2"]) == 2
+    assert capsys.readouterr().err == "prune: --density is given twice. Pass one value.\n"
 
 
 def test_advice_names_options_as_they_are_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

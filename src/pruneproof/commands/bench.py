@@ -24,8 +24,8 @@ FORMAT = "pruneproof bench 1"
 
 def main(
     shape: Annotated[
-        tyro.conf.UseAppendAction[tuple[tuple[str, str], ...]],
-        tyro.conf.arg(metavar="NAME SIZES", help_behavior_hint="(repeatable)"),
+        tuple[tuple[str, str], ...],
+        tyro.conf.arg(metavar="NAME SIZES …", help_behavior_hint=""),
     ] = (),
     out: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
     compare: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None,
@@ -53,7 +53,7 @@ def main(
     Example: pruneproof bench --shape masked_linear 4096x4096x8 --shape sparse_linear 1024x4096x1
 
     Args:
-        shape: a comparison and sizes of your own; measured before the table.
+        shape: a comparison and sizes of your own, as many as you like; measured before the table.
         out: write the figures to this JSON file, after every line.
         compare: a file that --out wrote: its ratios are shown beside the new ones.
     """

@@ -148,7 +148,8 @@ def _prepare(result: Result, store: Store, drawn: dict[str, Pictures]) -> None:
     """What the page needs of a claim, made while others are still measured."""
     drawn[result.claim.id] = draw(result, [*store.rows(result.claim.id)])
     if result.claim.theorem:
-        proofs_section()
+        with suppress(Exception):  # it is raised again for the page, when everything has been measured
+            proofs_section()
 
 
 def _tell(results: list[Result], as_json: bool, page: Path) -> None:

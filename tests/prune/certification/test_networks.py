@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
     "batch statistics": (_image(nn.BatchNorm2d(2, track_running_stats=False)), (1, 4, 4), "running statistics"),
     "sequence norm": (nn.Sequential(nn.Conv1d(1, 3, 2), nn.BatchNorm1d(3), nn.Flatten()), (1, 4), "BatchNorm1d works"),
     "an edge of ones": (Two(lambda net, x: net.a(functional.pad(x, (1, 1), value=1.0)[:, 2:])), (4,), "pad"),
-    "image out": (nn.Sequential(nn.Conv2d(1, 1, 3)), (1, 4, 4), "(batch, outputs)"),
+    "image out": (nn.Sequential(nn.Conv2d(1, 1, 3)), (1, 4, 4), r"\(batch, outputs\), got \(1, 1, 2, 2\)"),
     "another shape": (nn.Sequential(nn.Linear(4, 2)), (5,), "shape the network reads"),
 }  # fmt: skip
 

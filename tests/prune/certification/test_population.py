@@ -76,6 +76,13 @@ def test_bad_input_is_refused(arguments: dict[str, object], message: str) -> Non
         certify_population(Shift(0.0), Shift(1.0), **values)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.parametrize("outputs", [(2, 3), (3, 2)])
+def test_outputs_of_two_shapes_are_refused(outputs: tuple[int, int]) -> None:
+    first, second = (nn.Linear(1, count) for count in outputs)
+    with pytest.raises(PruneproofError, match="of one shape"):
+        certify_population(first, second, torch.rand(5, 1))
+
+
 class Overwriting(nn.Module):
     """Normalises its input in place, and keeps one part in evaluation mode whatever the rest is in."""
 

@@ -123,6 +123,26 @@ def test_a_step_encloses_the_exact_image_of_a_point(name: str, given: str) -> No
         _enclosed(image.difference, [b - a for a, b in zip(*values, strict=True)])
 
 
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_encloses_the_exact_images_of_the_corners_of_a_box(name: str) -> None:
+    """Of many sizes around or next to zero, where one end of a rectified difference is rounded and the other is not."""
+    operation, exact = STEPS[name]
+    generator = torch.Generator().manual_seed(0)
+    sizes = 10.0 ** torch.randint(-9, 3, (4, 1, 300), generator=generator).double()
+    ends = torch.randn(4, 1, 300, generator=generator, dtype=torch.float64) * sizes
+    ends[2, :, ::3] = 0
+    z, change = (TensorInterval(pair.amin(0), pair.amax(0)) for pair in (ends[:2], ends[2:]))
+    other = TensorInterval(_around(z.low + change.low).low, _around(z.high + change.high).high)
+    image = propagate(Step("", operation, (0,)), [Enclosure(z, other, change)])
+    with ctx.workprec(300):
+        for corner in product((z.low, z.high), (change.low, change.high)):
+            at, moved = ([arb(x) for x in side[0].tolist()] for side in corner)
+            values = [exact(x) for x in at], [exact(x + d) for x, d in zip(at, moved, strict=True)]
+            _enclosed(image.original, values[0])
+            _enclosed(image.pruned, values[1])
+            _enclosed(image.difference, [b - a for a, b in zip(*values, strict=True)])
+
+
 def _around(x: Tensor) -> TensorInterval:
     return TensorInterval(*(x.nextafter(torch.tensor(end)) for end in (-math.inf, math.inf)))
 
@@ -181,6 +201,15 @@ def test_an_average_is_charged_for_every_entry_of_its_window() -> None:
     pools = (nn.AvgPool2d(64), nn.AdaptiveAvgPool2d(1))
     maps = [pair_map(pool, copy.deepcopy(pool)) for pool in pools] + [averaging((2, 3))]
     assert all(found is not None and found.terms >= 64 * 64 for found in maps)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "groups"), [(2, 3, 1), (3, 2, 1), (4, 4, 4), (2, 6, 2), (1, 7, 1)])
+def test_a_convolution_is_charged_for_every_product_that_it_or_its_transpose_sums(
+    inputs: int, outputs: int, groups: int
+) -> None:
+    layer = nn.Conv2d(inputs, outputs, (3, 5), groups=groups)
+    found = pair_map(layer, copy.deepcopy(layer))
+    assert found is not None and found.terms >= 15 * max(inputs, outputs) // groups
 
 
 def _chain(*factors: float) -> nn.Sequential:

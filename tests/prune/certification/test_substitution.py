@@ -146,6 +146,25 @@ def test_the_first_layer_is_bounded_over_the_euclidean_ball_not_its_cube() -> No
     assert float(bound) == pytest.approx(2 * (1 + 0.6 * 2**0.5), rel=1e-9)
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("slope", [0.0, 0.1, 0.5, 1.0])
+def test_where_every_unit_keeps_its_sign_the_bound_is_that_of_one_linear_map(slope: float, sign: float) -> None:
+    torch.manual_seed(0)
+    bend = nn.LeakyReLU(slope)
+    pair = [nn.Sequential(nn.Linear(3, 5), bend, nn.Linear(5, 6), bend, nn.Linear(6, 4)).double() for _ in range(2)]
+    for network in pair:
+        for name, size in (("0.bias", 10.0), ("2.bias", 100.0)):
+            network.get_parameter(name).data.fill_(sign * size)
+    inputs, radius, factor = torch.randn(2, 3, dtype=torch.float64), 0.1, 1.0 if sign > 0 else slope
+    maps = [
+        torch.linalg.multi_dot([network.get_parameter(f"{i}.weight").detach() for i in (4, 2, 0)]) for network in pair
+    ]
+    reach = radius * factor**2 * (maps[1] - maps[0]).abs().sum(1)
+    with torch.no_grad():
+        exact = (pair[1](inputs) - pair[0](inputs)).abs() + reach
+    torch.testing.assert_close(certify(pair[0], pair[1], inputs, radius=radius).error_bound, exact, rtol=1e-9, atol=0.0)
+
+
 class _Overwriting(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -21,6 +21,7 @@ from pruneproof.checks import require_integer
 from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 
 from .backend import Choice, require_tensors
+from .memory_order import extremes, in_memory_order
 from .transforms import map_over_slices, untransformed, without_autocast
 
 _CHUNK = 1 << 20  # scores per step: small enough for the cache, large enough to hide the cost of a call
@@ -76,11 +77,11 @@ def _select(tensors: list[Tensor], k: int) -> list[Tensor]:
     """The operation behind `top_k_masks`; values are checked here, where a compiled graph has them too."""
     if 0 < sum(tensor.numel() for tensor in tensors) <= _SMALL:
         return _of_few(tensors, k)
-    if any(tensor.numel() and bool(tensor.aminmax().min.isnan()) for tensor in tensors):
+    if any(tensor.numel() and bool(extremes(tensor)[0].isnan()) for tensor in tensors):
         raise InvalidValueError(_NAN)
     if k == 0:
         return [torch.zeros(tensor.shape, dtype=torch.bool, device=tensor.device) for tensor in tensors]
-    threshold = _kth_largest(tensors, k)
+    threshold = _kth_largest([in_memory_order(tensor) for tensor in tensors], k)
     masks = [_at_least(tensor, threshold) for tensor in tensors]
     surplus = sum(_count(mask) for mask in masks) - k
     for tensor, mask in zip(reversed(tensors), reversed(masks), strict=True):

@@ -28,7 +28,7 @@ FLOORS: dict[str, list[list[str]]] = {  # of each package, from the top down; a 
         ["sparse"],
         ["masked"],
         ["greedy", "sensitivity", "top_k", "patches", "bits"],
-        ["measured", "transforms", "remembered", "rows"],
+        ["measured", "transforms", "remembered", "rows", "memory_order"],
         ["backend"],
     ],
     "theory": [["theorems"], ["prover"], ["arithmetic"], ["scaling", "statistics"]],

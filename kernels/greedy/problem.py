@@ -18,6 +18,7 @@ from torch import Tensor
 from pruneproof.checks import require_integer
 from pruneproof.errors import InvalidTypeError, InvalidValueError
 from pruneproof.kernels.backend import FLOATS
+from pruneproof.kernels.memory_order import extremes
 from pruneproof.kernels.transforms import without_autocast
 
 _ROWS = 128  # rows of G formed at a time: the working memory is this many rows, and half of the products are saved
@@ -293,7 +294,7 @@ def require_layout(
 
 def require_summable(where: str, tensor: Tensor, name: str) -> None:
     """Refuse NaN, infinities, and values so large that a sum of their squares overflows."""
-    low, high = (float(extreme) for extreme in torch.aminmax(tensor.detach()))  # propagates NaN, allocates nothing
+    low, high = (float(extreme) for extreme in extremes(tensor))  # propagates NaN, allocates nothing
     limit = max(torch.finfo(tensor.dtype).max, torch.finfo(torch.float32).max)  # half types are summed in float32
     largest = max(-low, high)
     if not largest * largest * tensor.shape[-1] < limit:  # also when NaN, which compares false; a power would raise

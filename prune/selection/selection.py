@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pruneproof.checks import require_integer, require_type
 from pruneproof.errors import InvalidTypeError, InvalidValueError, described
+from pruneproof.kernels.memory_order import extremes
 from pruneproof.kernels.top_k import top_k_masks
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.parameters import OUTPUTS_FIRST, Layout, Patterns, find_prunable, layouts
@@ -245,7 +246,7 @@ def _row_masks(scores: Tensor, count: int) -> Tensor:
 
 def _require_order(where: str, scores: Mapping[str, Tensor]) -> None:
     for name, score in scores.items():
-        if score.numel() and bool(score.detach().aminmax().min.isnan()):
+        if score.numel() and bool(extremes(score)[0].isnan()):
             raise InvalidValueError(f"{where}: the scores of {name} contain NaN. Look for the layer that overflows.")
 
 

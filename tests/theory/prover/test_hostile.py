@@ -146,6 +146,7 @@ REFUSED = {
     ),
     "250 levels": (lambda: prove(_deep(250) < 2, {x: (0, 1)}), "more than 200 deep"),
     "a long bound": (lambda: prove(x < LONG, {x: (0, 1)}), "may have 8000 bits"),
+    "a long quotient": (lambda: prove(x < Rational(2**5000, 3**3000), {x: (0, 1)}), "may have 8000 bits"),
     "a long end": (lambda: prove(x < 2, {x: (0, LONG)}), "may have 1000 bits"),
     "a long tail": (lambda: prove(x > 0, {x: (1, oo)}, tail={x: LONG}), "may have 1000 bits"),
     "a long touch": (lambda: prove(x > 0, {x: (1, 2)}, touch=[1 + 1 / LONG]), "may have 1000 bits"),

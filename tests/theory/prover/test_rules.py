@@ -221,6 +221,19 @@ def test_a_rule_refuses_what_a_loosened_one_would_prove(name: str) -> None:
     assert not _rule(claim, side, rule)
 
 
+ALONE: dict[str, tuple[sympy.Basic, Side, str]] = {  # what a rule needs no other for
+    "convex, away from zero": (gt(x**2, 80), Side(fmpq(9), fmpq(10)), "convex"),
+    "a negative divisor": (gt(2, 1 / (2 - x)), Side(fmpq(0), fmpq(1)), "end low"),
+    "a divisor that is negative at infinity": (gt(2, 1 / (half - x)), Side(fmpq(1), None), "end infinity"),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_rule_by_itself_accepts_its_kind(name: str) -> None:
+    claim, side, rule = ALONE[name]
+    assert _rule(claim, side, rule)
+
+
 @pytest.mark.parametrize("rule", rules())
 def test_a_rule_says_no_to_a_box_that_it_is_not_for(rule: str) -> None:
     """It does not fail: a certificate may name any rule for any box."""

@@ -249,6 +249,9 @@ def test_a_box_is_excluded_only_where_the_condition_is_violated() -> None:
     assert not leaves.excluded(touching.given[0], touching.box)
     split = problem(x > 5, {x: (0, 6)}, [x > 3])
     assert not leaves.excluded(split.given[0], split.box)
+    for condition, violated in ((x > 3, False), (x < 3, False), (x < -1, True)):
+        beyond = problem(x > 5, {x: Interval(0, oo)}, [condition])
+        assert leaves.excluded(beyond.given[0], beyond.box) == violated
 
 
 def test_a_strict_claim_is_not_proved_by_an_enclosure_that_ends_at_zero() -> None:

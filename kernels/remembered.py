@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Remembered:
-    """One value for each first tensor of a list, forgotten when that tensor dies or any of the list is written to.
+    """One value for each first tensor of a list, forgotten when it dies, or any of them is written to or another one.
 
     Tensors made under `torch.inference_mode` count no writes, and those of other classes may not either: for
     them nothing is remembered. Writes through `.data` or a NumPy view are not seen.
@@ -26,18 +26,23 @@ class Remembered:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[int, tuple[ref[Tensor], list[int], Any]] = {}
+        self._entries: dict[int, tuple[list[ref[Tensor]], list[int], Any]] = {}
 
     def get(self, tensors: Sequence[Tensor]) -> Any:
         """What was put for these tensors, or None."""
         entry = self._entries.get(id(tensors[0]))
-        if entry is None or entry[0]() is not tensors[0] or entry[1] != [tensor._version for tensor in tensors]:
+        if entry is None:
             return None
-        return entry[2]
+        known, versions, value = entry
+        for tensor, same, version in zip(tensors, known, versions, strict=True):
+            if same() is not tensor or tensor._version != version:
+                return None
+        return value
 
     def put(self, tensors: Sequence[Tensor], value: Any) -> None:
         """Remember a value that does not hold the first tensor; instead of an earlier one."""
         if all(type(tensor) in (Tensor, torch.nn.Parameter) and not tensor.is_inference() for tensor in tensors):
             key = id(tensors[0])
-            forget = ref(tensors[0], lambda _: self._entries.pop(key, None))
-            self._entries[key] = (forget, [tensor._version for tensor in tensors], value)
+            first = ref(tensors[0], lambda _: self._entries.pop(key, None))
+            versions = [tensor._version for tensor in tensors]
+            self._entries[key] = ([first, *(ref(tensor) for tensor in tensors[1:])], versions, value)

@@ -19,7 +19,9 @@ def unpack(parts: list[Tensor], out: int, columns: int) -> Tensor:
     values, places, starts = parts
     size = values.shape[1]
     rows = len(starts) - 1
-    row = torch.arange(rows, device=values.device).repeat_interleave((starts[1:] - starts[:-1]).long())
+    row = torch.arange(rows, device=values.device).repeat_interleave(
+        (starts[1:] - starts[:-1]).long(), output_size=len(values)
+    )
     across = -(-columns // size)
     grid = values.new_zeros(rows, across, size, size)
     grid[row, places.long()] = values

@@ -62,4 +62,6 @@ def _compressed(dense: Tensor) -> Tensor:
     with warnings.catch_warnings():  # torch announces once that CSR tensors may still change
         warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
         rows = dense.detach().to_sparse_csr()
-    return compressed(rows.crow_indices().int(), rows.col_indices().int(), rows.values(), rows.shape)
+    return compressed(
+        rows.crow_indices().int(), rows.col_indices().int(), rows.values(), (dense.shape[0], dense.shape[1])
+    )

@@ -37,7 +37,7 @@ def unpack(parts: list[Tensor], out: int, columns: int) -> Tensor:
     """The dense weight; padding adds zeros to column 0."""
     values, places, starts = parts
     per_row = VECTOR * (starts[1:] - starts[:-1]).long()
-    row = torch.arange(out, device=values.device).repeat_interleave(per_row)
+    row = torch.arange(out, device=values.device).repeat_interleave(per_row, output_size=len(values))
     dense = values.new_zeros(out, columns)
     return dense.index_put_((row, places.long()), values, accumulate=True)
 

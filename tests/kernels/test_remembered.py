@@ -19,6 +19,13 @@ def test_a_write_into_any_of_the_tensors_is_seen(written: int) -> None:
     assert memory.get(tensors) is None
 
 
+@pytest.mark.parametrize("replaced", [0, 1])
+def test_another_tensor_in_the_place_of_one_is_seen(replaced: int) -> None:
+    memory, tensors = Remembered(), [torch.ones(2), torch.ones(2)]
+    memory.put(tensors, "made")
+    assert memory.get([tensor.clone() if i == replaced else tensor for i, tensor in enumerate(tensors)]) is None
+
+
 def test_what_was_made_dies_with_the_tensor() -> None:
     memory, tensor, made = Remembered(), torch.ones(2), torch.zeros(2)
     memory.put([tensor], made)

@@ -223,3 +223,13 @@ def test_semi_structured_tensors_compute_the_masked_model() -> None:
         weight, bias = dense.get_parameter("0.weight").abs().double(), dense.get_parameter("0.bias").abs().double()
         assert bool(((sparse(x) - dense(x)).double().abs() <= 2 * 2**-8 * (x.abs().double() @ weight.T + bias)).all())
         assert not torch.equal(sparse(x), net(x))
+
+
+@pytest.mark.parametrize("format", ["csr16", "bsr64"])
+def test_a_sparse_model_that_is_differentiated_compiles_without_a_warning(format: str) -> None:
+    """Without `fullgraph`, a compiler that cannot go on breaks the graph and only warns."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(256, 320), nn.ReLU(), nn.Linear(320, 64))
+    sparse = sparsify(model, magnitude_masks(model, density=0.05), format=format)
+    x = torch.randn(40, 256, requires_grad=True)
+    torch.compile(sparse, backend="aot_eager")(x).sum().backward()

@@ -72,13 +72,23 @@ def refuse_cancelled(written: Iterable[Need], difference: sympy.Expr, *, where: 
     """
     found = {need for node in sympy.preorder_traversal(difference) for need in needs(node.func, node.args)}
     found |= {(part, weaker) for part, domain in found if domain == "positive" for weaker in ("nonnegative", "nonzero")}
-    kept = {_normal(need) for need in found}
-    for part, domain in written:
+    kept = {_normal(need) for whole in found for need in _factors(whole)}
+    for part, domain in (need for whole in written for need in _factors(whole)):
         if _normal((part, domain)) not in kept and not getattr(part, f"is_{domain}"):
             raise InvalidValueError(
                 f"{where}: the poles, logarithms and roots of an inequality must not cancel, but {part}, which must be "
                 f"{domain}, is gone from {difference}. Cancel it yourself, on a box where it is defined."
             )
+
+
+def _factors(need: Need) -> Iterator[Need]:
+    """A product or a power is not zero where no factor and no base is."""
+    part, domain = need
+    if domain != "nonzero" or not (part.is_Mul or (part.is_Pow and part.args[1].is_positive)):
+        yield need
+        return
+    for factor in part.args if part.is_Mul else part.args[:1]:
+        yield from _factors((cast(sympy.Expr, factor), domain))
 
 
 def _normal(need: Need) -> Need:

@@ -16,7 +16,7 @@ import sympy
 
 from pruneproof.errors import InvalidValueError, UnknownNameError, did_you_mean
 
-from .expressions import CONSTANTS, FUNCTIONS
+from .expressions import CONSTANTS, FUNCTIONS, Need, needs, refuse_cancelled
 
 MAX_LENGTH = 2000  # characters
 MAX_EXPONENT = 400  # decimal, of a number: beyond it exact arithmetic would fill the memory
@@ -60,7 +60,9 @@ def inequality(text: str, *, where: str = "prove") -> sympy.Rel:
         raise InvalidValueError(
             f'{where}: {text!r} is not an inequality with one of <, <=, >, >=. Write e.g. "exp(x) >= 1 + x".'
         )
-    left, right = (_formula(side, text, where) for side in (tree.left, tree.comparators[0]))
+    asked: list[Need] = []
+    left, right = (_formula(side, text, where, asked) for side in (tree.left, tree.comparators[0]))
+    refuse_cancelled(asked, left - right, where=where)
     return cast(sympy.Rel, relation(left, right, evaluate=False))
 
 
@@ -90,7 +92,9 @@ def box(texts: Iterable[str], *, where: str = "prove") -> dict[sympy.Symbol, sym
         symbol = sympy.Symbol(name, real=True)
         if symbol in ranges:
             raise InvalidValueError(f"{where}: {name} has two ranges. Give it one.")
-        ends = [_formula(_parsed(end, where), end, where) for end in (low, high)]
+        ends = [_formula(_parsed(end, where), end, where, []) for end in (low, high)]
+        if not all(end.is_extended_real for end in ends):
+            raise InvalidValueError(f"{where}: the ends in {text!r} must be real numbers or ±oo. Correct them.")
         interval = sympy.Interval(*ends, left_open=opening == "(", right_open=closing == ")")
         if not isinstance(interval, sympy.Interval):
             raise InvalidValueError(f"{where}: the range of {name} in {text!r} must not be empty. Give low < high.")
@@ -107,27 +111,31 @@ def _parsed(text: str, where: str) -> ast.expr:
         raise InvalidValueError(f"{where}: {text!r} cannot be read as a formula. Check brackets and signs.") from None
 
 
-def _formula(node: ast.expr, text: str, where: str) -> sympy.Expr:
+def _formula(node: ast.expr, text: str, where: str, asked: list[Need]) -> sympy.Expr:
+    """The formula of a tree; what its nodes ask of their arguments is added to `asked`, before SymPy cancels any."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return _number(ast.get_source_segment(text.strip().replace("^", "**"), node) or str(node.value), where)
     if isinstance(node, ast.Name):
         return CONSTANTS.get(node.id) or sympy.Symbol(node.id, real=True)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        inner = _formula(node.operand, text, where)
+        inner = _formula(node.operand, text, where, asked)
         return -inner if isinstance(node.op, ast.USub) else inner
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        left, right = _formula(node.left, text, where), _formula(node.right, text, where)
+        left, right = (_formula(side, text, where, asked) for side in (node.left, node.right))
         if isinstance(node.op, ast.Pow) and left.is_number and right.is_number and abs(right) > MAX_EXPONENT:
             raise InvalidValueError(f"{where}: the power {left}^{right} is too large. Simplify it.")
+        if isinstance(node.op, ast.Pow | ast.Div):
+            power = (left, right) if isinstance(node.op, ast.Pow) else (right, sympy.Integer(-1))
+            asked += needs(sympy.Pow, power)
         return _BINARY[type(node.op)](left, right)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-        return _call(node.func.id, [_formula(part, text, where) for part in node.args], where)
+        return _call(node.func.id, [_formula(part, text, where, asked) for part in node.args], where, asked)
     raise InvalidValueError(
         f"{where}: {text!r} is not a formula of numbers, names, + - * / ^, brackets and functions. Rewrite it."
     )
 
 
-def _call(name: str, arguments: list[sympy.Expr], where: str) -> sympy.Expr:
+def _call(name: str, arguments: list[sympy.Expr], where: str, asked: list[Need]) -> sympy.Expr:
     if name not in FUNCTIONS:
         raise UnknownNameError(
             f"{where}: there is no function {name!r}.{did_you_mean(name, FUNCTIONS)} The functions are "
@@ -135,6 +143,8 @@ def _call(name: str, arguments: list[sympy.Expr], where: str) -> sympy.Expr:
         )
     if name not in ("max", "min") and len(arguments) != 1:
         raise InvalidValueError(f"{where}: {name} takes one argument, got {len(arguments)}. Check the brackets.")
+    root = name == "sqrt"
+    asked += needs(sympy.Pow if root else FUNCTIONS[name], [*arguments, sympy.S.Half] if root else arguments)
     return cast(sympy.Expr, FUNCTIONS[name](*arguments))
 
 

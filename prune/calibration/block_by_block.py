@@ -14,7 +14,7 @@ from pruneproof.checks import require_choice, require_fraction, require_integer,
 from pruneproof.errors import InvalidTypeError, InvalidValueError, described
 from pruneproof.prune.certification.population import confident_quantile
 from pruneproof.prune.masks.masks import Masks
-from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mode, require_module
+from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mode, require_examples, require_module
 from pruneproof.prune.models.layers import Layer, layers_of, require_reached
 from pruneproof.prune.models.parameters import Patterns, find_prunable, require_numbers, unwrapped, weights_by_name
 from pruneproof.prune.models.shards import require_whole
@@ -400,6 +400,7 @@ def _batches(where: str, batches: Iterable[Inputs], argument: str) -> list[Input
             batch = dict(batch)  # a tokenizer's own class cannot always be copied
         required = f"batch {number} of {argument} must be a tensor, a tuple of inputs or a mapping of named inputs"
         require_type(where, batch, Tensor | tuple | dict, required, "Convert it.")
+        require_examples(where, batch)
         listed.append(batch)
     return listed
 

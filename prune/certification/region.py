@@ -46,8 +46,10 @@ def check_arguments(
             required = f"a finite Lipschitz constant ≥ 0 of {getattr(layer, '__name__', layer)}"
             raise _refusal(required, constant, "pass e.g. 1.13 for nn.GELU")
     if not isinstance(inputs, Tensor) or inputs.ndim < 2 or not len(inputs) or not inputs.is_floating_point():
-        shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-        raise _refusal("floating-point inputs (batch, *item), batch ≥ 1", shape, "add a batch dimension")
+        tensor = isinstance(inputs, Tensor)
+        shown = f"{inputs.dtype} of shape {tuple(inputs.shape)}" if tensor else type(inputs).__name__
+        remedy = "add a batch dimension" if tensor and inputs.ndim < 2 else "pass float inputs of at least one example"
+        raise _refusal("floating-point inputs (batch, *item), batch ≥ 1", shown, remedy)
     if inputs.layout != torch.strided:
         raise InvalidValueError(
             f"certify: the inputs must be a dense tensor, got {inputs.layout}. Call to_dense() first."

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from pruneproof.errors import FileAccessError, InvalidValueError, PruneproofError
 
+_KINDS = {".safetensors": "safetensors", **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), "torch.save")}
+
 
 def check_output(out: Path, source: Path, *, folder: bool, force: bool, nbytes: int, where: str) -> None:
     """Refuse, before any work, an output that cannot be written or would destroy something.
@@ -38,6 +40,12 @@ def check_output(out: Path, source: Path, *, folder: bool, force: bool, nbytes: 
         raise InvalidValueError(
             f"{where}: the output {out} and the checkpoint {source} overlap. The checkpoint itself is left alone: "
             f"choose another {kind}."
+        )
+    endings = {_KINDS[file.suffix] for file in (real, origin) if not folder and file.suffix in _KINDS}
+    if len(endings) > 1:
+        raise InvalidValueError(
+            f"{where}: the output {out} is written as the checkpoint {source.name} is, and must be named like it. "
+            f"Let it end in {source.suffix}."
         )
     if os.path.lexists(out):
         if out.is_dir() != folder:

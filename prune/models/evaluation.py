@@ -87,6 +87,19 @@ def evaluation_mode(model: nn.Module, batch_norm: BatchNormMode = "running") -> 
                 module.training = mode
 
 
+def require_examples(where: str, inputs: Inputs) -> None:
+    """Refuse an empty batch: from no example every weight scores the same.
+
+    Raises:
+        InvalidValueError: One of the tensors is empty.
+    """
+    values = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
+    for value in values:
+        if isinstance(value, Tensor) and not value.numel():
+            shape = tuple(value.shape)
+            raise InvalidValueError(f"{where}: the inputs hold no example, but a tensor of shape {shape}. Pass some.")
+
+
 def call_model(function: Callable[..., Any], inputs: Inputs) -> Any:
     """Call with one tensor, a tuple of positional or a mapping of named inputs."""
     if isinstance(inputs, Mapping):

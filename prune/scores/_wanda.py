@@ -23,6 +23,7 @@ from pruneproof.prune.models.evaluation import (
     evaluation_mode,
     explained,
     require_derivatives,
+    require_examples,
 )
 from pruneproof.prune.models.layers import require_reached
 from pruneproof.prune.models.parameters import Patterns, find_prunable, require_numbers, unwrapped
@@ -58,7 +59,7 @@ def wanda(model: nn.Module, inputs: Inputs, *, include: Patterns = (), exclude: 
 
     Raises:
         UnsupportedError: A layer to be scored is not called as a module, or `fully_shard` left it out.
-        InvalidValueError: A score that is NaN, or larger than the weight's dtype can hold.
+        InvalidValueError: An empty batch; a score that is NaN, or larger than the weight's dtype can hold.
         PruneproofError: As `prunable` raises, for parameters on several devices, and for weights
             without values or real numbers. What the model itself raises comes with a note.
 
@@ -76,6 +77,7 @@ def wanda(model: nn.Module, inputs: Inputs, *, include: Patterns = (), exclude: 
     require_all_sharded("wanda", model, weights)
     require_derivatives("wanda")
     require_numbers("wanda", weights)
+    require_examples("wanda", inputs)
     squares = {n: torch.zeros_like(local(w), dtype=_wide(w), requires_grad=False) for n, w in weights.items()}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with evaluation_mode(model), _recording(model, weights, squares) as seen, torch.no_grad():

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from ._version import __version__
 from .commands import INTERRUPTED, MISUSE
@@ -134,16 +134,17 @@ def merged(command: str, arguments: list[str], types: dict[str, Any]) -> list[st
     """`--exclude a --exclude b` as `--exclude a b`: of an option given twice, the parser would take the last alone.
 
     Raises:
-        InvalidValueError: An option that takes one value is given twice.
+        InvalidValueError: An option that takes one value is given twice, or one that takes several without any.
     """
     current = list[str]()
     groups, several, single = [current], dict[str, list[str]](), set[str]()
     for word in arguments:
         option, equals, value = word.partition("=")
+        option = option.replace("_", "-")
         kind = types.get(option.removeprefix("--").replace("-", "_"), bool)
         if not word.startswith("--"):
             current.append(word)
-        elif Ellipsis in get_args(kind):
+        elif Ellipsis in get_args(kind) or any(get_origin(part) is dict for part in get_args(kind)):
             if option not in several:
                 several[option] = [option]
                 groups.append(several[option])
@@ -155,6 +156,9 @@ def merged(command: str, arguments: list[str], types: dict[str, Any]) -> list[st
             single.add(option)
             current = [word]
             groups.append(current)
+    empty = [option for option, group in several.items() if len(group) == 1]
+    if empty:
+        raise InvalidValueError(f"{command}: {empty[0]} needs at least one value. Pass one, or leave the option out.")
     return [word for group in groups for word in group]
 
 

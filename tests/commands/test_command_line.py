@@ -103,6 +103,19 @@ def test_an_option_of_several_values_may_be_repeated(name: str, option: str) -> 
     assert merged(name, ["m", f"{flag}=a", f"{flag}=b", "c"], options(name)) == ["m", flag, "a", "b", "c"]
 
 
+def test_pairs_may_be_repeated_and_underscores_are_hyphens() -> None:
+    merging = merged("certify", ["--lipschitz", "GELU", "1.1", "--lipschitz", "SiLU", "1.2"], options("certify"))
+    assert merging == ["--lipschitz", "GELU", "1.1", "SiLU", "1.2"]
+    assert merged("prune", ["--input_shape", "1", "--input-shape=8"], options("prune")) == ["--input-shape", "1", "8"]
+
+
+@pytest.mark.parametrize("words", [["--exclude"], ["--exclude", "--exclude"], ["--exclude", "--density", "0.5"]])
+def test_a_list_without_values_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as that of a shell variable that is not set."""
+    assert main(["prune", "m.safetensors", *words]) == 2
+    assert capsys.readouterr().err == "prune: --exclude needs at least one value. Pass one, or leave the option out.\n"
+
+
 def test_every_list_that_is_repeated_counts(tmp_path: Path) -> None:
     source, target = tmp_path / "m.safetensors", tmp_path / "p.safetensors"
     names = ("one", "two", "three")  # of different values: equal ones would be tied

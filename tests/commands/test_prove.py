@@ -141,3 +141,37 @@ def test_pages_are_written_from_the_checked_steps(tmp_path: Path, capsys: pytest
     text = (tmp_path / "T3.md").read_text("utf-8")
     assert "T3.halves" in text and "negative control" in text and "you must ensure" in text
     assert str(tmp_path / "T3.md") in capsys.readouterr().out.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["exp(log(x)) >= x", "sqrt(x)^2 >= x", "log(x)-log(x) >= 0", "0*log(x) >= 0", "x*(1/x) >= 1", "1/(1/x) >= x",
+     "x + 1/x - 1/x >= -1", "x/x >= 1", "sin(asin(x)) >= x"],
+)  # fmt: skip
+def test_what_sympy_cancels_from_a_formula_as_typed_is_refused(
+    formula: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prove", formula, "--on", "x in [-2, 2]"]) == 2
+    assert "must not cancel" in capsys.readouterr().err
+    assert main(["prove", "x >= -2", "--on", "x in [-2, 2]", "--given", formula]) == 2
+
+
+@pytest.mark.parametrize(
+    "formula", ["1/x^2 > 0", "1/sqrt(x) > 0", "x/x^2 > 0", "1/(x*exp(x)) > 0", "1/(2*x)^3 > 0", "(x^2-1)/(x+1) >= -1"]
+)
+def test_what_stays_undefined_at_the_same_points_is_not(formula: str) -> None:
+    assert main(["prove", formula, "--on", "x in (0, 1]"]) == 0
+
+
+@pytest.mark.parametrize("end", ["1/0", "sqrt(-2)", "log(-1)"])
+def test_an_end_that_is_no_real_number_is_refused(end: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "x < 1", "--on", f"x in [0, {end}]"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["x > 0", "--on", "x in [1, 2]", "--theorem", "G1"], ["--theorem", "G1", "--seconds", "1"]]
+)
+def test_options_that_would_be_ignored_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", *arguments]) == 2
+    assert "belong to an inequality" in capsys.readouterr().err

@@ -6,14 +6,14 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import FileAccessError, PruneproofError
-from pruneproof.prune import BlockProgress, calibrated, calibrated_sweep
+from pruneproof.errors import FileAccessError, InvalidValueError, PruneproofError
+from pruneproof.prune import BlockProgress, calibrated, calibrated_sweep, wanda
 from pruneproof.prune.calibration import block_by_block
 from pruneproof.prune.calibration.survey import Survey
 from pruneproof.theory.statistics.exact_tests import tail
@@ -301,6 +301,14 @@ def test_an_activation_that_is_not_a_number_is_named_with_its_layer_and_batch() 
     with pytest.raises(ValueError, match=r"reaches encoder\.layer\.2\.attention\.self\.query\.weight in batch 0"):
         calibrated(model, batches, density=0.5)
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("method", ["wanda", "sparsegpt"])
+def test_a_batch_without_examples_is_refused(method: Literal["wanda", "sparsegpt"]) -> None:
+    with pytest.raises(InvalidValueError, match=r"calibrated: the inputs hold no example.*\(0, 4\)"):
+        calibrated(nn.Linear(4, 4), [torch.randn(0, 4)], density=0.5, method=method)
+    with pytest.raises(InvalidValueError, match="wanda: the inputs hold no example"):
+        wanda(nn.Linear(4, 4), torch.randn(0, 4), density=0.5)
 
 
 def test_a_layer_that_no_batch_reaches_is_refused_by_name() -> None:

@@ -56,7 +56,7 @@ def main(
         json: Print the summary as one JSON object; a bound that is infinite is null.
     """
     replaced = _check_out(out, (original, pruned, data))
-    _check_bundle(bundle)
+    _check_bundle(bundle, out)
     from pruneproof.progress import Meter
     from pruneproof.prune.certification.bundle import write_bundle
     from pruneproof.prune.certification.certificate import build_certificate, write_certificate
@@ -93,7 +93,9 @@ def main(
     return 0
 
 
-def _check_bundle(bundle: Path | None) -> None:
+def _check_bundle(bundle: Path | None, out: Path) -> None:
+    if bundle is not None and bundle.resolve() == out.resolve():
+        raise InvalidValueError(f"certify: --bundle and --out both name {out}. Choose another path.")
     if bundle is not None and (bundle.exists() or not bundle.parent.is_dir()):
         reason = "already exists" if bundle.exists() else "lies in a folder that does not exist"
         raise FileAccessError(f"certify: --bundle {bundle} {reason}. Choose another name.")

@@ -24,7 +24,7 @@ def main(
     *,
     on: _TEXTS = (),
     given: _TEXTS = (),
-    seconds: float = 30.0,
+    seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS", help_behavior_hint="")] = None,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
     theorem: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None,
     pages: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
@@ -40,7 +40,7 @@ def main(
         inequality: Two formulas with <, <=, >, >= between them; numbers are exact, ^ is a power, pi and e are known.
         on: The range of each variable, such as "x in (0, 1]" "y in [0, oo)".
         given: Inequalities to assume.
-        seconds: How long to search for a proof of your inequality.
+        seconds: How long to search for a proof of your inequality; 30 if left out.
         out: Write the certificate of your inequality, for `pruneproof check`.
         theorem: Check one theorem and print its page: hypotheses, steps, negative controls, what is not checked here.
         pages: Write the page of every theorem into a folder.
@@ -48,24 +48,28 @@ def main(
             level, verdict, boxes, seconds, control, control_verdict, witness, trust.
     """
     if inequality is not None:
+        if theorem or pages:
+            raise InvalidValueError("prove: --theorem and --pages do not belong to an inequality. Leave them out.")
         return _prove(inequality, on, given, seconds, out, json)
-    if on or given or out:
-        raise InvalidValueError("prove: --on, --given and --out belong to an inequality. Put it first, in quotes.")
+    if on or given or out or seconds is not None:
+        raise InvalidValueError(
+            "prove: --on, --given, --seconds and --out belong to an inequality. Put it first, in quotes."
+        )
     return _check(None if theorem is None else theorem_of(theorem), pages, json)
 
 
 def _prove(
-    text: str, on: tuple[str, ...], given: tuple[str, ...], seconds: float, out: Path | None, as_json: bool
+    text: str, on: tuple[str, ...], given: tuple[str, ...], seconds: float | None, out: Path | None, as_json: bool
 ) -> int:
     from pruneproof.theory.prover import notation, prove
     from pruneproof.theory.prover.certificate import save
+    from pruneproof.theory.prover.search import SECONDS
 
     if not on:
         raise InvalidValueError('prove: a range for every variable is needed. Add e.g. --on "x in (0, 1]".')
     box = notation.box(on)
-    proof = prove(
-        notation.inequality(text), box, given=[notation.inequality(condition) for condition in given], seconds=seconds
-    )
+    claim, conditions = notation.inequality(text), [notation.inequality(condition) for condition in given]
+    proof = prove(claim, box, given=conditions, seconds=SECONDS if seconds is None else seconds)
     if out is not None and proof.verdict != "undecided":
         save(proof, out)
     if as_json:

@@ -343,6 +343,12 @@ def test_an_interruption_before_the_first_batch_writes_nothing(folder: Path, mon
     assert (folder / "certificate.json").read_bytes() == before
 
 
+def test_certificate_and_bundle_are_two_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(folder / "certificate.json")
+    assert main([*_arguments(folder), "--bundle", path]) == 2
+    assert f"both name {path}" in capsys.readouterr().err
+
+
 @pytest.fixture
 def bundle(folder: Path) -> Path:
     """The certificate of `folder` with its files, and the loose files gone."""

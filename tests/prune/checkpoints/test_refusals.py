@@ -145,6 +145,16 @@ def test_an_existing_output_is_replaced_only_by_force(folder: Path, tmp_path: Pa
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["dense", "pruned"]
 
 
+@pytest.mark.parametrize(("source", "out"), [("m.safetensors", "p.pt"), ("m.pt", "p.safetensors")])
+def test_an_output_named_as_another_kind_of_file_is_refused(source: str, out: str, tmp_path: Path) -> None:
+    state = {"weight": torch.rand(4, 16)}
+    save_file(state, tmp_path / "m.safetensors")
+    torch.save(state, tmp_path / "m.pt")
+    with pytest.raises(PruneproofError, match="must be named like it"):
+        prune_checkpoint(tmp_path / source, tmp_path / out, density=0.5)
+    assert not (tmp_path / out).exists()
+
+
 def test_force_destroys_no_folder_without_a_checkpoint(folder: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -22,6 +22,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -43,6 +44,9 @@ SERIAL = {
     "VECLIB_MAXIMUM_THREADS": "1",
     "PYTHONHASHSEED": "0",  # the order of a set is part of the result of a careless measure
 }
+
+
+_PATIENCE = 5.0  # seconds that a stopped pool's thread is waited for
 
 
 class Processes(Executor):
@@ -69,6 +73,19 @@ class Processes(Executor):
         """End the processes."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
+    def stop(self, children: Iterable[BaseProcess]) -> None:
+        """End the processes at once, whatever they compute.
+
+        The pool's thread then closes what it shares with Python's end, which fails when both do so at once.
+        """
+        pool: Any = self._pool
+        thread = pool._executor_manager_thread  # None before the first task; not to be had after `shutdown`
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in children:
+            child.terminate()
+        if thread is not None:
+            thread.join(_PATIENCE)
+
     def _open(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), initializer=_start)
 
@@ -92,9 +109,7 @@ def processes(workers: int | None = None) -> Generator[Processes]:
             yield executor
             executor.shutdown()
         except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            for child in set(multiprocessing.active_children()) - others:
-                child.terminate()
+            executor.stop(set(multiprocessing.active_children()) - others)
             raise
 
 

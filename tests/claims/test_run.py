@@ -1,7 +1,10 @@
 """A run of claims: shared cells once, failures told and left out, verdicts only from stored rows."""
 
 import json
+import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -104,6 +107,19 @@ def test_processes_are_serial_and_leave_the_environment_alone(store: Store) -> N
         assert pool.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
     assert dict(os.environ) == before
     assert cores() >= 1
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_an_interrupted_pool_leaves_no_process_and_no_thread_behind(busy: bool) -> None:
+    """Python's own end would meet that thread half-way, and print that its pipe is closed."""
+    before = {*threading.enumerate(), *multiprocessing.active_children()}
+    with pytest.raises(KeyboardInterrupt), processes(2) as pool:
+        assert pool.submit(abs, -3).result() == 3
+        if busy:
+            for _ in range(4):
+                pool.submit(time.sleep, 600)
+        raise KeyboardInterrupt
+    assert not {*threading.enumerate(), *multiprocessing.active_children()} - before
 
 
 def test_rows_that_are_no_json_are_a_failure_of_their_cell(store: Store, threads: Executor) -> None:

@@ -39,6 +39,16 @@ class Choice:
     reason: str
 
 
+def requested_backend() -> str:
+    """The value of `PRUNEPROOF_BACKEND`, not checked."""
+    return os.environ.get("PRUNEPROOF_BACKEND", "auto")
+
+
+def require_backend(requested: str) -> None:
+    """Refuse a word that names no backend."""
+    require_choice("pruneproof", "the environment variable PRUNEPROOF_BACKEND", requested, BACKENDS)
+
+
 @cache
 def triton_installed() -> bool:
     """Whether Triton can be imported (there is none for macOS and Windows)."""
@@ -80,7 +90,7 @@ def choose(op: str, tensor: Tensor, *, wide: bool = False) -> Choice:
     Raises:
         PruneproofError: If Triton is demanded where it cannot run.
     """
-    requested, has_bodies = os.environ.get("PRUNEPROOF_BACKEND", "auto"), wide or tensor.dtype != torch.float64
+    requested, has_bodies = requested_backend(), wide or tensor.dtype != torch.float64
     if requested == "triton" and has_bodies:
         _require_triton(op, tensor)
     choice = _choice if torch.compiler.is_compiling() else _remembered_choice
@@ -88,7 +98,7 @@ def choose(op: str, tensor: Tensor, *, wide: bool = False) -> Choice:
 
 
 def _choice(op: str, requested: str, device: str, has_bodies: bool) -> Choice:
-    require_choice("pruneproof", "the environment variable PRUNEPROOF_BACKEND", requested, BACKENDS)
+    require_backend(requested)  # here, where it is remembered: this runs before every operation
     if requested == "reference":
         return Choice(op, "reference", "torch", "PRUNEPROOF_BACKEND=reference")
     if not has_bodies:

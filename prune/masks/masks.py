@@ -152,7 +152,8 @@ class Masks(Mapping[str, Tensor]):
         weights are exactly 0.0; their gradients are zero before the optimiser sees them, so that
         they enter neither momentum nor gradient norms. Copies (`deepcopy`) are enforced too;
         `state_dict` does not change. A parameter that is replaced (by a conversion, `fully_shard`,
-        an assignment) is followed at the next step; where that is impossible, a warning says so.
+        an assignment) is followed at the next step; where that is impossible, a warning says so. A
+        layer that is replaced by another one takes its mask along: enforce on the model again.
         How and why: `prune/masks/enforcement.md`.
 
         Args:

@@ -11,7 +11,7 @@ says where it happened and what to check (`explained`).
 """
 
 import copy
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, cast
 
@@ -87,17 +87,30 @@ def evaluation_mode(model: nn.Module, batch_norm: BatchNormMode = "running") -> 
                 module.training = mode
 
 
-def require_examples(where: str, inputs: Inputs) -> None:
+def require_examples(where: str, inputs: object) -> None:
     """Refuse an empty batch: from no example every weight scores the same.
 
     Raises:
-        InvalidValueError: One of the tensors is empty.
+        InvalidValueError: A tensor of the inputs has no row.
     """
-    values = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
-    for value in values:
-        if isinstance(value, Tensor) and not value.numel():
-            shape = tuple(value.shape)
-            raise InvalidValueError(f"{where}: the inputs hold no example, but a tensor of shape {shape}. Pass some.")
+    for tensor in _tensors(inputs):
+        if tensor.ndim and len(tensor) == 0:
+            raise InvalidValueError(
+                f"{where}: the batch has no example: its inputs have shape {tuple(tensor.shape)}. "
+                "Pass a batch that is not empty."
+            )
+
+
+def _tensors(inputs: object) -> Iterable[Tensor]:
+    """The tensors of a tensor, a tuple (positional) or a mapping (named)."""
+    if isinstance(inputs, Tensor):
+        return [inputs]
+    values: Iterable[object] = []
+    if isinstance(inputs, Mapping):
+        values = cast("Mapping[str, object]", inputs).values()
+    elif isinstance(inputs, tuple | list):
+        values = cast("tuple[object, ...]", inputs)
+    return [value for value in values if isinstance(value, Tensor)]
 
 
 def call_model(function: Callable[..., Any], inputs: Inputs) -> Any:

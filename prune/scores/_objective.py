@@ -11,7 +11,7 @@ and examples that do not see each other, so BatchNorm on batch statistics is ref
 loss whose chunks do not average to its value on the whole batch.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,6 +35,7 @@ from pruneproof.prune.models.evaluation import (
     evaluation_mode,
     explained,
     require_derivatives,
+    require_examples,
     require_logits,
     require_module,
 )
@@ -243,12 +244,7 @@ def objective(where: str, model: nn.Module, loss: Loss, batch: Batch, options: S
     pair: object = batch
     if not isinstance(pair, tuple | list) or len(cast("tuple[object, ...]", pair)) != 2:
         raise InvalidTypeError(f"{where}: the batch must be the pair (inputs, targets), got {described(batch)}.")
-    for tensor in _tensors(batch[0]):
-        if tensor.ndim and len(tensor) == 0:
-            raise InvalidValueError(
-                f"{where}: the batch has no example: its inputs have shape {tuple(tensor.shape)}. "
-                "Pass a batch that is not empty."
-            )
+    require_examples(where, batch[0])
     return Objective(where, unwrapped(model), loss, batch, **options)
 
 
@@ -305,18 +301,6 @@ def _rows(values: Any, cut: slice, length: int) -> Any:
         return tuple(_rows(value, cut, length) for value in values)
     rows = (isinstance(values, list) or getattr(values, "ndim", 0)) and len(values) == length
     return values[cut] if rows else values
-
-
-def _tensors(inputs: object) -> Iterable[Tensor]:
-    """The tensors of a tensor, a tuple (positional) or a mapping (named)."""
-    if isinstance(inputs, Tensor):
-        return [inputs]
-    values: Iterable[object] = []
-    if isinstance(inputs, Mapping):
-        values = cast("Mapping[str, object]", inputs).values()
-    elif isinstance(inputs, tuple | list):
-        values = cast("tuple[object, ...]", inputs)
-    return [value for value in values if isinstance(value, Tensor)]
 
 
 def finite_scores(where: str, scored: dict[str, Tensor], model: nn.Module) -> Scores:

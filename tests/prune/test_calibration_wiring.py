@@ -305,9 +305,9 @@ def test_an_activation_that_is_not_a_number_is_named_with_its_layer_and_batch() 
 
 @pytest.mark.parametrize("method", ["wanda", "sparsegpt"])
 def test_a_batch_without_examples_is_refused(method: Literal["wanda", "sparsegpt"]) -> None:
-    with pytest.raises(InvalidValueError, match=r"calibrated: the inputs hold no example.*\(0, 4\)"):
+    with pytest.raises(InvalidValueError, match=r"calibrated: the batch has no example.*\(0, 4\)"):
         calibrated(nn.Linear(4, 4), [torch.randn(0, 4)], density=0.5, method=method)
-    with pytest.raises(InvalidValueError, match="wanda: the inputs hold no example"):
+    with pytest.raises(InvalidValueError, match="wanda: the batch has no example"):
         wanda(nn.Linear(4, 4), torch.randn(0, 4), density=0.5)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import tyro
 
-from pruneproof.checks import require_choice
 from pruneproof.environment import EXTRAS, environment
 
 
@@ -38,10 +37,10 @@ def main(json: tyro.conf.FlagCreatePairsOff[bool] = False) -> int:
 
 
 def _backend(gpu: bool) -> str:
-    from pruneproof.kernels.backend import BACKENDS
+    from pruneproof.kernels.backend import requested_backend, require_backend
 
-    requested = os.environ.get("PRUNEPROOF_BACKEND", "auto")
-    require_choice("doctor", "the environment variable PRUNEPROOF_BACKEND", requested, BACKENDS)
+    requested = requested_backend()
+    require_backend(requested)
     if requested != "auto":
         return f"{requested}, as PRUNEPROOF_BACKEND says"
     if not find_spec("triton"):

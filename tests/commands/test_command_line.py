@@ -125,6 +125,10 @@ def test_every_list_that_is_repeated_counts(tmp_path: Path) -> None:
     assert [int(value.count_nonzero()) for _, value in sorted(load_file(target).items())] == [16, 8, 16]
 
 
+def test_a_flag_may_be_repeated() -> None:
+    assert merged("verify", ["--list", "--seeds", "2", "--list"], options("verify")).count("--list") == 2
+
+
 def test_an_option_of_one_value_is_refused_when_it_is_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prune", "m.safetensors", "--density", "0.1", "--exclude", "a", "--density=0.2"]) == 2
     assert capsys.readouterr().err == "prune: --density is given twice. Pass one value.\n"

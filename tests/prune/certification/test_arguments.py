@@ -29,7 +29,7 @@ from pruneproof.prune.certification.region import check_arguments
         ({"lipschitz": {nn.GELU: True}}, "Lipschitz constant"),
         ({"inputs": torch.rand(4)}, "batch dimension"),
         ({"inputs": torch.rand(0, 4)}, "batch ≥ 1"),
-        ({"inputs": torch.ones(1, 4, dtype=torch.int64)}, "floating-point"),
+        ({"inputs": torch.ones(1, 4, dtype=torch.int64)}, r"floating-point .* got torch.int64 .* Pass float inputs"),
         ({"inputs": torch.full((2, 4), torch.nan)}, "8 that are not"),
         ({"original": "network"}, "Module"),
         ({"batch": 0}, "batch must be a whole number of at least 1"),

@@ -5,13 +5,14 @@ optimisers zero the gradient before a step, and after each call of a closure, wh
 the weight after the step. A hook on the layer zeroes the weight after `load_state_dict`; as a part of
 the layer it goes along into every copy, and there it sets the others again. Before each step the
 parameters are looked up by layer and name, so that enforcement follows a parameter that was replaced
-(by a conversion, `to_empty`, `fully_shard`, an assignment), and says so where it cannot. Cost: one
-pass over the weight per backward and two per step; nothing in the forward pass.
+(by a conversion, `to_empty`, `fully_shard`, an assignment), and says so where it cannot; a layer that
+left the model for another one is said as well. Cost: one pass over the weight per backward and two per
+step, and one walk over the modules per step; nothing in the forward pass.
 """
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from types import TracebackType
 from typing import Any, cast
@@ -40,15 +41,15 @@ class Enforcement:
         >>> enforcement.remove()
     """
 
-    def __init__(self, anchors: list["_Anchor"], hooks: list[RemovableHandle]) -> None:
-        self._anchors, self._hooks = anchors, hooks
+    def __init__(self, holds: list["_Anchor | _Places"], hooks: list[RemovableHandle]) -> None:
+        self._holds, self._hooks = holds, hooks
 
     def remove(self) -> None:
         """End this enforcement; others of the same model go on. A second call does nothing."""
         for hook in self._hooks:
             hook.remove()
-        for anchor in self._anchors:
-            anchor.end()
+        for hold in self._holds:
+            hold.end()
 
     def __enter__(self) -> "Enforcement":
         return self
@@ -67,15 +68,19 @@ def enforce(model: nn.Module, kept: Mapping[str, Tensor]) -> Enforcement:
     _refuse_scripted(plain)
     _watch_optimizers()
     pruned = {id(parameters[name]): ~mask for name, mask in kept.items()}
-    anchors: list[_Anchor] = []
+    holds: list[_Anchor | _Places] = []
     hooks: list[RemovableHandle] = []
+    layers = dict[str, list[nn.Module]]()
     # a tied weight has several layers, and each of them can be loaded or copied alone
-    for module in plain.modules():
+    for path, module in plain.named_modules():
         for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             if id(parameter) in pruned:
-                anchors.append(_Anchor(module, name, parameter, pruned[id(parameter)]))
-                hooks.append(module.register_load_state_dict_post_hook(anchors[-1]))
-    return Enforcement(anchors, hooks)
+                layers[f"{path}.{name}".lstrip(".")] = _way(plain, path)
+                holds.append(_Anchor(module, name, parameter, pruned[id(parameter)]))
+                hooks.append(module.register_load_state_dict_post_hook(holds[-1]))
+    holds.append(_Places(plain, layers))
+    hooks.append(plain.register_load_state_dict_post_hook(holds[-1]))
+    return Enforcement(holds, hooks)
 
 
 def _refuse_scripted(model: nn.Module) -> None:
@@ -102,21 +107,21 @@ def release(model: nn.Module) -> None:
         >>> release(copy)           # and now free
     """
     for module in model.modules():
-        for key, anchor in _anchors(module).items():
-            anchor.end()
+        for key, hold in _holds(module).items():
+            hold.end()
             del module._load_state_dict_post_hooks[key]  # pyright: ignore[reportPrivateUsage]
 
 
 def zero_again(model: nn.Module) -> None:
     """Zero what is enforced on a model, after its weights were written by hand; without any enforcement, nothing."""
     for module in model.modules():
-        for anchor in _anchors(module).values():
-            anchor(module, None)
+        for hold in _holds(module).values():
+            hold(module, None)
 
 
-def _anchors(module: nn.Module) -> dict[int, "_Anchor"]:
+def _holds(module: nn.Module) -> dict[int, "_Anchor | _Places"]:
     hooks = cast(dict[int, object], getattr(module, "_load_state_dict_post_hooks", {}))
-    return {key: hook for key, hook in hooks.items() if isinstance(hook, _Anchor)}
+    return {key: hook for key, hook in hooks.items() if isinstance(hook, _Anchor | _Places)}
 
 
 class _Anchor:
@@ -178,6 +183,82 @@ class _Anchor:
         guard = _GUARDS.get(self._parameter)
         if guard is not None and not guard.discard(self._pruned):
             del _GUARDS[self._parameter]
+
+
+class _Places:
+    """A model's hold on the places of its pruned layers: it says so when another layer was put there.
+
+    Like an anchor it is a hook after `load_state_dict`, of the whole model, and goes along into its copies.
+    """
+
+    def __init__(self, model: nn.Module, layers: Mapping[str, Sequence[nn.Module]]) -> None:
+        self._model = weakref.ref(model)
+        self._layers = {name: [weakref.ref(module) for module in layers[name]] for name in layers}
+        _PLACES.add(self)
+
+    def __call__(self, module: nn.Module, incompatible_keys: object) -> None:
+        self.look()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        self.look()  # a copy does not know what was replaced before it was made
+        return _Places, (self._model(), {name: [known() for known in way] for name, way in self._layers.items()})
+
+    def look(self) -> None:
+        """Warn, once, of layers that left the model while others with parameters took their places."""
+        model = self._model()
+        if model is None:
+            return
+        inside = _modules(model)
+        gone = {name: way for name, way in self._layers.items() if way[-1]() not in inside}
+        for name in gone:
+            del self._layers[name]
+        replaced = [name for name, way in gone.items() if _unheld(model, name, way)]
+        if replaced:
+            more = f" and {len(replaced) - 5} more" if len(replaced) > 5 else ""
+            warnings.warn(
+                f"Masks.enforce: in {type(model).__name__} another layer stands where {', '.join(replaced[:5])}{more} "
+                "was pruned, so the weights there now are not held at zero. Enforce on the model as it is now, or undo "
+                "the change.",
+                stacklevel=2,
+            )
+
+    def end(self) -> None:
+        """Stop looking."""
+        _PLACES.discard(self)
+
+
+def _way(model: nn.Module, path: str) -> list[nn.Module]:
+    """The modules that hold a layer, from the model on, and the layer."""
+    way = [model]
+    for key in filter(None, path.split(".")):
+        way.append(way[-1].get_submodule(key))
+    return way
+
+
+def _modules(model: nn.Module) -> set[nn.Module | None]:
+    """What `model.modules()` lists, several times as fast."""
+    found, waiting = set[nn.Module | None]([model]), [model]
+    for module in waiting:
+        for child in module._modules.values():  # pyright: ignore[reportPrivateUsage]
+            if child is not None and child not in found:
+                found.add(child)
+                waiting.append(child)
+    return found
+
+
+def _unheld(model: nn.Module, name: str, way: Sequence[weakref.ref[nn.Module]]) -> bool:
+    """Whether there are parameters in the place of a layer that left, and none of this name that is held at zero."""
+    held = dict(model.named_parameters(remove_duplicate=False)).get(name)
+    if held is not None and _GUARDS.get(held) is not None:
+        return False
+    now: nn.Module | None = model
+    for key, known in zip(name.split("."), way[1:], strict=False):
+        now = now._modules.get(key)  # pyright: ignore[reportPrivateUsage]
+        if now is None:
+            return False
+        if now is not known():
+            break
+    return any(True for _ in now.parameters())
 
 
 @torch.no_grad()
@@ -247,6 +328,7 @@ class _Guard:
 
 _GUARDS = WeakIdKeyDictionary()  # parameter → _Guard: what the hooks on all optimisers look up
 _ANCHORS = weakref.WeakSet[_Anchor]()
+_PLACES = weakref.WeakSet[_Places]()
 
 
 @cache
@@ -266,6 +348,8 @@ def _guarded(optimizer: Optimizer) -> Iterator[tuple[nn.Parameter, _Guard]]:
 def _before_step(optimizer: Optimizer, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Any] | None:
     for anchor in list(_ANCHORS):
         anchor.follow()
+    for places in list(_PLACES):
+        places.look()
     if not any(True for _ in _guarded(optimizer)):
         return None
     _zero_gradients(optimizer)

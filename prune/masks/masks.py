@@ -153,7 +153,8 @@ class Masks(Mapping[str, Tensor]):
         they enter neither momentum nor gradient norms. Copies (`deepcopy`) are enforced too;
         `state_dict` does not change. A parameter that is replaced (by a conversion, `fully_shard`,
         an assignment) is followed at the next step; where that is impossible, a warning says so. A
-        layer that is replaced by another one takes its mask along: enforce on the model again.
+        layer that is replaced by another one takes its mask along: a warning says so at the next
+        step, load or copy of the model; enforce on it again.
         How and why: `prune/masks/enforcement.md`.
 
         Args:

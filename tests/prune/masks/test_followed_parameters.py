@@ -2,8 +2,11 @@
 # pyright: reportIndexIssue=false
 """Enforcement follows a parameter that is replaced, and says so where it cannot; closures are no way around it."""
 
+import copy
+import io
 import warnings
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from torch import nn
 
 from pruneproof.errors import PruneproofError
 from pruneproof.prune import Masks, magnitude
+from pruneproof.prune.masks.enforcement import Enforcement, release
 
 BATCH = torch.randn(64, 16, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 4
 
@@ -144,6 +148,147 @@ def test_a_norm_under_which_zeros_stay_zeros_goes_on_in_silence() -> None:
         warnings.simplefilter("error")
         train(model)
     assert zero(model, masks)
+
+
+class Block(nn.Module):
+    """A linear layer inside another module, so that its parent can be replaced too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(16, 16))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.inner(inputs)
+
+
+def nested() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(Block(), nn.ReLU(), nn.Linear(16, 4))
+
+
+def inner(model: nn.Sequential) -> nn.Sequential:
+    return cast(nn.Sequential, model.get_submodule("0.inner"))
+
+
+def by_index(model: nn.Sequential) -> None:
+    inner(model)[0] = nn.Linear(16, 16)
+
+
+def by_name(model: nn.Sequential) -> None:
+    model[0].inner = nn.Sequential(nn.Linear(16, 16))
+
+
+def a_parent(model: nn.Sequential) -> None:
+    model[0] = Block()
+
+
+def by_the_table_of_modules(model: nn.Sequential) -> None:
+    # as libraries for quantisation do
+    inner(model)._modules["0"] = nn.Linear(16, 16)  # pyright: ignore[reportPrivateUsage]
+
+
+def by_another_kind(model: nn.Sequential) -> None:
+    model[0] = nn.Sequential(nn.Linear(16, 2), nn.Linear(2, 16))
+
+
+def kept(model: nn.Module) -> nn.Module:
+    return model
+
+
+def pickled(model: nn.Module) -> nn.Module:
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=False)  # our own bytes, written two lines above
+
+
+REPLACED = r"Masks\.enforce: in Sequential another layer stands where 0\.inner\.0\.weight was pruned, so"
+
+
+@pytest.mark.parametrize("change", [by_index, by_name, a_parent, by_the_table_of_modules, by_another_kind])
+@pytest.mark.parametrize("of", [kept, copy.deepcopy, pickled])
+def test_a_layer_that_is_replaced_is_said_once(
+    change: Callable[[nn.Sequential], None], of: Callable[[nn.Module], nn.Sequential]
+) -> None:
+    """The law of enforcement: where it ends, it says so; in copies too."""
+    model = nested()
+    masks = magnitude(model, density=0.3)
+    masks.enforce(model)
+    model = of(model)
+    change(model)
+    with pytest.warns(UserWarning, match=REPLACED) as caught:
+        train(model)
+        train(model)
+    assert len(caught) == 1
+    with torch.no_grad():
+        assert not model[2].weight[~masks["2.weight"]].any()
+
+
+def test_a_replaced_layer_is_said_when_weights_are_loaded() -> None:
+    model = nested()
+    magnitude(model, density=0.3).enforce(model)
+    by_index(model)
+    with pytest.warns(UserWarning, match=REPLACED):
+        model.load_state_dict(nested().state_dict())
+
+
+def test_a_layer_of_a_tied_weight_is_said_when_it_is_replaced() -> None:
+    """The weight lives on in the other layer, but no longer under this name."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 4))
+    model[1].weight = model[0].weight
+    magnitude(model, density=0.3).enforce(model)
+    model[1] = nn.Linear(16, 16)
+    with pytest.warns(UserWarning, match=r"where 1\.weight was pruned"):
+        train(model)
+
+
+def enforced_again(model: nn.Sequential, masks: Masks) -> None:
+    by_index(model)
+    masks.enforce(model)
+
+
+def wrapped(model: nn.Sequential, masks: Masks) -> None:
+    inner(model)[0] = nn.Sequential(inner(model)[0], nn.Identity())
+
+
+def copied(model: nn.Sequential, masks: Masks) -> None:
+    model[0] = copy.deepcopy(model[0])
+
+
+def with_the_weight(model: nn.Sequential, masks: Masks) -> None:
+    layer = nn.Linear(16, 16)
+    layer.weight = cast(nn.Linear, inner(model)[0]).weight
+    inner(model)[0] = layer
+
+
+def without_weights(model: nn.Sequential, masks: Masks) -> None:
+    model[0] = nn.Identity()
+
+
+@pytest.mark.parametrize("change", [enforced_again, wrapped, copied, with_the_weight, without_weights])
+def test_a_change_that_leaves_no_weight_free_is_not_warned_of(change: Callable[[nn.Sequential, Masks], None]) -> None:
+    model = nested()
+    masks = magnitude(model, density=0.3)
+    masks.enforce(model)
+    change(model, masks)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(model)
+    if change is not without_weights:
+        weight = next(model[0].parameters())
+        assert not weight[~masks["0.inner.0.weight"]].any()
+
+
+@pytest.mark.parametrize("end", [lambda model, handle: handle.remove(), lambda model, handle: release(model)])
+def test_after_its_end_replaced_layers_are_free(end: Callable[[nn.Module, Enforcement], None]) -> None:
+    model = nested()
+    handle = magnitude(model, density=0.3).enforce(model)
+    end(model, handle)
+    by_index(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(model)
 
 
 def test_lbfgs_keeps_pruned_weights_out_of_its_history() -> None:

@@ -87,3 +87,54 @@ def test_a_long_fit_says_what_is_under_way(
     monkeypatch.setattr("pruneproof.commands.fit.PATIENCE", patience)
     assert main(["fit", str(file)]) == 0
     assert capsys.readouterr().err.count("\n") == lines
+
+
+@pytest.mark.parametrize("factor", [{"width": 1e6 / 64}, {"width": 1e-6 / 16}, {"depth": 5e5}, {"depth": 5e-7}])
+def test_widths_and_depths_at_the_ends_of_their_range_are_fitted_as_in_other_units(
+    results: Path, factor: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *rows = results.read_text(encoding="utf-8").splitlines()
+    scaled = [
+        ",".join(
+            str(float(cell) * factor.get(name, 1)) if name in factor else cell
+            for name, cell in zip(header.split(","), row.split(","), strict=True)
+        )
+        for row in rows
+    ]
+    assert main(["fit", str(results), "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)["constants"]
+    results.write_text("\n".join([header, *scaled]), encoding="utf-8")
+    assert main(["fit", str(results), "--json"]) == 0
+    after = json.loads(capsys.readouterr().out)["constants"]
+    assert {name: each["value"] for name, each in after.items()} == pytest.approx(
+        {name: each["value"] for name, each in before.items()}, rel=1e-3
+    )
+
+
+def test_networks_twelve_decades_apart_are_fitted_without_overflow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The extremes of every column in one table: numbers, or "not identified", but no error of NumPy or SciPy."""
+    densities = [1, 0.5, 0.1, 1e-3, 1e-6, 1e-12]
+    rows = [
+        f"{size},{size},{size},{density},{error}"
+        for size in ("1e-6", "1", "1e6")
+        for density, error in zip(densities, [1e-9, 1e-6, 1e-3, 0.1, 0.5, 0.999999], strict=True)
+    ]
+    file = tmp_path / "wide.csv"
+    file.write_text("\n".join(["network,width,depth,density,error", *rows]), encoding="utf-8")
+    assert main(["fit", str(file), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert all(np.isfinite(each["value"]) for each in answer["constants"].values())
+
+
+def test_the_order_of_the_rows_changes_nothing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Constants, held-out deviations and the interval of the bootstrap, to the last digit."""
+    arguments = ["fit", str(results), "--target-error", "0.15", "--json"]
+    assert main(arguments) == 0
+    answer = capsys.readouterr().out
+    header, *rows = results.read_text(encoding="utf-8").splitlines()
+    for order in (rows[::-1], sorted(rows, key=lambda row: row[::-1])):
+        results.write_text("\n".join([header, *order]), encoding="utf-8")
+        assert main(arguments) == 0
+        assert capsys.readouterr().out == answer

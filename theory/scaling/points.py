@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 REQUIRED = ("network", "width", "depth", "density", "error")
 OPTIONAL = ("dense_error", "seed", "samples")
 _WHOLE = 2.0**53  # doubles tell whole numbers apart up to here
+_ERROR = 1e-9  # a bootstrap draws none below
+_DENSITY = 1e-12  # less keeps no weight of any network
+_SIZES = 1e-6, 1e6  # ratios up to 1e12, whose highest powers in a search, 1e132 each, are still doubles when multiplied
 _APART = 20 * 0.034  # in ln ε: twenty times the seed-to-seed deviation of Rosenfeld et al., a factor of about 2
 
 
@@ -64,28 +67,38 @@ def check_ranges(names: Sequence[str], table: Mapping[str, Floats]) -> None:
     """Refuse networks without a name and numbers outside their range."""
     if "" in names:
         refuse(names.index(""), "the name of a network", "an empty cell", "name it")
+    sized = f"from {_SIZES[0]:g} to {_SIZES[1]:g}"
     rules = {
-        "density": ("a density in (0, 1]", lambda x: (x > 0) & (x <= 1), _advice_on_densities(table.get("density"))),
+        "density": (
+            f"a density from {_DENSITY:g} to 1", lambda x: (x >= _DENSITY) & (x <= 1),
+            _advice_on_densities(table.get("density")),
+        ),
         "error": (
-            "an error in (0, 1)", lambda x: (x > 0) & (x < 1),
+            f"an error of at least {_ERROR:g}, below 1", lambda x: (x >= _ERROR) & (x < 1),
             _advice_on_shares(table.get("error"), "measure on more examples, or drop the row"),
         ),
         "dense_error": (
-            "a dense error in (0, 1)", lambda x: np.isnan(x) | ((x > 0) & (x < 1)),
+            f"a dense error of at least {_ERROR:g}, below 1", lambda x: np.isnan(x) | ((x >= _ERROR) & (x < 1)),
             _advice_on_shares(table.get("dense_error"), "measure it on more examples"),
         ),
-        "width": ("a positive width", lambda x: (x > 0) & np.isfinite(x), "use units or a ratio"),
-        "depth": ("a positive depth", lambda x: (x > 0) & np.isfinite(x), "count the layers"),
+        "width": (f"a width {sized}", _is_size, "use units, or divide all widths by the same number"),
+        "depth": (f"a depth {sized}", _is_size, "count the layers"),
         "seed": (
             "a whole number below 2^53 as seed", lambda x: (np.abs(x) < _WHOLE) & (x == np.floor(x)),
             "number the repeats",
         ),
-        "samples": ("a positive number of samples", lambda x: (x > 0) & np.isfinite(x), "count the examples"),
+        "samples": (
+            "a positive number of samples, below 2^53", lambda x: (x > 0) & (x < _WHOLE), "count the examples",
+        ),
     }  # fmt: skip
     for name, (required, valid, remedy) in rules.items():
         bad = np.flatnonzero(~valid(table[name])) if name in table else []
         if len(bad):
             refuse(int(bad[0]), required, float(table[name][bad[0]]), remedy)
+
+
+def _is_size(values: Floats) -> NDArray[np.bool_]:
+    return (values >= _SIZES[0]) & (values <= _SIZES[1])
 
 
 def _advice_on_shares(values: Floats | None, otherwise: str) -> str:
@@ -238,7 +251,8 @@ class Points:
 def read_points(path: Path) -> Points:
     """Read a CSV with the columns network, width, depth, density, error and optionally dense_error, seed, samples.
 
-    Columns may be separated by commas, semicolons or tabs, and be written with capitals.
+    Columns may be separated by commas, semicolons or tabs, and be written with capitals. The order of the rows does not
+    matter: the columns are in the order of names, then of falling densities, so that a bootstrap draws the same.
 
     Args:
         path: A CSV file in UTF-8.
@@ -269,10 +283,17 @@ def read_points(path: Path) -> Points:
         ) from error
     check_columns(columns)
     check_lengths(columns, cells)
-    points = points_from_rows([dict(zip(columns, row, strict=True)) for row in cells])
+    rows = [dict(zip(columns, row, strict=True)) for row in cells]
+    points = points_from_rows(rows)  # refusals name the row of the file
     # only here: rows made by a program may hold a dense error and no measured one yet
     check_dense_rows(points.network, points.density, points.error, points.dense_error)
-    return points
+    return points_from_rows(sorted(rows, key=_place))
+
+
+def _place(row: Mapping[str, str]) -> tuple[str, float, list[float]]:
+    """Where a checked row stands in an order that is not the file's: by network, dense first."""
+    numbers = [row[name].strip() for name in (*REQUIRED[1:], *OPTIONAL) if name in row]
+    return row["network"].strip(), -float(row["density"]), [float(cell) if cell else -1.0 for cell in numbers]
 
 
 def points_from_rows(rows: Sequence[Mapping[str, object]]) -> Points:
@@ -288,15 +309,15 @@ def points_from_rows(rows: Sequence[Mapping[str, object]]) -> Points:
         The checked columns.
 
     Raises:
-        PruneproofError: Naming the row, for missing columns, densities outside (0, 1], errors
-            outside (0, 1), widths or depths that are not positive or not the same within a network,
+        PruneproofError: Naming the row, for missing columns, densities outside [1e-12, 1], errors
+            outside [1e-9, 1), widths or depths outside [1e-6, 1e6] or not the same within a network,
             seeds that are not whole, repeated or contradictory rows, networks without a name, and
             networks whose dense error is unknown or contradicted.
 
     Example:
         >>> points_from_rows([{"network": "a", "width": 8, "depth": 1, "density": 1.5, "error": 0.1}])
         Traceback (most recent call last):
-        pruneproof.errors.InvalidValueError: row 1: needs a density in (0, 1], got 1.5. ...
+        pruneproof.errors.InvalidValueError: row 1: needs a density from 1e-12 to 1, got 1.5. ...
     """
     if not rows:
         raise InvalidValueError("points_from_rows: there are no rows. Add results.")

@@ -12,6 +12,7 @@ data order and differ in their masks; stacking them costs a fraction of a loop o
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -237,9 +238,7 @@ def _pruned_late(cell: Cell) -> list[LateRow]:
     """
     setting, seed = SETTINGS[cell["network"]], int(cell["seed"])
     images = setting.images(cell["data"])
-    dense = _trained(setting, images, setting.build(seed), seed, stop=setting.rewind)
-    early = copy.deepcopy(dense)
-    _trained(setting, images, dense, seed, start=setting.rewind)
+    early, dense = copy.deepcopy(_dense(cell["network"], cell["data"], seed))
     masks = select(scores.magnitude(dense), density=cell["density"])
     everything = Masks({name: torch.ones_like(mask) for name, mask in masks.items()})
     rows = [LateRow(**cell, variant="dense", **_recorded(images, dense, everything))]
@@ -251,6 +250,15 @@ def _pruned_late(cell: Cell) -> list[LateRow]:
         variant = "ticket" if ablation == "none" else f"ticket {ablation}"
         rows.append(LateRow(**cell, variant=variant, **_recorded(images, ticket, kept)))
     return rows
+
+
+@cache
+def _dense(network: str, data: str, seed: int) -> tuple[nn.Module, nn.Module]:
+    """The network at the step that tickets rewind to, and at its end; for all densities, so nobody may change them."""
+    setting = SETTINGS[network]
+    images = setting.images(data)
+    early = _trained(setting, images, setting.build(seed), seed, stop=setting.rewind)
+    return early, _trained(setting, images, copy.deepcopy(early), seed, start=setting.rewind)
 
 
 def masks_of(

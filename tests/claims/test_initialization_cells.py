@@ -94,6 +94,13 @@ def test_the_dense_network_and_the_tickets() -> None:
     assert rows[1]["layers"] == rows[2]["layers"] == rows[3]["layers"] == rows[4]["layers"]
 
 
+def test_densities_share_a_dense_network_that_none_of_them_changes() -> None:
+    cell = {"kind": "late", "network": "cnn", "data": "digits", "seed": 1}
+    first, other = pruned(cell | {"density": 0.05}), pruned(cell | {"density": 0.2})
+    assert first[0]["accuracy"] == other[0]["accuracy"] and first[1]["layers"] != other[1]["layers"]
+    assert pruned(cell | {"density": 0.05}) == first
+
+
 def test_the_ablations_reach_the_network() -> None:
     """Replacing any of them by the identity in the cell turns this red."""
     model = digits_cnn(0)

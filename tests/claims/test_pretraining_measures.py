@@ -78,7 +78,7 @@ def test_every_grid_names_each_cell_once_and_follows_the_number_of_seeds(claim: 
     for scale in Scale:
         cells = [json.dumps(cell, sort_keys=True) for cell in claim.grid(scale, None)]
         assert len(cells) == len(set(cells))
-        first = 0 if claim.theorem else 200  # pilots used the seeds below (docs/pilots.md)
+        first = 0 if claim.theorem else 220 if claim.id == "PT5" else 200  # pilots used those below (docs/pilots.md)
         assert {cell["seed"] for cell in claim.grid(scale, 3)} == {first, first + 1, first + 2}
     assert {frozenset(cell) for cell in claim.grid(Scale.QUICK, 1)} == {frozenset(TINY[claim.id])}
     assert len({cell["seed"] for cell in claim.grid(Scale.STANDARD, None)}) >= 5
@@ -90,7 +90,7 @@ def test_images_that_the_user_brings_have_their_own_cells(tmp_path: Path, monkey
     brought = [cell for cell in pt5_digits.grid(Scale.STANDARD, 1) if cell["data"] != digits_label()]
     assert {cell["m"] for cell in brought} == {100}  # of 120 images
     assert all(cell["data"].startswith("unknown IDX data (sha256 ") for cell in brought)
-    assert [cell["seed"] for cell in brought] == [210]  # 200–203 were seen with another recipe (docs/pilots.md)
+    assert [cell["seed"] for cell in brought] == [220]  # lower ones were seen with another design (docs/pilots.md)
     assert {(cell["rate"], cell["batch"], cell["tuning"]) for cell in brought} == {(0.1, 64, 100)}
     images, _ = pt5_digits.training_images(TINY["PT5"] | {"m": 40, "data": brought[0]["data"]})
     assert float(images.norm(dim=1).max()) == pytest.approx(1)  # as P1 asks

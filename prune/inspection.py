@@ -28,7 +28,15 @@ from torch.utils.flop_counter import flop_registry
 from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError
 from pruneproof.kernels import BitMask
 from pruneproof.prune.masks.masks import Masks
-from pruneproof.prune.models.evaluation import Inputs, call_model, copied, evaluation_mode, explained
+from pruneproof.prune.models.evaluation import (
+    Inputs,
+    call_model,
+    copied,
+    evaluation_mode,
+    explained,
+    require_examples,
+    require_sizes,
+)
 from pruneproof.prune.models.parameters import (
     OUTPUTS_FIRST,
     Layout,
@@ -59,7 +67,8 @@ class LayerCost:
         total: All of them.
         dense_bytes: As stored now.
         packed_bytes: As kept values with one bit per weight.
-        macs: Multiply–accumulates of one example; `None` if it was not run, or cannot be counted.
+        macs: Multiply–accumulates of one pass over the inputs, so of one example for a batch of one;
+            `None` if it was not run, or cannot be counted.
         kept_macs: Those of kept weights.
         speed: What to expect.
     """
@@ -156,7 +165,7 @@ class Inspection:
 
     @property
     def macs(self) -> tuple[int, int] | None:
-        """(kept, all) multiply–accumulates of the whole model on the inputs.
+        """(kept, all) multiply–accumulates of the whole model in one pass over the inputs.
 
         `None` if it was not run, or if something is `uncounted`: a part is no total.
         """
@@ -178,7 +187,7 @@ def inspect_model(
         model: The network; unchanged.
         masks: Which weights count as kept; by default those that are not zero.
         input_shape: Shape of a batch of one example, or the inputs themselves, to count
-            multiply–accumulates.
+            multiply–accumulates; those of a larger batch are of all its examples together.
 
     Returns:
         `Inspection`.
@@ -186,7 +195,7 @@ def inspect_model(
     Raises:
         UnknownNameError: The masks are of another model.
         UnsupportedError: A weight has no values (meta device) or a sparse layout.
-        InvalidValueError: Nothing is prunable.
+        InvalidValueError: Nothing is prunable, or there is no example.
 
     Example:
         >>> report = inspect_model(nn.Linear(64, 32), input_shape=(1, 64))
@@ -288,7 +297,7 @@ def measure_speed(
     found: list[Speed] = []
     for format, sparse, batch in settings:
         _require_swapped(format, sparse, dense)
-        inputs, pairs = _inputs(plain, (batch, *input_shape[1:])), list[tuple[float, float]]()
+        inputs, pairs = _inputs("measure_speed", plain, (batch, *input_shape[1:])), list[tuple[float, float]]()
         for pair in _pairs(dense, sparse, inputs):
             pairs.append(pair)
             if progress is not None:
@@ -367,7 +376,7 @@ def _count(
     input_shape: Sequence[int] | Inputs,
 ) -> "_Counter":
     """Run the model once, on simple kernels whose multiplications have formulas."""
-    inputs = _inputs(model, input_shape)
+    inputs = _inputs("inspect_model", model, input_shape)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     counter = _Counter(weights, kept)
     with (
@@ -402,16 +411,18 @@ def _simple_kernels() -> Generator[None]:
         torch._C._set_cudnn_enabled(cudnn)
 
 
-def _inputs(model: nn.Module, input_shape: Sequence[int] | Inputs) -> Inputs:
+def _inputs(where: str, model: nn.Module, input_shape: Sequence[int] | Inputs) -> Inputs:
     given: Any = input_shape
     if not (isinstance(given, Sequence) and all(isinstance(size, int) for size in given)):
+        require_examples(where, given)
         return input_shape  # pyright: ignore[reportReturnType] (a tuple of inputs is a Sequence too)
+    require_sizes(where, given)
     held = [*model.parameters(), *model.buffers()]
     sample = next((tensor for tensor in held if tensor.is_floating_point()), None)
     if sample is None:
         kinds = " and ".join(sorted({str(tensor.dtype) for tensor in held}))
         raise UnsupportedError(
-            f"inspect_model: a shape does not tell the inputs of a model of {kinds or 'no tensors'}, which has no real "
+            f"{where}: a shape does not tell the inputs of a model of {kinds or 'no tensors'}, which has no real "
             "floating-point number. Pass the inputs themselves."
         )
     return torch.zeros(tuple(given), dtype=sample.dtype, device=sample.device)

@@ -31,9 +31,9 @@ from torch.nn.modules.dropout import _DropoutNd  # pyright: ignore[reportPrivate
 from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[reportPrivateUsage]
 from torch.overrides import TorchFunctionMode
 
-from pruneproof.errors import InvalidTypeError, InvalidValueError, UnsupportedError, described
+from pruneproof.errors import InvalidTypeError, UnsupportedError, described
 from pruneproof.prune.masks.enforcement import release
-from pruneproof.prune.models.evaluation import Inputs, copied
+from pruneproof.prune.models.evaluation import Inputs, copied, require_examples, require_sizes
 from pruneproof.prune.models.parameters import store_computed
 
 _NOT_ELEMENTWISE = ("MultiheadAttention", "GLU")
@@ -189,7 +189,7 @@ def flow_inputs(where: str, input_shape: Sequence[int] | Inputs, device: torch.d
 
     Raises:
         InvalidTypeError: It is neither.
-        InvalidValueError: A size is negative.
+        InvalidValueError: A size is below 1, or there is no example.
 
     Example:
         >>> flow_inputs("synflow", (1, 2), torch.device("cpu"))
@@ -198,14 +198,14 @@ def flow_inputs(where: str, input_shape: Sequence[int] | Inputs, device: torch.d
     given: object = input_shape
     if isinstance(given, Sequence) and all(type(size) is int for size in cast("Sequence[object]", given)):
         sizes = cast("Sequence[int]", given)
-        if any(size < 0 for size in sizes):
-            raise InvalidValueError(f"{where}: sizes must not be negative, got {tuple(sizes)}. Pass a batch's shape.")
+        require_sizes(where, sizes)
         return torch.ones(tuple(sizes), dtype=torch.float64, device=device)
     if not isinstance(given, Tensor | tuple | Mapping):
         raise InvalidTypeError(
             f"{where}: the inputs must be a shape, a tensor, a tuple or a mapping, got {described(given)}. "
             "Pass the shape of a batch of one example, such as (1, 3, 32, 32)."
         )
+    require_examples(where, given)
     return _with_ones(given)
 
 

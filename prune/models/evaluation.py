@@ -11,7 +11,7 @@ says where it happened and what to check (`explained`).
 """
 
 import copy
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, cast
 
@@ -99,6 +99,24 @@ def require_examples(where: str, inputs: object) -> None:
                 f"{where}: the batch has no example: its inputs have shape {tuple(tensor.shape)}. "
                 "Pass a batch that is not empty."
             )
+
+
+def require_sizes(where: str, sizes: Sequence[int]) -> None:
+    """Refuse the shape of a batch without an example, or of examples without a number.
+
+    Raises:
+        InvalidValueError: A size is below 1.
+
+    Example:
+        >>> require_sizes("synflow", (0, 8))
+        Traceback (most recent call last):
+        pruneproof.errors.InvalidValueError: synflow: the sizes of inputs must be at least 1, got 0×8. ...
+    """
+    if any(size < 1 for size in sizes):
+        raise InvalidValueError(
+            f"{where}: the sizes of inputs must be at least 1, got {'×'.join(map(str, sizes))}. "
+            "Pass the shape of a batch of one example, such as (1, 3, 32, 32)."
+        )
 
 
 def _tensors(inputs: object) -> Iterable[Tensor]:

@@ -1,6 +1,7 @@
 """The report counts bytes and multiplications exactly and promises no speed that is not there."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,17 @@ from torch import nn
 
 from pruneproof.cli import main
 from pruneproof.errors import InvalidValueError
-from pruneproof.prune import Masks, inspect_model, inspection, magnitude, measure_speed, select, sparsify
+from pruneproof.prune import (
+    Masks,
+    connectivity,
+    inspect_model,
+    inspection,
+    magnitude,
+    measure_speed,
+    select,
+    sparsify,
+    synflow,
+)
 
 FACTORY = "torch.nn:Identity"
 NET = """
@@ -187,6 +198,36 @@ def test_a_wrong_input_shape_is_told_in_one_line(checkpoint: Path, capsys: pytes
     asked = ["inspect", str(checkpoint), "--factory", "inspected_nets:net", "--input-shape", "1", "17"]
     assert main(asked) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "more"), [(inspect_model, {}), (synflow, {"density": 0.5}), (connectivity, {"masks": None})]
+)
+@pytest.mark.parametrize("empty", [(0, 6), (3, 0), (-1, 6), torch.zeros(0, 6)])
+def test_an_empty_batch_is_refused(ask: Callable[..., object], more: Mapping[str, object], empty: object) -> None:
+    options = {**more, **({"masks": magnitude(network(), density=0.5)} if "masks" in more else {})}
+    with pytest.raises(ValueError, match=rf"{ask.__name__}: (the sizes of inputs must be|the batch has no example)"):
+        ask(network(), input_shape=empty, **options)
+
+
+def test_an_empty_batch_is_not_timed() -> None:
+    with pytest.raises(ValueError, match="measure_speed: the sizes of inputs must be at least 1, got 0×6"):
+        measure_speed(network(), (1, 6), batches=[0])
+
+
+def test_the_multiplications_of_a_batch_are_those_of_all_its_examples(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["inspect", str(checkpoint), "--factory", "inspected_nets:net", "--input-shape"]
+    assert main([*asked, "0", "6"]) == 2
+    assert "the sizes of inputs must be at least 1, got 0×6" in capsys.readouterr().err
+    for batch in (1, 7):
+        assert main([*asked, str(batch), "6"]) == 0
+        text = capsys.readouterr().out
+        assert f"kept weights: {80 * batch} of {80 * batch}\n" in text
+        assert f"MACs are those of one pass over inputs of shape {batch}×6\n" in text
+        assert main([*asked, str(batch), "6", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["input_shape"] == [batch, 6]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{}", b"not a checkpoint"])

@@ -40,7 +40,8 @@ def main(
     Args:
         model: A safetensors file, a folder, or a .pt or .bin file with a state dict.
         factory: The function that builds the module of the checkpoint, as package.module:function.
-        input_shape: Shape of a batch of one example, to count multiply–accumulates; needs the factory.
+        input_shape: Shape of a batch of one example, to count multiply–accumulates; those of a larger batch are of
+            all its examples. Needs the factory.
         allow_missing: Accept parameters of the module that the checkpoint lacks.
         allow_extra: Accept tensors of the checkpoint that the module lacks.
         measure: Also time the model as it is and with sparse layers, on this machine, for 1, 8 and 64 examples; needs
@@ -70,8 +71,11 @@ def main(
             print(f"note: {note}", file=sys.stderr)
         report = inspect_model(network, input_shape=input_shape or None)
         speeds = measure_speed(network, input_shape, progress=_progress) if measure else ()
-    print(_as_json(report, speeds, checkpoint.nbytes, roles) if json else _as_text(report, checkpoint.nbytes, roles))
-    for speed in () if json else speeds:
+    if json:
+        print(_as_json(report, speeds, checkpoint.nbytes, roles, input_shape))
+        return 0
+    print(_as_text(report, checkpoint.nbytes, roles, input_shape))
+    for speed in speeds:
         print(
             f"measured, {speed.format}, batch {speed.batch}: dense {speed.dense_seconds * 1e3:.3g} ms, sparse "
             f"{speed.sparse_seconds * 1e3:.3g} ms; dense / sparse {speed.ratio:.2f} (96 % interval {speed.low:.2f} to "
@@ -103,7 +107,9 @@ def _of_weights(checkpoint: "Checkpoint", roles: "Roles") -> "Inspection":
     return Inspection(tuple(costs), stored - sum(cost.dense_bytes for cost in costs))
 
 
-def _as_json(report: "Inspection", speeds: "tuple[Speed, ...]", stored: int, roles: "Roles | None") -> str:
+def _as_json(
+    report: "Inspection", speeds: "tuple[Speed, ...]", stored: int, roles: "Roles | None", input_shape: tuple[int, ...]
+) -> str:
     totals = {
         "density": report.density,
         "dense_bytes": report.dense_bytes,
@@ -111,14 +117,17 @@ def _as_json(report: "Inspection", speeds: "tuple[Speed, ...]", stored: int, rol
         "file_bytes": stored,
         "kept_macs": report.macs[0] if report.macs else None,
         "macs": report.macs[1] if report.macs else None,
+        "input_shape": input_shape or None,
     }
     measured = {"speeds": [asdict(speed) for speed in speeds]} if speeds else {}
     left_out = {} if roles is None else {"left_out": roles.left_out}
     return json_text.dumps(totals | {"layers": [asdict(layer) for layer in report.layers]} | measured | left_out)
 
 
-def _as_text(report: "Inspection", stored: int, roles: "Roles | None") -> str:
+def _as_text(report: "Inspection", stored: int, roles: "Roles | None", input_shape: tuple[int, ...]) -> str:
     lines = [str(report), f"bytes in the file: {stored:,}"]
+    if input_shape:
+        lines.append(f"MACs are those of one pass over inputs of shape {'×'.join(map(str, input_shape))}")
     if report.macs is None and not report.uncounted:
         lines.append("no multiply–accumulates (MACs) counted: that takes --factory and --input-shape")
     return "\n".join(lines if roles is None else [roles.describe(), "", *lines])

@@ -194,15 +194,25 @@ def test_a_damaged_run_is_not_merged(results: Path, tmp_path: Path) -> None:
         merge(mine, theirs)
 
 
-@pytest.mark.parametrize("arguments", [["results.sqlite"], ["results.sqlite", "results.sqlite", "--out", "."]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["results.sqlite"],
+        ["results.sqlite", "other.sqlite", "--out", "."],
+        *(["results.sqlite", "other.sqlite", again] for again in ("results.sqlite", ".", "soft.sqlite", "hard.sqlite")),
+    ],
+)
 def test_a_run_is_not_merged_with_itself(
     results: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(results.parent)
+    part(Path("other.sqlite"), range(3))
+    Path("soft.sqlite").symlink_to("results.sqlite")
+    Path("hard.sqlite").hardlink_to("results.sqlite")
     before = results.read_bytes()
     assert main(["merge", *arguments]) == 2
     assert capsys.readouterr().err.startswith("merge: ")
-    assert results.read_bytes() == before
+    assert results.read_bytes() == before and not Path("merged").exists()
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-cmd", "@SUM(A1)", "\t=1", "\r=1"])

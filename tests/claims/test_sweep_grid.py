@@ -141,6 +141,27 @@ def test_resume_refuses_the_rows_of_another_measure(folder: Path, capsys: pytest
         assert len(store) == 2
 
 
+def test_resuming_with_another_fixed_value_says_which_cells_are_whose(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def swept(c: float, b: str) -> tuple[str, str]:
+        text = f'measure = "grid_study:train"\n[axes]\na = [1, 2]\nb = {b}\n[fixed]\nc = {c}'
+        (folder / "sweep.toml").write_text(text)
+        options = ["--out", str(folder / "out"), "--workers", "1", "--resume"]
+        assert main(["sweep", str(folder / "sweep.toml"), *options]) == 0
+        streams = capsys.readouterr()
+        return streams.out, streams.err
+
+    path = folder / "out" / "results.sqlite"
+    out, err = swept(0.5, "[3]")
+    assert out == f"2 cells in {path}\n" and "continuing" not in err
+    out, err = swept(0.5, "[3, 4]")
+    assert out == f"4 cells in {path}\n" and "continuing: 2 of 4 cells are there already\n" in err
+    out, err = swept(0.7, "[3]")
+    assert out == f"2 cells in {path}, beside 4 others\n"
+    assert f"continuing: 0 of 2 cells are there already; 4 more in {path} have other parameters" in err
+
+
 @pytest.mark.parametrize("measure", ["builtins:len", "builtins:str", "builtins:list", "builtins:bool"])
 def test_what_is_no_row_is_named(measure: str) -> None:
     error = compute(measure, '{"a": 1}').error

@@ -32,6 +32,11 @@ def main(
     sources = [existing_results(file) for file in files]
     if len(sources) < (1 if resume else 2):
         raise InvalidValueError(f"merge: needs two runs or more, got {len(sources)}. Name their folders.")
+    for number, source in enumerate(sources):
+        if any(source.samefile(earlier) for earlier in sources[:number]):
+            raise InvalidValueError(
+                f"merge: {files[number]} is named twice, or is a link to another run. Name it once."
+            )
     target = out / RESULTS
     if target.exists() and any(target.samefile(source) for source in sources):
         raise InvalidValueError(f"merge: {out} is one of the runs to merge. Pass --out with another folder.")

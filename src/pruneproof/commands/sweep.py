@@ -11,9 +11,9 @@ from pruneproof.checks import require_integer
 from pruneproof.claims.engine.dispatch import execute
 from pruneproof.claims.engine.executors import executor_for
 from pruneproof.claims.engine.folder import RESULTS, Record, results_folder
-from pruneproof.claims.engine.progress import progress_for
+from pruneproof.claims.engine.progress import Progress, progress_for
 from pruneproof.claims.engine.store import Store
-from pruneproof.claims.engine.sweep import read_grid
+from pruneproof.claims.engine.sweep import Grid, read_grid
 from pruneproof.claims.engine.worker import Failure, find
 from pruneproof.claims.verification import say_changed_sources
 from pruneproof.errors import PruneproofError, StateError
@@ -61,6 +61,7 @@ def main(
         ):
             _check_measure(store, grid.name)
             seen.begin({grid.name: len(grid)})
+            others = _say_found(store, grid, seen)
             say_changed_sources(store, [find(grid.measure)], seen)
             failures: list[Failure] = []
             try:
@@ -75,8 +76,20 @@ def main(
         print(f"interrupted: finished cells are kept in {out}; repeat the command with --resume", file=sys.stderr)
         return INTERRUPTED
     failed = f", {seen.failures} failed (the first ones are in {out / 'run.json'})" if seen.failures else ""
-    print(f"{len(grid) - seen.failures} cells in {out / RESULTS}{failed}")
+    beside = f", beside {others} others" if others else ""
+    print(f"{len(grid) - seen.failures} cells in {out / RESULTS}{beside}{failed}")
     return INCOMPLETE if failures else 0
+
+
+def _say_found(store: Store, grid: Grid, progress: Progress) -> int:
+    """Say, before any work, what is continued; returns how many stored cells are none of this grid."""
+    if not len(store):
+        return 0
+    found = sum(task.key in store for task in grid.tasks())
+    others = len(store) - found
+    stay = f"; {others} more in {store.path} have other parameters or an earlier revision, and stay" if others else ""
+    progress.write(f"continuing: {found} of {len(grid)} cells are there already{stay}")
+    return others
 
 
 def _check_measure(store: Store, measure: str) -> None:

@@ -163,6 +163,7 @@ def _retrained(lost: float) -> Rows:
     cells = SP8.grid(Scale.STANDARD, None)
     return [
         {**cell, "dense": 97.0, "kept": 9, "accuracy": 97.0 - lost * (cell["method"] == "sipp hybrid") + 0.1 * (i % 2)}
+        | {"macs": 10.0, "bytes": 13.0}
         for i, cell in enumerate(cells)
     ]
 
@@ -198,6 +199,9 @@ def test_sp8_keeps_the_weights_that_were_asked(method: str, monkeypatch: pytest.
     }
     (row,) = SP8.measure(cell)
     assert 0.05 * 50_200 < row.kept <= most_kept(method, 5020) and row.dense > 90
+    assert row.macs == pytest.approx(100 * row.kept / 50_200)  # a perceptron multiplies by each weight once
+    bits = 300 * 64 + 100 * 320 + 10 * 128  # a row of the mask fills words of 32
+    assert row.bytes == pytest.approx(100 * (4 * (row.kept + 410) + bits / 8) / (4 * (50_200 + 410)))
 
 
 def test_sp6_is_violated_above_and_vacuous_at_the_size() -> None:

@@ -1,8 +1,11 @@
 """Which tensors of a checkpoint are weights of layers, recognised by names and shapes alone.
 
 Without the model, a tensor named "weight" with two dimensions is taken as a linear layer and one with three to five as
-a convolution. Embeddings and normalisations are recognised by the name of their module and left out, and so is every
-tensor that repeats the content of an embedding (a tied output layer that was stored twice).
+a convolution. Embeddings and normalisations are recognised by the name of their module and left out.
+
+A weight is tied if a file of `torch.save` holds it once under several names. A safetensors file holds every tensor by
+itself and cannot say that: tensors of equal content are named as identical and count as separate weights, as in a model
+that does not tie them. Only an output layer that repeats an embedding is left out, since models tie these two.
 """
 
 import re
@@ -23,6 +26,7 @@ from .streaming import Reader, pieces
 _EMBEDDING = re.compile(r"embed|^emb$|^wte$|^wpe$|^shared$|relative_attention_bias|codebook", re.IGNORECASE)
 _NORM = re.compile(r"norm|^ln(_|\d|$)|^bn(_|\d|$)", re.IGNORECASE)
 _EMBEDDING_BY_NAME = "embedding by its name"
+_VETOES = (_EMBEDDING_BY_NAME, "excluded", "identical to")
 _SAMPLE = 1 << 12  # bytes
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -36,7 +40,7 @@ class Layer:
     Args:
         tensor: Its tensor.
         kind: What it was taken for.
-        copies: Further tensors with the same content: a tied weight that was stored under several names.
+        copies: The tensors of its further names: a tied weight that was saved once.
     """
 
     tensor: StoredTensor
@@ -51,10 +55,12 @@ class Roles:
     Args:
         layers: The weights that may be pruned, in the order of the files.
         left_out: Name → why a tensor is not among them.
+        identical: Names of layers that hold the same numbers but are not known to be tied.
     """
 
     layers: tuple[Layer, ...]
     left_out: dict[str, str]
+    identical: tuple[tuple[str, ...], ...] = ()
 
     def describe(self) -> str:
         """Several lines: the layers by kind, and what was left out by reason, with names.
@@ -75,7 +81,12 @@ class Roles:
                 lines.append(f"{plural}: {_tensors(len(chosen))}, {weights:,} weights {names}")
         tied = [copy.name for layer in self.layers for copy in layer.copies]
         if tied:
-            lines.append(f"pruned as the tensor they repeat: {_tensors(len(tied))} {_named(tied)}")
+            lines.append(f"tied, pruned under all names: {_tensors(len(tied))} {_named(tied)}")
+        same = [name for names in self.identical for name in names]
+        if same:
+            lines.append(
+                f"identical but not known to be tied, counted one by one: {_tensors(len(same))} {_named(same)}"
+            )
         for reason in dict.fromkeys(self.left_out.values()):
             names = [name for name, why in self.left_out.items() if why == reason]
             lines.append(f"left out, {reason}: {_tensors(len(names))} {_named(names)}")
@@ -104,7 +115,7 @@ def find_layers(
         where: The function or command that the user called, for error messages.
 
     Returns:
-        The layers, and why the other tensors are none. Tensors with equal content are one layer.
+        The layers, and why the other tensors are none. A tied weight is one layer.
 
     Raises:
         InvalidValueError: A pattern matches nothing, or no layer is left.
@@ -136,14 +147,15 @@ def find_layers(
             left_out[tensor.name] = "excluded"
         else:
             kinds[tensor.name] = kind
-    layers = _untied(checkpoint, kinds, left_out, where)
+    identical = _identical(checkpoint, kinds, left_out, include, where)
+    layers = _untied(checkpoint, kinds, left_out)
     if not layers:
         what = Roles((), left_out).describe() or "it holds no tensor"
         raise InvalidValueError(
             f"{where}: {checkpoint.path} has no layer left to prune ({'; '.join(what.splitlines())}). Change the "
             "patterns, or pass the model's factory."
         )
-    return Roles(layers, left_out)
+    return Roles(layers, left_out, identical)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -191,28 +203,49 @@ def _kind(tensor: StoredTensor, *, by_name: bool) -> str:
     return "linear" if dimensions == 2 else "convolution"
 
 
-def _untied(checkpoint: Checkpoint, kinds: dict[str, Kind], left_out: dict[str, str], where: str) -> tuple[Layer, ...]:
-    """Join tensors of equal content, and leave out those that repeat a tensor that was left out."""
-    groups = _equal_tensors(checkpoint, kinds, left_out, where)
+def _untied(checkpoint: Checkpoint, kinds: dict[str, Kind], left_out: dict[str, str]) -> tuple[Layer, ...]:
+    """Join the names of tied weights; what is an embedding or excluded under one of them is so under all."""
+    groups = dict[str, list[StoredTensor]]()
+    for tensor in checkpoint.tensors:
+        groups.setdefault(tensor.tied_to or tensor.name, []).append(tensor)
     layers: list[Layer] = []
-    for group in groups:
-        outside = [tensor.name for tensor in group if tensor.name in left_out]
-        if outside:
-            for tensor in group:
-                left_out.setdefault(tensor.name, f"tied to {outside[0]}")
-        else:
-            layers.append(Layer(group[0], kinds[group[0].name], tuple(group[1:])))
+    for group in groups.values():
+        chosen = [tensor for tensor in group if tensor.name in kinds]
+        vetoes = [each.name for each in group if left_out.get(each.name, "").startswith(_VETOES)]
+        if vetoes:
+            left_out |= {tensor.name: f"tied to {vetoes[0]}" for tensor in chosen}
+        elif chosen:
+            copies = [tensor for tensor in group if tensor is not chosen[0]]
+            for tensor in copies:
+                left_out.pop(tensor.name, None)
+            layers.append(Layer(chosen[0], kinds[chosen[0].name], tuple(copies)))
     return tuple(layers)
+
+
+def _identical(
+    checkpoint: Checkpoint, kinds: dict[str, Kind], left_out: dict[str, str], include: Sequence[str], where: str
+) -> tuple[tuple[str, ...], ...]:
+    """Find layers of equal content that are not tied, and leave out those that repeat an embedding."""
+    found: list[tuple[str, ...]] = []
+    for group in _equal_tensors(checkpoint, kinds, left_out, where):
+        embedding = next((each.name for each in group if left_out.get(each.name) == _EMBEDDING_BY_NAME), None)
+        names = [tensor.name for tensor in group if tensor.name in kinds]
+        repeating = [name for name in names if embedding is not None and name not in include]
+        for name in repeating:
+            del kinds[name]
+            left_out[name] = f"identical to {embedding}"
+        if embedding is None and len(names) > 1:
+            found.append(tuple(names))
+    return tuple(found)
 
 
 def _equal_tensors(
     checkpoint: Checkpoint, kinds: dict[str, Kind], left_out: dict[str, str], where: str
 ) -> list[list[StoredTensor]]:
-    """Group the candidates, and the embeddings and excluded tensors that they may repeat, by their content."""
+    """Group the candidates, and the embeddings that they may repeat, by their content; tied ones count once."""
     similar = dict[tuple[str, tuple[int, ...], bytes], list[list[StoredTensor]]]()
-    deliberate = {_EMBEDDING_BY_NAME, "excluded", "not among those to include"}
     for tensor in checkpoint.tensors:
-        if tensor.name not in kinds and left_out[tensor.name] not in deliberate:
+        if tensor.tied_to or (tensor.name not in kinds and left_out[tensor.name] != _EMBEDDING_BY_NAME):
             continue
         groups = similar.setdefault((tensor.kind, tensor.shape, _sample(tensor)), [])
         group = next((group for group in groups if _equal(group[0], tensor, where)), None)
@@ -220,9 +253,7 @@ def _equal_tensors(
             group = list[StoredTensor]()
             groups.append(group)
         group.append(tensor)
-    found = [group for groups in similar.values() for group in groups if any(t.name in kinds for t in group)]
-    order = {tensor.name: position for position, tensor in enumerate(checkpoint.tensors)}
-    return sorted(found, key=lambda group: order[group[0].name])
+    return [group for groups in similar.values() for group in groups]
 
 
 def _sample(tensor: StoredTensor) -> bytes:

@@ -42,6 +42,7 @@ class StoredTensor:
         start: Where its data begin in the file, in bytes.
         nbytes: The length of its data.
         content: Its bytes, where they are in memory already.
+        tied_to: The name of an earlier tensor with which it shares its memory; files of torch.save keep that.
     """
 
     name: str
@@ -51,6 +52,7 @@ class StoredTensor:
     start: int
     nbytes: int
     content: Tensor | None = field(default=None, compare=False, repr=False)
+    tied_to: str | None = None
 
     @property
     def dtype(self) -> torch.dtype | None:

@@ -48,7 +48,7 @@ def read_torch_file(path: Path, *, where: str) -> tuple[SafetensorsFile, object]
             f"{', '.join(_KEYS)}. Save model.state_dict()."
         )
     tensors = tuple(_stored(path, states[0]))
-    return SafetensorsFile(path, b"", {}, tensors, sum(tensor.nbytes for tensor in tensors)), saved
+    return SafetensorsFile(path, b"", {}, tensors, sum(each.nbytes for each in tensors if each.tied_to is None)), saved
 
 
 def _holds_tensors(state: Mapping[Any, object]) -> bool:
@@ -58,14 +58,18 @@ def _holds_tensors(state: Mapping[Any, object]) -> bool:
 def _stored(path: Path, state: dict[Any, object]) -> list[StoredTensor]:
     names = {dtype: kind for kind, dtype in KINDS.items()}
     tensors: list[StoredTensor] = []
+    known = dict[object, tuple[str, Tensor]]()  # place in memory → name and contiguous values
     for name, value in state.items():
         if not isinstance(value, Tensor):
             continue
-        kind, content = names.get(value.dtype, str(value.dtype)), None
+        kind, content, tied_to = names.get(value.dtype, str(value.dtype)), None, None
         if value.dtype in names and value.layout == torch.strided:
+            place = value.data_ptr(), value.dtype, value.shape, value.stride()
+            first, dense = known.setdefault(place, (str(name), value.contiguous()))
             if not value.is_contiguous():
-                value = state[name] = value.contiguous()
-            content = value.detach().view(-1).view(torch.uint8)
+                state[name] = dense
+            content = dense.detach().view(-1).view(torch.uint8)
+            tied_to = first if first != str(name) and value.numel() else None
         nbytes = math.prod(value.shape) * value.element_size()
-        tensors.append(StoredTensor(str(name), kind, tuple(value.shape), path, 0, nbytes, content))
+        tensors.append(StoredTensor(str(name), kind, tuple(value.shape), path, 0, nbytes, content, tied_to))
     return tensors

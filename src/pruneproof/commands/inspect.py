@@ -103,7 +103,7 @@ def _of_weights(checkpoint: "Checkpoint", roles: "Roles") -> "Inspection":
             costs.append(layer_cost(layer.tensor.name, weight, weight != 0, None))
             done += layer.tensor.nbytes
             meter(done, total)
-    stored = sum(tensor.nbytes for tensor in checkpoint.tensors)
+    stored = sum(tensor.nbytes for tensor in checkpoint.tensors if tensor.tied_to is None)
     return Inspection(tuple(costs), stored - sum(cost.dense_bytes for cost in costs))
 
 
@@ -120,7 +120,7 @@ def _as_json(
         "input_shape": input_shape or None,
     }
     measured = {"speeds": [asdict(speed) for speed in speeds]} if speeds else {}
-    left_out = {} if roles is None else {"left_out": roles.left_out}
+    left_out = {} if roles is None else {"left_out": roles.left_out, "identical": roles.identical}
     return json_text.dumps(totals | {"layers": [asdict(layer) for layer in report.layers]} | measured | left_out)
 
 

@@ -209,6 +209,7 @@ def _as_json(report: "PrunedCheckpoint", rows: _Rows) -> str:
     }
     if report.roles is not None:
         content["left_out"] = report.roles.left_out
+        content["identical"] = report.roles.identical
         content["tied"] = {copy.name: layer.tensor.name for layer in report.roles.layers for copy in layer.copies}
     return json_text.dumps(content | {"copied": report.copied, "not_copied": report.left})
 

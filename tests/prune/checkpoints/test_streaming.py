@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from pruneproof.cli import main
 from pruneproof.errors import InvalidValueError
 from pruneproof.kernels import top_k_masks
-from pruneproof.prune import Masks, select
+from pruneproof.prune import Masks, inspect_model, magnitude, select
 from pruneproof.prune.checkpoints import find_layers, open_checkpoint, prune_checkpoint, ranking, streaming
 
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -168,21 +169,90 @@ def test_headers_index_and_side_files_are_kept(tmp_path: Path) -> None:
     assert not {"pytorch_model.bin", ".cache"} & {entry.name for entry in (tmp_path / "pruned").iterdir()}
 
 
-def test_a_weight_stored_twice_stays_one_weight(tmp_path: Path) -> None:
-    """Equal tensors get equal masks, also where ties are cut, and count once; copies of an embedding stay dense."""
-    weight = torch.tensor([[1.0, 1.0, 2.0, 1.0], [1.0, -1.0, 1.0, 1.0]])
-    embedding = torch.rand(5, 4)
-    tensors = {"first.weight": weight, "second.weight": weight.clone(), "third.weight": torch.ones(2, 4)}
-    tensors |= {"embed.weight": embedding, "lm_head.weight": embedding.clone()}
-    save_file(tensors, tmp_path / "dense.safetensors")
-    report = prune_checkpoint(tmp_path / "dense.safetensors", tmp_path / "pruned.safetensors", density=0.25)
-    pruned = load_file(tmp_path / "pruned.safetensors")
-    assert (report.kept, report.total) == (4, 16)
-    assert torch.equal(pruned["first.weight"], torch.tensor([[1.0, 1.0, 2.0, 1.0], [0.0, 0.0, 0.0, 0.0]]))
-    assert torch.equal(pruned["second.weight"], pruned["first.weight"])
-    assert not pruned["third.weight"].any()
-    assert torch.equal(pruned["lm_head.weight"], embedding)
-    assert report.roles is not None and report.roles.left_out["lm_head.weight"] == "tied to embed.weight"
+TWICE = torch.tensor([[1.0, 1.0, 2.0, 1.0], [1.0, -1.0, 1.0, 1.0]])
+
+
+class Pair(nn.Module):
+    """Two layers of equal weights, tied or not, a third one, and a head that is tied to an embedding."""
+
+    def __init__(self, tied: bool) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.Linear(4, 2, bias=False) for _ in range(3))
+        self.embed, self.lm_head = nn.Embedding(5, 4), nn.Linear(4, 5, bias=False)
+        with torch.no_grad():
+            for layer, weight in ((self.first, TWICE), (self.second, TWICE), (self.third, torch.ones(2, 4))):
+                layer.weight.copy_(weight)
+        self.lm_head.weight = self.embed.weight
+        if tied:
+            self.second.weight = self.first.weight
+
+
+@pytest.mark.parametrize("saved", ["as it is", "tensor by tensor", "by safetensors"])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("density", [0.25, 0.3, 0.5])
+def test_what_is_tied_in_a_file_is_what_shares_its_memory_there(
+    tied: bool, saved: str, density: float, tmp_path: Path
+) -> None:
+    """The file's weights are those of the model that it was saved from, or of one that ties nothing."""
+    state = Pair(tied).state_dict()
+    if saved != "as it is":
+        state = {name: value.clone() for name, value in state.items()}
+    dense, out = tmp_path / "dense", tmp_path / "pruned"
+    save_file(state, dense) if saved == "by safetensors" else torch.save(state, dense)
+    report = prune_checkpoint(dense, out, density=density)
+    pruned = load_file(out) if saved == "by safetensors" else torch.load(out)
+    known = tied and saved == "as it is"
+    model = Pair(known)
+    expected = magnitude(model, density=density)
+    assert (report.kept, report.total) == (expected.count, expected.total) == (expected.count, 16 if known else 24)
+    assert all(torch.equal(pruned[name], state[name] * mask) for name, mask in expected.items())
+    if known:
+        assert pruned["second.weight"].data_ptr() == pruned["first.weight"].data_ptr()
+    assert torch.equal(pruned["lm_head.weight"], state["embed.weight"])
+    assert report.roles is not None and report.roles.identical == (
+        () if known else (("first.weight", "second.weight"),)
+    )
+    why = report.roles.left_out["lm_head.weight"]
+    assert why == f"{'tied' if saved == 'as it is' else 'identical'} to embed.weight"
+
+
+@pytest.mark.parametrize("saved", ["as it is", "by safetensors"])
+def test_patterns_reach_the_other_names_of_a_weight_only_where_it_is_tied(saved: str, tmp_path: Path) -> None:
+    state = Pair(True).state_dict()
+    path, known = tmp_path / "dense", saved == "as it is"
+    torch.save(state, path) if known else save_file({name: value.clone() for name, value in state.items()}, path)
+    checkpoint = open_checkpoint(path)
+    excluded = find_layers(checkpoint, exclude=["second"])
+    assert [layer.tensor.name for layer in excluded.layers] == (
+        ["third.weight"] if known else ["first.weight", "third.weight"]
+    )
+    (only,) = find_layers(checkpoint, include=["second"]).layers
+    assert (only.tensor.name, [copy.name for copy in only.copies]) == (
+        "second.weight",
+        ["first.weight"] if known else [],
+    )
+    if known:
+        with pytest.raises(InvalidValueError, match="tied to embed"):
+            find_layers(checkpoint, include=["lm_head.weight"])
+    else:  # spelled out in full, as for an embedding
+        assert [layer.tensor.name for layer in find_layers(checkpoint, include=["lm_head.weight"]).layers] == [
+            "lm_head.weight"
+        ]
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_inspect_counts_a_tied_weight_once_as_the_library_does(
+    transposed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Pair(True)
+    if transposed:  # not contiguous in the file, so read into new memory, once
+        model.first.weight = model.second.weight = nn.Parameter(TWICE.T.contiguous().T)
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    expected = inspect_model(model)
+    assert main(["inspect", str(tmp_path / "model.pt"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sum(layer["total"] for layer in found["layers"]) == expected.total == 16
+    assert found["dense_bytes"] == found["file_bytes"] == expected.dense_bytes
 
 
 def test_what_was_taken_as_what_is_listed(tmp_path: Path) -> None:
@@ -223,12 +293,14 @@ def test_infinite_weights_are_the_largest(dtype: torch.dtype, tmp_path: Path) ->
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("kept", [3, 8, 11, 16, 20, 24])
 def test_a_tied_weight_uses_up_its_ties_once(kept: int, dtype: torch.dtype, tmp_path: Path) -> None:
-    """All magnitudes are equal, so that the first weights survive; a copy between them counts for none."""
+    """All magnitudes are equal, so that the first weights survive; a second name counts for none."""
     weight = torch.tensor([[1.0, -1.0, 1.0, 1.0], [1.0, -1.0, 1.0, 1.0]], dtype=dtype)
     others = {"b.weight": torch.ones(4, 2, dtype=dtype), "d.weight": torch.ones(8, 1, dtype=dtype)}
-    save_file({"a.weight": weight, "c.weight": weight.clone(), **others}, tmp_path / "dense.safetensors")
-    report = prune_checkpoint(tmp_path / "dense.safetensors", tmp_path / "pruned.safetensors", density=kept / 24)
-    pruned = load_file(tmp_path / "pruned.safetensors")
+    torch.save(
+        {"a.weight": weight, "b.weight": others["b.weight"], "c.weight": weight, **others}, tmp_path / "dense.pt"
+    )
+    report = prune_checkpoint(tmp_path / "dense.pt", tmp_path / "pruned.pt", density=kept / 24)
+    pruned = torch.load(tmp_path / "pruned.pt")
     flat = torch.cat([pruned[f"{name}.weight"].flatten() for name in "abd"])
     assert torch.equal(flat != 0, torch.arange(24) < kept)
     assert torch.equal(pruned["c.weight"], pruned["a.weight"])

@@ -9,9 +9,11 @@ refused before a bound is drawn from it.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +43,10 @@ class TensorInterval:
     def __sub__(self, other: "TensorInterval") -> "TensorInterval":
         return TensorInterval(down(self.low - other.high), up(self.high - other.low))
 
+    def of(self, images: Tensor) -> "TensorInterval":
+        """Those of some items of the batch."""
+        return TensorInterval(self.low[images], self.high[images])
+
     @cached_property
     def magnitude(self) -> Tensor:
         """The largest absolute value inside."""
@@ -59,6 +65,17 @@ class Enclosure:
     original: TensorInterval
     pruned: TensorInterval
     difference: TensorInterval
+    known: dict[Any, Tensor] = field(default_factory=dict[Any, Tensor], init=False, repr=False)
+
+    def once(self, name: Any, compute: Callable[[], Tensor]) -> Tensor:
+        """What is computed of the box, remembered under a name."""
+        if name not in self.known:
+            self.known[name] = compute()
+        return self.known[name]
+
+    def of(self, images: Tensor) -> "Enclosure":
+        """Those of some items of the batch."""
+        return Enclosure(self.original.of(images), self.pruned.of(images), self.difference.of(images))
 
     def tightened(self) -> "Enclosure":
         """Intersect each interval with what the other two imply."""

@@ -19,7 +19,15 @@ from torch import Tensor, nn
 from pruneproof.checks import require_choice, require_integer
 from pruneproof.errors import InvalidValueError, UnsupportedError, described
 
-from .back_substitution import DIFFERENCE, ORIGINAL, PRUNED, Ball, Functional, lower_bounds, unit_bounds
+from .back_substitution import (
+    DIFFERENCE,
+    ORIGINAL,
+    PRUNED,
+    Ball,
+    Functional,
+    lower_bounds,
+    unit_bounds,
+)
 from .graph import Lipschitz, LogSoftmax, MaxPool, Rectifier, Step, fitting, float64_copy, trace_pair
 from .interval_bounds import Enclosure, TensorInterval, check_trace, enclose_points, input_enclosure, propagate
 from .linear_maps import as_float64
@@ -90,7 +98,6 @@ def _refusal(required: str, received: object, remedy: str) -> InvalidValueError:
 
 Pair = tuple[nn.Module, nn.Module]
 Columns = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-WORKSPACE = 2**20  # float64 coefficients held at once by one functional, about a dozen times: 8 MiB each
 
 
 @dataclass(frozen=True)
@@ -390,20 +397,8 @@ def _refined(
     network: int,
     ball: Ball,
 ) -> TensorInterval:
-    """The interval with the wanted ends, (batch, 2 · units) bool, bounded by back-substitution, a few units a time."""
-    ends = _ends(side)
-    number = ends.shape[1] // 2
-    asked = wanted.unflatten(1, (2, number)).any(1).any(0).nonzero().squeeze(1)
-    largest = max(before.original.low[0].numel() for before in boxes[: index + 1])
-    rows = max(len(wanted) * int(wanted.sum(1).max()), len(asked))
-    for units in asked.tensor_split(max(1, -(-rows * largest // WORKSPACE))):
-        if not len(units):
-            continue
-        columns = torch.cat([units, units + number])
-        place, bounds = unit_bounds(steps, boxes, index, units, wanted[:, columns], network, ball)
-        place = columns[place]
-        ends.scatter_(1, place, torch.fmax(ends.gather(1, place), bounds))
-    low, high = ends.chunk(2, 1)
+    """The interval with the wanted ends, (batch, 2 · units) bool, bounded by back-substitution."""
+    low, high = torch.fmax(_ends(side), unit_bounds(steps, boxes, index, wanted, network, ball)).chunk(2, 1)
     return TensorInterval(low.reshape(side.low.shape), (-high).reshape(side.high.shape))
 
 

@@ -122,6 +122,12 @@ def test_the_difference_of_stable_rectifiers_is_exact(case: tuple[Range, Range, 
     assert [float(x) for x in (lines.lower, lines.below, lines.upper, lines.above)] == [slope, 0.0, slope, 0.0]
 
 
+def _numbers_of(box: Enclosure) -> list[Tensor]:
+    """What a pass reads of bent units."""
+    lines = substitution._lines(box.original, box, joint=True)  # pyright: ignore[reportPrivateUsage]
+    return [number.unsqueeze(1) for number in lines[:, 2:].unbind(1)]
+
+
 @pytest.mark.parametrize(
     ("value", "change", "constant"), list(itertools.product((-2.0, 0.5), (-1.0, 3.0), (-1.0, 0.0)))
 )
@@ -130,7 +136,7 @@ def test_a_functionals_least_value_over_a_box_is_at_a_corner(
     case: tuple[Range, Range, Range], value: float, change: float, constant: float
 ) -> None:
     p, q, c = (torch.full((1, 1, 1), x, dtype=torch.float64) for x in (value, change, constant))
-    found = substitution._minimum(p, q, c, _box(*case))  # pyright: ignore[reportPrivateUsage]
+    found = substitution._minimum(p, q, c, *_numbers_of(_box(*case))[11:])  # pyright: ignore[reportPrivateUsage]
     corners = [value * z + change * d + constant for z, d in itertools.product(case[0], case[2])]
     assert abs(float(found) - min(corners)) <= ROUNDED * max(1.0, *map(abs, corners))
 
@@ -143,8 +149,8 @@ def test_of_two_relaxations_the_one_with_the_larger_minimum_is_kept(
     """And it holds: P·a + Q·α is nowhere smaller on the feasible part of the box."""
     box = _box(*case)
     p, q = (torch.full((1, 1, 1), x, dtype=torch.float64) for x in (value, change))
-    new, moved, constant = substitution._both(p, q, box)  # pyright: ignore[reportPrivateUsage]
-    least = substitution._minimum(new, moved, constant, box)  # pyright: ignore[reportPrivateUsage]
+    new, moved, constant = substitution._both(p, q, _numbers_of(box))  # pyright: ignore[reportPrivateUsage]
+    least = substitution._minimum(new, moved, constant, *_numbers_of(box)[11:])  # pyright: ignore[reportPrivateUsage]
     slopes = _numbers(new, moved, constant)
     for z, d in itertools.product(_grid(case[0], also=(0.0,)), _grid(case[2], also=(0.0,))):
         if case[1][0] <= z + d <= case[1][1]:

@@ -116,7 +116,8 @@ def test_an_inputs_certificate_does_not_depend_on_those_beside_it(name: str, mon
     """Batches, and the units treated at a time, decide how sums are rounded, and nothing else."""
     original, pruned, inputs = pair(name, 1)
     together = certify(original, pruned, inputs, radius=0.1)
-    monkeypatch.setattr(region, "WORKSPACE", 64)
+    monkeypatch.setattr(substitution, "WORKSPACE", 64)
+    monkeypatch.setattr(substitution, "PADDING", 8)
     for batch in (1, 3):
         parts = list(certify_batches(original, pruned, inputs, radius=0.1, batch=batch))
         assert [len(part.certified) for part in parts] == [len(part) for part in inputs.split(batch)]

@@ -187,7 +187,7 @@ def test_a_value_overwritten_by_itself_at_the_centre_is_refused_all_the_same() -
 
 @pytest.mark.parametrize("network", [ORIGINAL, PRUNED, DIFFERENCE])
 def test_every_part_of_a_layers_rounding_is_charged(network: int) -> None:
-    """γ(|P|(|W||a| + |b|) + |Q|(|Ŵ||α| + |Ŵ − W||a| + |b̂ − b|)), each part a sixth of it, and little more."""
+    """γ(‖P‖·‖|W||a| + |b|‖ + ‖Q‖·‖|Ŵ||α| + |Ŵ − W||a| + |b̂ − b|‖), each part a sixth of it, and little more."""
     g, many = torch.Generator().manual_seed(0), 400
     layers = [nn.Linear(many, 30, dtype=torch.float64) for _ in range(2)]
     for layer in layers:
@@ -198,20 +198,21 @@ def test_every_part_of_a_layers_rounding_is_charged(network: int) -> None:
     steps = trace_pair(nn.Sequential(layers[0]), nn.Sequential(layers[1]), {}, torch.Size([many]))
     p, q = torch.randn(2, 1, 3, 30, generator=g, dtype=torch.float64)
     change = q if network == DIFFERENCE else None
-    rows = Functional(network % DIFFERENCE, {}, torch.zeros(1, 3, dtype=torch.float64))
-    back_substitution._through_map(rows, 1, steps[1], [box, propagate(steps[1], [box])], p, change)  # pyright: ignore[reportPrivateUsage]
+    rows = Functional(network % DIFFERENCE, {1: (p, change)}, torch.zeros(1, 3, dtype=torch.float64))
+    back_substitution._replace(steps[1], 1, [box, propagate(steps[1], [box])], rows)  # pyright: ignore[reportPrivateUsage]
     (w, b), (pruned, moved) = ((layer.weight.detach(), layer.bias.detach()) for layer in layers)
     read, weight, bias = (other, pruned, moved) if network == PRUNED else (a, w, b)
-    reach = p.abs() @ (weight.abs() @ read.abs()[0] + bias.abs())
+    reach = p.norm(dim=2) * (weight.abs() @ read.abs()[0] + bias.abs()).norm()
     if change is not None:
-        reach += q.abs() @ (pruned.abs() @ (other - a).abs()[0] + (pruned - w).abs() @ a.abs()[0] + (moved - b).abs())
+        changed = pruned.abs() @ (other - a).abs()[0] + (pruned - w).abs() @ a.abs()[0] + (moved - b).abs()
+        reach += q.norm(dim=2) * changed.norm()
     assert bool((rows.slack >= gamma(many + 30) * reach * (1 - 1e-12)).all())
     assert bool((rows.slack <= 1.1 * gamma(many + 30) * reach).all())
 
 
 @pytest.mark.parametrize("network", [ORIGINAL, PRUNED, DIFFERENCE])
 def test_every_part_of_a_steps_rounding_is_charged(network: int) -> None:
-    """32 roundings of |P||z| + |Q|(|δ| + 2|z|) + |c|, as P − Q meets z, and little more."""
+    """32 roundings of ‖P‖·‖z‖ + ‖Q‖·‖|δ| + 2|z|‖ + |c|, as P − Q meets z, and little more."""
     g, many = torch.Generator().manual_seed(0), 40
     z, other = torch.randn(2, 1, many, generator=g, dtype=torch.float64)
     box = Enclosure(*(TensorInterval(x, x) for x in (z, other, other - z)))
@@ -220,10 +221,20 @@ def test_every_part_of_a_steps_rounding_is_charged(network: int) -> None:
     change = q if network == DIFFERENCE else None
     rows = Functional(network % DIFFERENCE, {1: (p, change)}, constant)
     back_substitution._replace(Step("", Add(), (0, 0)), 1, [box, box], rows)  # pyright: ignore[reportPrivateUsage]
-    reach = p.abs() @ (other if network == PRUNED else z).abs()[0] + constant.abs()
+    reach = p.norm(dim=2) * (other if network == PRUNED else z).norm() + constant.abs()
     if change is not None:
-        reach += q.abs() @ ((other - z).abs() + 2 * z.abs())[0]
+        reach += q.norm(dim=2) * ((other - z).abs() + 2 * z.abs()).norm()
     torch.testing.assert_close(rows.slack, 32 * UNIT * reach, rtol=1e-12, atol=0.0)
+
+
+@pytest.mark.parametrize("exponent", [-540, 500])
+def test_the_length_of_a_row_or_of_what_it_meets_is_charged_though_its_squares_underflow(exponent: int) -> None:
+    """Coefficients 2⁻⁵⁴⁰ that meet 2⁵⁴⁰, and 2⁵⁰⁰ that meet 2⁻⁵⁰⁰, of which a rounding is 2⁻⁵⁴⁸."""
+    p, z = (torch.full((1, 1, 8), 2.0**power, dtype=torch.float64) for power in (exponent, -exponent))
+    box = Enclosure(*(TensorInterval(z[0], z[0]) for _ in range(3)))
+    rows = Functional(ORIGINAL, {1: (p, None)}, torch.zeros(1, 1, dtype=torch.float64))
+    back_substitution._replace(Step("", Add(), (0, 0)), 1, [box, box], rows)  # pyright: ignore[reportPrivateUsage]
+    assert float(rows.slack) >= 32 * UNIT * 8 * (1 - 1e-12)
 
 
 def test_a_coefficient_that_underflows_is_charged_by_the_size_of_what_it_meets() -> None:
@@ -256,8 +267,8 @@ def test_a_unit_of_open_sign_is_bounded_until_its_sign_is_known_or_at_both_ends(
     before = boxes[3].original if network == ORIGINAL else boxes[3].pruned
     found = with_signs(before, steps, boxes, 3, network, ball)
     every = torch.ones(4, 64, dtype=torch.bool)
-    rows, bounds = unit_bounds(steps, boxes, 3, torch.arange(32), every, network, ball)
-    low, negative_high = torch.zeros(4, 64, dtype=torch.float64).scatter(1, rows, bounds).chunk(2, 1)
+    bounds = unit_bounds(steps, boxes, 3, every, network, ball)
+    low, negative_high = bounds.chunk(2, 1)
     low, high = torch.fmax(before.low, low), torch.fmin(before.high, -negative_high)
     was_open, stays_open = (before.low < 0) & (before.high > 0), (low < 0) & (high > 0)
     settled = was_open & ~stays_open
@@ -279,8 +290,8 @@ def test_a_rectifier_asks_for_units_of_open_sign_and_another_nonlinearity_for_al
     every = torch.ones(4, 64, dtype=torch.bool)
     for network, name in ((ORIGINAL, "original"), (PRUNED, "pruned"), (DIFFERENCE, "difference")):
         after = getattr(found, name)
-        rows, bounds = unit_bounds(steps, boxes, 3, torch.arange(32), every, network, ball)
-        low, negative_high = torch.zeros(4, 64, dtype=torch.float64).scatter(1, rows, bounds).chunk(2, 1)
+        bounds = unit_bounds(steps, boxes, 3, every, network, ball)
+        low, negative_high = bounds.chunk(2, 1)
         tighter = (after.low >= low - 1e-9) & (after.high <= 1e-9 - negative_high)  # 1e-9: rounding of the products
         assert bool(tighter[settled].all()) == bool(tighter.all()) == (reader is nn.Tanh)
 
@@ -288,8 +299,8 @@ def test_a_rectifier_asks_for_units_of_open_sign_and_another_nonlinearity_for_al
 @pytest.mark.parametrize("network", [ORIGINAL, PRUNED, DIFFERENCE])
 def test_an_image_is_not_given_the_bounds_that_another_asks_for(network: int) -> None:
     steps, boxes, ball = _hidden_layer()
-    wanted = torch.zeros(4, 4, dtype=torch.bool)
-    wanted[1] = True
-    wanted[2, 3] = True
-    rows, bounds = unit_bounds(steps, boxes, 3, torch.tensor([5, 7]), wanted, network, ball)
-    assert torch.equal(bounds.isfinite(), wanted.gather(1, rows))
+    wanted = torch.zeros(4, 64, dtype=torch.bool)
+    wanted[1, [5, 7, 37, 39]] = True
+    wanted[2, 39] = True
+    bounds = unit_bounds(steps, boxes, 3, wanted, network, ball)
+    assert torch.equal(bounds.isfinite(), wanted)

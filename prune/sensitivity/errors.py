@@ -8,12 +8,12 @@ of the formulas themselves by `rounding`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .half_rows import UNIT, Block, rounding
+from .half_rows import LEAST, UNIT, Block, rounding
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,14 @@ def bernstein(reach: Tensor, variance: Tensor, draws: Tensor, log: float) -> Ten
 
 
 def det(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
-    """S2: the max of the sum on S; elsewhere (stretch > 1) C times the sum of the maxima."""
-    dropped = ~order.top(budget.round())
+    """S2."""
+    return torch.where(order.whole(budget), 0.0, _share(block, order, ~order.top(budget.round()), stretch))
+
+
+def _share(block: Block, order: Ranking, dropped: Tensor, stretch: float) -> Tensor:
+    """Of what is dropped: the max of the sum on S; elsewhere (stretch > 1) C times the sum of the maxima."""
     if stretch == 1.0:
-        return torch.where(order.whole(budget), 0.0, block.worst_share(dropped))
+        return block.worst_share(dropped)
     shares = stretch * order.excess * (block.sensitivity.double() * dropped).sum(1)
     return (shares * rounding(dropped.shape[1])).clamp(max=1.0)
 
@@ -86,6 +90,29 @@ def symmetric(block: Block, order: Ranking, budget: Tensor, log: float, stretch:
     """S2-symmetric."""
     share = det(block, order, budget, log, stretch)
     return share / (2 - share)
+
+
+def fitted(block: Block, order: Ranking, budget: Tensor, stretch: float) -> tuple[Tensor, Tensor]:
+    """S2-factor: keep what varies most on S, times the factor of least squares there; ε, and the factors of weights.
+
+    The factor makes up for what does not vary. It is at most 2 over the largest share kept: ε ≤ 1 before rounding.
+    """
+    points = block.points.to(torch.promote_types(block.points.dtype, torch.float32))
+    varying = block.weight.double() * points.std(0, correction=0).double()
+    varying /= varying.amax(1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+    least = LEAST * block.sensitivity.double()
+    varying = torch.maximum(varying.nan_to_num(0.0), least)  # what does not vary, or overflows: by sensitivity
+    kept = ranking(replace(block, sensitivity=varying)).top(budget.round())
+    part = block.weight.double() * kept
+    products, squares = torch.zeros(2, len(part), dtype=torch.float64)
+    for (_, whole), (_, rest) in zip(block.sums(), block.sums(part), strict=True):
+        products += (whole * rest).sum(1)
+        squares += (rest * rest).sum(1)
+    least = 1 - _share(block, order, ~kept, stretch)
+    most = block.worst_share(kept) if stretch == 1.0 else torch.ones_like(least)
+    factor = (products / squares).nan_to_num(1.0, 1.0).minimum(2 / most)  # 1 where they overflow: any factor will do
+    epsilon = torch.maximum(1 - factor * least, factor * most - 1)
+    return _stored(epsilon, order), kept * factor.unsqueeze(1)
 
 
 def poisson(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
@@ -143,11 +170,14 @@ def reweighted(exact: Error) -> Error:
     """The error when the new weights are stored in the dtype of the old; 0 where nothing is reweighted."""
 
     def stored(block: Block, order: Ranking, budget: Tensor, log: float, stretch: float) -> Tensor:
-        epsilon = exact(block, order, budget, log, stretch)
-        epsilon = (epsilon + (1 + epsilon) * order.unit) * rounding(order.order.shape[1])
+        epsilon = _stored(exact(block, order, budget, log, stretch), order)
         return torch.where(order.whole(budget), 0.0, epsilon)
 
     return stored
+
+
+def _stored(epsilon: Tensor, order: Ranking) -> Tensor:
+    return (epsilon + (1 + epsilon) * order.unit) * rounding(order.order.shape[1])
 
 
 ERRORS: dict[str, Error] = {

@@ -9,11 +9,17 @@ larger number until as many weights are kept as were asked for. The number is se
 that have nothing to do with the final one, so that every bound holds for that with the probability
 it states; for the half-rows that were dropped it is restated as ε = 1.
 
+At small budgets bounds say nothing of most rows: they may be wrong, on average over S, by as much as
+they are. There hybrid takes what S itself says (S2-factor): it keeps the weights whose products vary
+most and multiplies them by the factor of least squares, which makes up for what does not vary. What
+ε is then is measured like any other.
+
 BatchNorm needs no folding: neither sensitivities nor costs change when a row is scaled and what
 reads it is scaled back. Biases are kept. Cost: a forward and eight backward passes on at most 32
 examples, two forward passes per layer, one (max, ×) product for the sensitivities, about two matrix products
 (outputs, inputs) × (inputs, points) per candidate for the bound, and a forward and a backward pass on
-one example for each of about ten allocations. Memory: a copy of the model, another one in double
+one example for each of about ten allocations; for hybrid and best each of these takes a forward pass
+per layer and its bounds. Memory: a copy of the model, another one in double
 precision to follow paths, its sensitivities, and blocks of 128 rows.
 """
 
@@ -131,14 +137,14 @@ class HalfRowBounds:
     Args:
         epsilon: (2, outputs) float64, bound on |ẑ−z|/z of W⁺ and W⁻ at a pseudo-point of S; 0 where
             kept whole, 1 where dropped.
-        budget: (2, outputs) float64, weights kept (det), expected (poisson), drawn (rand), both
-            (hybrid).
+        budget: (2, outputs) float64, weights kept (det, and where hybrid is fitted), expected
+            (poisson), drawn (rand), both (hybrid).
         cost: (2, outputs) float64, what a relative error stands for: the mean of z over S, times how
             much the output moves with the row, to first order (`gains`); 0 for dead half-rows, which
             are kept whole and lie outside the guarantee.
         variant: (2, outputs) int64, index into `SippResult.VARIANTS`; their number for dead
-            half-rows, and one more for half-rows that were dropped since no kept path leads from
-            them to the output.
+            half-rows, one more for half-rows that were dropped since no kept path leads from them
+            to the output, and two more for those that hybrid fits to S.
         delta: Probability that one half-row fails at one pseudo-point.
     """
 
@@ -233,8 +239,10 @@ def sipp(
             reaches it, and none is dropped.
         delta: In (0, 1); at one item of S fixed before the draw, anything fails with probability at
             most this.
-        variant: `"poisson"`, `"det"`, `"rand"`, `"hybrid"`, or `"best"`: the plan of least
-            Σ cost·ε among theirs and those that choose half-row by half-row, S2-symmetric included.
+        variant: `"poisson"`, `"det"`, `"rand"`, `"hybrid"` (fitted to S in rows of which its
+            bounds say nothing: at small densities the most accurate), or `"best"`: the plan of
+            least Σ cost·ε among theirs and those that choose half-row by half-row, S2-symmetric
+            included.
         stretch: C ≥ 1 with g_j(x) ≤ C s_j, from `stretch`, for points outside S.
         generator: CPU generator; needed by every variant but `det`.
         include: Shell patterns of the weights to prune, as in `prunable`.
@@ -417,7 +425,7 @@ def _spent(setting: _Setting, allocate: Allocation, variant: str, wanted: int, c
     tried = dict[int, tuple[int, list[Tensor]]]()
     while given not in tried and len(tried) < _TRIALS:
         budgets = allocate(measured, given)
-        if variant == "best":
+        if variant in ("best", "hybrid"):
             choices = setting.with_errors(budgets, variant)
         else:
             choices = [fixed_variant(m, budget, variant) for m, budget in zip(measured, budgets, strict=True)]

@@ -80,21 +80,13 @@ def accuracy_of_hybrid(network: tuple[nn.Sequential, Tensor, Tensor]) -> float:
         return float((pruned(x[TESTED:]).argmax(1) == y[TESTED:]).float().mean())
 
 
-def test_hybrid_keeps_accuracy_at_one_weight_in_twenty(networks: list[tuple[nn.Sequential, Tensor, Tensor]]) -> None:
-    """Chance is .1; on the first network hybrid had .15 before budgets were spent again. See the next test."""
-    assert min(accuracy_of_hybrid(network) for network in networks) >= 0.5
-
-
-@pytest.mark.xfail(strict=True, reason="the authors' release reaches .75 on such a network; these four have .54 to .61")
 def test_hybrid_keeps_the_accuracy_of_the_authors_release(networks: list[tuple[nn.Sequential, Tensor, Tensor]]) -> None:
-    """595 weights are fewer than three for each half-row that is read, and ε is 1 on half of those: no bound steers.
+    """595 weights, fewer than two for each half-row: bounds say nothing of most rows, which are fitted to the sample.
 
-    On eight other seeds (10 to 17) hybrid's rule has .62 on average. Costs as in the release, 1/outputs of the layer,
-    and nothing reweighted: .38; dropping also what has a gradient of zero on S: unchanged; factors of half-rows by
-    least squares on S, as far as ε stays that of Det: .70 there and .65 to .72 on these four networks, at up to twice
-    the ε.
+    By bounds alone these networks have .54 to .61. Of 28 others (seeds 20 to 27 and 30 to 49) two are below the bar,
+    at .71 and .74, and the mean is .83.
     """
-    assert max(accuracy_of_hybrid(network) for network in networks) >= 0.75
+    assert min(accuracy_of_hybrid(network) for network in networks) >= 0.75
 
 
 def wasted(masks: Masks) -> int:

@@ -63,7 +63,8 @@ def imp(
 
     Between two levels the weights with the lowest scores among those left are pruned, over all layers at once, and the
     rest is rewound. When a level is yielded, `model` holds that level's trained weights and its masks are enforced;
-    evaluate or copy it then. Closing the generator early ends the enforcement.
+    evaluate or copy it then. After the last level, or when the generator is closed or dropped before (by `break`, say),
+    nothing is enforced any more: call `level.masks.enforce(model)` to train on.
 
     Args:
         model: Trained in place.

@@ -137,6 +137,17 @@ def test_closing_the_generator_ends_the_enforcement(model: nn.Sequential) -> Non
     assert all(model.get_parameter(name)[~mask].count_nonzero() > 0 for name, mask in level.masks.items())
 
 
+def test_after_the_last_level_nothing_is_enforced_until_its_masks_are(model: nn.Sequential) -> None:
+    """As after an early end; a second call of `imp`, say, begins with a dense training."""
+    *_, level = imp(model, Trainer(), DENSITIES, iterations=ITERATIONS)
+    assert all(not model.get_parameter(name)[~mask].any() for name, mask in level.masks.items())
+    dense = copy.deepcopy(model)
+    level.masks.enforce(model)
+    for network, free in ((dense, True), (model, False)):
+        Trainer()(network, 0, 3)
+        assert all(bool(network.get_parameter(name)[~mask].any()) == free for name, mask in level.masks.items())
+
+
 def test_pruned_weights_stay_pruned_whatever_the_score(model: nn.Sequential) -> None:
     """The false twin: a score that prefers zeros would bring every pruned weight back."""
 

@@ -329,7 +329,7 @@ def _pairs(dense: nn.Module, sparse: nn.Module, inputs: Inputs) -> Iterator[tupl
 
 
 def _seconds(network: nn.Module, inputs: Inputs) -> float:
-    with explained("measure_speed", "the model", "Pass the shape of a batch of one example."):
+    with explained("measure_speed", "the model", _remedy(network)):
         start = time.perf_counter()
         call_model(network, inputs)
         if torch.cuda.is_available():
@@ -380,7 +380,7 @@ def _count(
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     counter = _Counter(weights, kept)
     with (
-        explained("inspect_model", "the model", "Pass the shape of a batch of one example."),
+        explained("inspect_model", "the model", _remedy(model)),
         evaluation_mode(model),
         _simple_kernels(),
         counter.watching(swapped),
@@ -409,6 +409,12 @@ def _simple_kernels() -> Generator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
         torch._C._set_mkldnn_enabled(onednn)
         torch._C._set_cudnn_enabled(cudnn)
+
+
+def _remedy(model: nn.Module) -> str:
+    if any(isinstance(module, nn.Embedding | nn.EmbeddingBag) for module in model.modules()):
+        return "A shape stands for real numbers: where an embedding looks up whole ones, pass the inputs themselves."
+    return "Pass the shape of a batch of one example."
 
 
 def _inputs(where: str, model: nn.Module, input_shape: Sequence[int] | Inputs) -> Inputs:

@@ -18,6 +18,7 @@ from pruneproof.prune.models.evaluation import Inputs, call_model, evaluation_mo
 from pruneproof.prune.models.layers import Layer, layers_of, require_reached
 from pruneproof.prune.models.parameters import Patterns, find_prunable, require_numbers, unwrapped, weights_by_name
 from pruneproof.prune.models.shards import require_whole
+from pruneproof.prune.scores._objective import warn_of_zeros
 
 from .budget import Budget, budgets
 from .layers import is_linear
@@ -683,7 +684,7 @@ class _Run:
         """
         if not isinstance(statistics, InputGrams):
             for layer in block.layers:
-                yield layer, [_kept(layer, statistics, allowed[layer.name]) for allowed in several]
+                yield layer, [self._kept(layer, statistics, allowed[layer.name]) for allowed in several]
             return
         groups: dict[tuple[tuple[str, ...], ...], list[Layer]] = {}
         for layer in block.layers:
@@ -695,9 +696,22 @@ class _Run:
             matrices, factors = statistics.take(name, waiting), list[InverseFactor]()
             while matrices:  # each is freed before the next factorisation
                 factors.append(inverse_factor(matrices.pop(0), damping, name=name))
+            scored = torch.stack([~factor.silent.all() for factor in factors])
+            warn_of_zeros(self.where, {x.name: scored for x in layers}, {x.name: x.weight for x in layers})
             for layer in layers:
                 yield layer, [self._updated(layer, factors, allowed[layer.name]) for allowed in several]
             del factors
+
+    def _kept(self, layer: Layer, statistics: Statistics, budget: Budget) -> _Solution:
+        """The highest scores of a layer, by a method that leaves the other weights as they are."""
+        weight = layer.weight.detach()
+        if isinstance(statistics, InputNorms | InputShares):
+            scores = statistics.scores(layer)
+            warn_of_zeros(self.where, {layer.name: scores}, {layer.name: weight})
+        else:
+            scores = layer.matrix(weight).abs()
+        mask = layer.tensor(budget.mask(scores))
+        return _Solution(mask, weight.masked_fill(~mask, 0))
 
     def _updated(self, layer: Layer, factors: list[InverseFactor], budget: Budget) -> _Solution:
         matrix, size = layer.matrix(layer.weight.detach()), self.settings.block_size
@@ -716,17 +730,6 @@ class _Run:
                 "Pass more batches, or a larger damping such as 0.1."
             )
         return _Solution(layer.tensor(mask), layer.tensor(weight))
-
-
-def _kept(layer: Layer, statistics: Statistics, budget: Budget) -> _Solution:
-    """The highest scores of a layer, by a method that leaves the other weights as they are."""
-    weight = layer.weight.detach()
-    if isinstance(statistics, InputNorms | InputShares):
-        scores = statistics.scores(layer)
-    else:
-        scores = layer.matrix(weight).abs()
-    mask = layer.tensor(budget.mask(scores))
-    return _Solution(mask, weight.masked_fill(~mask, 0))
 
 
 def _items(batch: Inputs) -> int:

@@ -33,7 +33,11 @@ def check_output(out: Path, source: Path, *, folder: bool, force: bool, nbytes: 
         FileAccessError: Its folder does not exist, or has too little room.
     """
     kind = "folder" if folder else "file"
-    if not out.name or not out.parent.is_dir():
+    if not out.name:
+        raise InvalidValueError(
+            f"{where}: the output {out} is a folder without a name of its own. Name the new {kind}."
+        )
+    if not out.parent.is_dir():
         raise FileAccessError(f"{where}: the folder {out.parent} of the output {out} does not exist. Make it first.")
     real, origin = out.resolve(), source.resolve()
     if real == origin or real in origin.parents or (folder and origin in real.parents):

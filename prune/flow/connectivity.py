@@ -120,7 +120,7 @@ class PositiveFunctions(Unrouted):
     ) -> Any:
         """Call what stands for the function."""
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
-        self.refuse_routing(name, args)
+        self.refuse_choices(name, args)
         if name in _POINTWISE:
             return args[0] if args else kwargs["input"]
         if name in _MAXIMA:

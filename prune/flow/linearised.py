@@ -148,13 +148,15 @@ class Unrouted(TorchFunctionMode):
     """While the block runs, functions by which data choose what runs (`topk`, `argmax`, …) are refused.
 
     A path through what one example did not choose would seem dead. Functions of whole numbers
-    (positions of tokens, say) choose nothing that depends on weights, and pass.
+    (positions of tokens, say) choose nothing that depends on weights, and pass. So is an embedding
+    of real numbers, which a shape stands for.
 
     Args:
         where: The public function that asks, for the error message.
 
     Raises:
-        UnsupportedError: When such a function is called on a tensor that depends on weights.
+        UnsupportedError: When such a function is called on a tensor that depends on weights, or an
+            embedding on one of real numbers.
     """
 
     def __init__(self, where: str) -> None:
@@ -165,12 +167,18 @@ class Unrouted(TorchFunctionMode):
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Call the function, unless it routes."""
-        self.refuse_routing(getattr(func, "__name__", ""), args)
+        self.refuse_choices(getattr(func, "__name__", ""), args)
         return func(*args, **(kwargs or {}))
 
-    def refuse_routing(self, name: str, args: tuple[Any, ...]) -> None:
-        """Refuse a function that chooses by a tensor which depends on weights."""
+    def refuse_choices(self, name: str, args: tuple[Any, ...]) -> None:
+        """Refuse a function that chooses by a tensor which depends on weights, or by made-up real numbers."""
         first = args[0] if args else None
+        if name in ("embedding", "embedding_bag") and isinstance(first, Tensor) and first.is_floating_point():
+            raise UnsupportedError(
+                f"{self.where}: the model looks up whole numbers in an embedding, and a shape stands for real ones. "
+                "Pass the inputs themselves, such as torch.zeros(1, 8, dtype=torch.long), from Python, or choose a "
+                "method that does not run the model, such as magnitude."
+            )
         if name in _ROUTERS and isinstance(first, Tensor) and first.requires_grad:
             raise UnsupportedError(
                 f"{self.where}: the model calls {name} on what it computed, so the data decide which parts run "

@@ -21,7 +21,7 @@ from pruneproof.errors import InvalidValueError, UnsupportedError
 from pruneproof.kernels.greedy.op import greedy_select
 from pruneproof.kernels.greedy.problem import Gram
 from pruneproof.prune.masks.enforcement import release
-from pruneproof.prune.models.evaluation import copied, explained
+from pruneproof.prune.models.evaluation import copied, explained, wrong_inputs
 from pruneproof.prune.models.parameters import Patterns, find_prunable
 
 _WHERE = "greedy_subnetwork"
@@ -123,7 +123,7 @@ def greedy_subnetwork(
     smaller = copied(_WHERE, model).eval()
     release(smaller)  # masks of the original do not fit the smaller weights
     dense = copied(_WHERE, smaller)
-    with explained(_WHERE, "the model", "Pass inputs of the shape and dtype that it takes."):
+    with explained(_WHERE, "the model", wrong_inputs(inputs)):
         activations = dense[: positions[1]](inputs)
     if activations.ndim != 2:
         raise InvalidValueError(

@@ -159,7 +159,11 @@ def not_safetensors(path: Path, error: Exception, *, where: str) -> FileFormatEr
     with path.open("rb") as file:
         beginning = file.read(32)
     kind = next((kind for magic, kind in _FOREIGN.items() if beginning.startswith(magic)), None)
-    if kind is None:
+    if not beginning:
+        reason = "empty. Download or save it again."
+    elif kind is None and path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
+        reason = "neither a file of torch.save, as its name says, nor a safetensors file. Download or save it again."
+    elif kind is None:
         reason = f"not a complete safetensors file ({one_line(error)}). It may be truncated: download or save it again."
     else:
         reason = f"{kind}, not a safetensors file. Save the state dict by safetensors.torch.save_file."

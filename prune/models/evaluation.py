@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 from pruneproof.checks import require_type
-from pruneproof.errors import InvalidValueError, PruneproofError, StateError, UnsupportedError
+from pruneproof.errors import InvalidValueError, PruneproofError, StateError, UnsupportedError, described
 
 from .shards import require_whole
 
@@ -99,6 +99,17 @@ def require_examples(where: str, inputs: object) -> None:
                 f"{where}: the batch has no example: its inputs have shape {tuple(tensor.shape)}. "
                 "Pass a batch that is not empty."
             )
+
+
+def wrong_inputs(inputs: object) -> str:
+    """What to check when a model raises: the shapes and dtypes that it was given.
+
+    Example:
+        >>> wrong_inputs(torch.ones(8, 7))
+        'Pass inputs of the shape and dtype that it takes; it was given Tensor of shape (8, 7), torch.float32.'
+    """
+    given = ", ".join(map(described, _tensors(inputs)))
+    return f"Pass inputs of the shape and dtype that it takes{f'; it was given {given}' if given else ''}."
 
 
 def require_sizes(where: str, sizes: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ and examples that do not see each other, so BatchNorm on batch statistics is ref
 loss whose chunks do not average to its value on the whole batch.
 """
 
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,9 +39,10 @@ from pruneproof.prune.models.evaluation import (
     require_examples,
     require_logits,
     require_module,
+    wrong_inputs,
 )
 from pruneproof.prune.models.parameters import Patterns, find_prunable, layouts, require_numbers, unwrapped
-from pruneproof.prune.models.shards import any_process, fully_sharded, local, require_all_sharded, reshard
+from pruneproof.prune.models.shards import any_process, fully_sharded, is_sharded, local, require_all_sharded, reshard
 from pruneproof.prune.selection.selection import Scores
 
 Batch = tuple[Inputs, Any] | list[Any]  # a pair; a list is what a DataLoader gives
@@ -165,7 +167,7 @@ class Objective:
         state = {name: tensor.clone() for name, tensor in self.model.named_buffers()}
         if not fully_sharded(self.model):
             state |= {name: tensor.detach() for name, tensor in self.model.named_parameters()} | weights
-        with explained(self.where, "the model", "Pass inputs of the shape and dtype that it takes."):
+        with explained(self.where, "the model", wrong_inputs(inputs)):
             output = call_model(lambda *a, **k: functional_call(self.model, state, a, k), inputs)
         output = self.readout(output) if self.readout is not None else output
         if self.temperature == 1.0:
@@ -311,7 +313,30 @@ def finite_scores(where: str, scored: dict[str, Tensor], model: nn.Module) -> Sc
             f"{where}: scores of {', '.join(beyond[:8]) or 'another process'} are NaN or larger than their dtype can "
             "hold. Look for the layer that overflows, or score a float32 copy."
         )
+    warn_of_zeros(where, scored, dict(model.named_parameters(remove_duplicate=False)))
     return Scores(scored, layouts(model))
+
+
+def warn_of_zeros(where: str, scored: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Warn of layers whose weights all score zero though they are none: ties are cut by their order alone.
+
+    Of shards nothing is said, since no process sees a whole layer.
+
+    Args:
+        where: The public function that was called.
+        scored: Name → scores.
+        weights: Name → weight; may hold more names.
+    """
+    silent = [name for name, score in scored.items() if not is_sharded(score) and not bool(score.any())]
+    silent = [name for name in silent if bool(weights[name].any())]
+    if silent:
+        more = f" and {len(silent) - 8} more" if len(silent) > 8 else ""
+        warnings.warn(
+            f"{where}: every weight of {', '.join(silent[:8])}{more} scores zero on this batch, so that those kept, if "
+            "any, are the first by index. Check the batch for inputs that are all zero, and the model for layers that "
+            "pass nothing on.",
+            stacklevel=2,
+        )
 
 
 def _check_loss(where: str, value: Any, weights: dict[str, Tensor]) -> Tensor:

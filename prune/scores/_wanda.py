@@ -24,6 +24,7 @@ from pruneproof.prune.models.evaluation import (
     explained,
     require_derivatives,
     require_examples,
+    wrong_inputs,
 )
 from pruneproof.prune.models.layers import require_reached
 from pruneproof.prune.models.parameters import Patterns, find_prunable, require_numbers, unwrapped
@@ -81,7 +82,7 @@ def wanda(model: nn.Module, inputs: Inputs, *, include: Patterns = (), exclude: 
     squares = {n: torch.zeros_like(local(w), dtype=_wide(w), requires_grad=False) for n, w in weights.items()}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with evaluation_mode(model), _recording(model, weights, squares) as seen, torch.no_grad():
-        with explained("wanda", "the model", "Pass inputs of the shape and dtype that it takes."):
+        with explained("wanda", "the model", wrong_inputs(inputs)):
             call_model(lambda *a, **k: functional_call(model, buffers, a, k), inputs)
     require_reached("wanda", sorted(set(weights) - seen))
     reshard(model)

@@ -92,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         notes = [note for note in getattr(error, "__notes__", []) if note.startswith("Raised by")]
         if not notes:
             raise
-        print(" ".join(f"{type(error).__name__}: {error} {notes[0]}".split()), file=sys.stderr)
+        what = f"{type(error).__name__}: {error}".strip()
+        stop = "" if what.endswith((".", "!", "?")) else "."
+        print(" ".join(f"{what}{stop} {notes[0]}".split()), file=sys.stderr)
         return MISUSE
     except KeyboardInterrupt:
         print("interrupted: what was finished is kept", file=sys.stderr)

@@ -91,6 +91,25 @@ def read_json(path: Path, where: str) -> dict[str, Any]:
     return cast("dict[str, Any]", content)
 
 
+def require_file_name(path: Path, where: str) -> None:
+    """Refuse a path that a file cannot be written to because it is a folder or has no name, such as `.`.
+
+    Args:
+        path: Where a file is to be written.
+        where: The function or command that the user called, for the message.
+
+    Raises:
+        FileAccessError: It is such a path.
+
+    Example:
+        >>> require_file_name(Path("."), "example")
+        Traceback (most recent call last):
+        pruneproof.errors.FileAccessError: example: . is a folder, and a file is to be written. Name the file.
+    """
+    if not path.name or path.is_dir():
+        raise FileAccessError(f"{where}: {path} is a folder, and a file is to be written. Name the file.")
+
+
 @contextmanager
 def whole_file(path: Path, where: str) -> Generator[BinaryIO]:
     """Open a new file that takes the place of `path` when the block ends, and vanishes if it raises.
@@ -105,7 +124,8 @@ def whole_file(path: Path, where: str) -> Generator[BinaryIO]:
         The open binary file.
 
     Raises:
-        FileAccessError: The file cannot be written: a full disk, a folder that is missing or read-only.
+        FileAccessError: The file cannot be written: a full disk, a folder that is missing or read-only, or the
+            name of a folder.
 
     Example:
         >>> import tempfile
@@ -115,6 +135,7 @@ def whole_file(path: Path, where: str) -> Generator[BinaryIO]:
         >>> target.read_text()
         '1 2 3'
     """
+    require_file_name(path, where)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:

@@ -153,6 +153,15 @@ def test_an_error_of_the_disk_is_told_and_not_one_that_follows_from_it(
     assert "No space left" in capsys.readouterr().err
 
 
+def test_rows_are_not_exported_to_a_folder(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(results.parent)
+    for folder in (".", "..", str(results.parent)):
+        assert main(["export", str(results), "--out", folder]) == 2
+        assert "is a folder, and a file is to be written" in capsys.readouterr().err
+
+
 def part(path: Path, numbers: range, **changes: object) -> Path:
     with Store(path) as store:
         store.add(CELLS[number] for number in numbers)

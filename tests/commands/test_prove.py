@@ -175,3 +175,37 @@ def test_an_end_that_is_no_real_number_is_refused(end: str, capsys: pytest.Captu
 def test_options_that_would_be_ignored_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prove", *arguments]) == 2
     assert "belong to an inequality" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        ("1 > 2", 1, "refuted: 1 > 2\nfalse: the difference of the two sides is -1.0"),
+        ("pi > 3", 0, "proved: pi > 3\n"),
+        ("2 >= 2", 0, "proved: 2 >= 2\n"),
+        ("2 > 2", 1, "refuted: 2 > 2\nfalse: the difference of the two sides is 0"),
+    ],
+)
+def test_numbers_need_no_range(text: str, status: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", text]) == status
+    assert capsys.readouterr().out.startswith(said)
+    assert main(["prove", text, "--json"]) == status
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["claim"], answer["witness"]) == (text, None)
+
+
+def test_an_inequality_of_numbers_has_a_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "1 > 2", "--out", str(tmp_path / "c.json")]) == 1
+    assert main(["check", str(tmp_path / "c.json")]) == 0
+    assert "confirmed (inequality, refuted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["1 > 2 + x"], ["1 > 2", "--given", "x > 0"]])
+def test_variables_need_a_range(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", *arguments]) == 2
+    assert "a range for every variable is needed" in capsys.readouterr().err
+
+
+def test_a_certificate_is_not_written_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "x >= 0", "--on", "x in [0, 1]", "--out", str(tmp_path)]) == 2
+    assert "is a folder, and a file is to be written" in capsys.readouterr().err

@@ -143,3 +143,59 @@ def test_a_batch_without_inputs_is_refused(folder: Path, method: str, capsys: py
     save_file({"targets": torch.zeros(3)}, "batch.safetensors")
     assert ran("--method", method, "--density", "0.5", "--batch", "batch.safetensors") == 2
     assert "holds ['targets']" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["snip", "grasp", "grasp_abs"])
+@pytest.mark.parametrize("shape", [(8,), (8, 1), (8, 4)])
+def test_targets_that_are_no_classes_are_refused(
+    folder: Path, method: str, shape: tuple[int, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file({"inputs": torch.randn(8, 8), "targets": torch.rand(shape)}, folder / "batch.safetensors")
+    assert ran("--method", method, "--density", "0.5", "--batch", "batch.safetensors") == 2
+    told = capsys.readouterr().err
+    assert f"the targets of --method {method} must be" in told and f"got Tensor of shape {shape}, torch.float32" in told
+    assert told.count("\n") == 1 and not (folder / "pruned.safetensors").exists()
+
+
+def test_inputs_of_a_wrong_shape_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_file({"inputs": torch.randn(8, 7), "targets": torch.arange(8) % 4}, folder / "batch.safetensors")
+    assert ran("--method", "snip", "--density", "0.5", "--batch", "batch.safetensors") == 2
+    told = capsys.readouterr().err
+    assert ". Raised by the model, called by snip. " in told
+    assert "it was given Tensor of shape (8, 7), torch.float32." in told
+
+
+def test_a_batch_of_zeros_is_warned_of(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_file({"inputs": torch.zeros(8, 8)}, folder / "batch.safetensors")
+    assert ran("--method", "wanda", "--density", "0.5", "--batch", "batch.safetensors") == 0
+    assert "warning: wanda: every weight of 0.weight scores zero on this batch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--out", "--masks"])
+@pytest.mark.parametrize("path", [".", "..", "/"])
+def test_a_folder_is_no_file_to_write(folder: Path, option: str, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {"--out": "pruned.safetensors", "--masks": "masks.safetensors"} | {option: path}
+    before = {*folder.iterdir()}
+    assert main(["prune", "model.safetensors", "--density", "0.5", "--force", *sum(asked.items(), ())]) == 2
+    told = capsys.readouterr().err
+    assert any(word in told for word in ("is a folder", "must be a file", "overlap"))
+    assert "does not exist" not in told and told.count("\n") == 1
+    assert {*folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("junk.pt", b"junk" * 40, "neither a file of torch.save, as its name says, nor a safetensors file"),
+        ("junk.bin", b"\0" * 100, "neither a file of torch.save, as its name says, nor a safetensors file"),
+        ("none.pt", b"", "none.pt is empty"),
+        ("junk.safetensors", b"junk" * 40, "not a complete safetensors file"),
+    ],
+)
+def test_a_file_of_no_known_format_is_told_by_its_name(
+    folder: Path, name: str, content: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / name).write_bytes(content)
+    for command in (["inspect", name], ["prune", name, "--density", "0.5", "--out", "out"]):
+        assert main(command) == 2
+        assert said in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pruneproof.claims.engine.export import Format, export_rows
 from pruneproof.claims.engine.folder import existing_results
 from pruneproof.claims.engine.store import Store
 from pruneproof.errors import InvalidValueError
+from pruneproof.files import require_file_name
 
 
 def main(
@@ -31,6 +32,7 @@ def main(
     """
     results = existing_results(file)
     path = out or results.with_suffix(f".{to}")
+    require_file_name(path, "--out")
     if path.exists() and path.samefile(results):
         raise InvalidValueError(f"--out: {path} holds the rows and cannot be written over. Choose another name.")
     with Store(results, reading=True) as store:

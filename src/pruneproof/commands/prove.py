@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from pruneproof.errors import InvalidValueError
+from pruneproof.files import require_file_name
 from pruneproof.theory.theorems.catalogue import obligations, theorem_of
 
 if TYPE_CHECKING:
@@ -65,24 +66,31 @@ def _prove(
     from pruneproof.theory.prover.certificate import save
     from pruneproof.theory.prover.search import SECONDS
 
-    if not on:
-        raise InvalidValueError('prove: a range for every variable is needed. Add e.g. --on "x in (0, 1]".')
-    box = notation.box(on)
     claim, conditions = notation.inequality(text), [notation.inequality(condition) for condition in given]
+    numbers = not on and not any(each.free_symbols for each in (claim, *conditions))
+    if not on and not numbers:
+        raise InvalidValueError('prove: a range for every variable is needed. Add e.g. --on "x in (0, 1]".')
+    box = notation.box(on or ["x in [0, 1]"])  # numbers are the same everywhere
+    if out is not None:
+        require_file_name(out, "prove")
     proof = prove(claim, box, given=conditions, seconds=SECONDS if seconds is None else seconds)
     if out is not None and proof.verdict != "undecided":
         save(proof, out)
     if as_json:
-        print(json_text.dumps(_as_data(proof), ensure_ascii=False, indent=1))
+        print(json_text.dumps(_as_data(proof, numbers), ensure_ascii=False, indent=1))
     else:
-        print(_as_text(proof))
+        print(_as_text(proof, numbers))
     return {"proved": 0, "refuted": 1, "undecided": UNDECIDED}[proof.verdict]
 
 
-def _as_data(proof: "Proof") -> dict[str, object]:
-    witness = {name: str(value) for name, value in proof.witness.items()} if proof.witness else None
+def _claim(proof: "Proof", numbers: bool) -> str:
+    return str(proof.problem).partition(" for x in")[0] if numbers else str(proof.problem)
+
+
+def _as_data(proof: "Proof", numbers: bool) -> dict[str, object]:
+    witness = {n: str(value) for n, value in proof.witness.items()} if proof.witness and not numbers else None
     return {
-        "claim": str(proof.problem),
+        "claim": _claim(proof, numbers),
         "verdict": proof.verdict,
         "boxes": proof.boxes,
         "decided": proof.decided,
@@ -93,13 +101,13 @@ def _as_data(proof: "Proof") -> dict[str, object]:
     }
 
 
-def _as_text(proof: "Proof") -> str:
-    lines = [f"{proof.verdict}: {proof.problem}"]
+def _as_text(proof: "Proof", numbers: bool) -> str:
+    lines = [f"{proof.verdict}: {_claim(proof, numbers)}"]
     if proof.verdict == "proved":
         lines.append(f"{proof.leaves} boxes, each decided by a rule, {proof.seconds:.2f} s")
     elif proof.witness:
-        at = ", ".join(f"{name} = {value}" for name, value in proof.witness.items())
-        lines.append(f"false at {at}: the difference of the two sides is {proof.value}")
+        at = "" if numbers else " at " + ", ".join(f"{name} = {value}" for name, value in proof.witness.items())
+        lines.append(f"false{at}: the difference of the two sides is {proof.value}")
     else:
         lines.append(f"{proof.decided:.1%} decided by {proof.boxes} boxes in {proof.seconds:.1f} s; open:")
         lines += [f"  {box}" for box in proof.where]

@@ -2,6 +2,7 @@
 
 import json as json_text
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 import tyro
 from rich.console import Console
 
-from pruneproof.errors import InvalidValueError, MissingFileError, PruneproofError
+from pruneproof.errors import InvalidTypeError, InvalidValueError, MissingFileError, PruneproofError, described
+from pruneproof.files import require_file_name
 from pruneproof.progress import Meter
 
 if TYPE_CHECKING:
@@ -171,7 +173,11 @@ def _by_model(
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
         status.update(f"scoring {sum(p.numel() for p in network.parameters()):,} parameters")
-        kept = score(network)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            kept = score(network)
+        for each in said:
+            print(f"warning: {each.message}", file=sys.stderr)
         status.update("following what is left from the input to the output")
         warning = _dead(network, kept, shape)
         status.update("writing")
@@ -266,6 +272,8 @@ def _check_paths(paths: dict[str, Path | None]) -> None:
 
 def _check_new(masks: Path | None, force: bool) -> None:
     """Refuse to overwrite a file of masks unasked; `check_output` refuses to overwrite the checkpoint."""
+    if masks is not None:
+        require_file_name(masks, "--masks")
     if masks is not None and masks.exists() and not force:
         raise InvalidValueError(f"--masks: the file {masks} exists. Choose another name, or replace it with --force.")
 
@@ -341,4 +349,10 @@ def _batch(batch: Path | None, method: str) -> "tuple[Tensor, Tensor]":
     found = load_tensors(batch, where="--batch")
     if not found.keys() >= set(names):
         raise InvalidValueError(f"--batch {batch} holds {sorted(found)}. {remedy}")
+    targets = found[names[-1]]
+    if method != "wanda" and (targets.is_floating_point() or targets.is_complex()):
+        raise InvalidTypeError(
+            f"--batch {batch}: the targets of --method {method} must be numbers of classes, whole ones, since the loss "
+            f"is the cross-entropy, got {described(targets)}. For another loss call {method} in Python."
+        )
     return found["inputs"], found[names[-1]]

@@ -380,6 +380,18 @@ def test_a_bundle_holds_all_that_a_stranger_needs(
     assert about["factory"] == NAMED and about["versions"]["torch"] == version("torch")
 
 
+def test_what_a_bundle_says_of_itself_is_not_said_to_be_confirmed(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def other_versions(members: dict[str, bytes]) -> None:
+        about = json.loads(members["bundle.json"])
+        members["bundle.json"] = json.dumps(about | {"versions": {"torch": "0.1"}}).encode()
+
+    _repack(bundle, other_versions)
+    assert main(["check", str(bundle), "--factory", NAMED]) == 0
+    assert "not checked: what bundle.json in it says, the versions" in capsys.readouterr().out
+
+
 def test_a_bundle_replaces_nothing(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = bundle.read_bytes()
     assert main([*_arguments(folder), "--bundle", str(bundle)]) == 2

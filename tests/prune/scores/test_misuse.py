@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from pruneproof import prune
-from pruneproof.errors import InvalidTypeError, PruneproofError
+from pruneproof.errors import InvalidTypeError, PruneproofError, UnsupportedError
 from pruneproof.prune import Masks, scores
 
 X, Y = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
@@ -20,6 +20,39 @@ METHODS: dict[str, Callable[..., Any]] = {"snip": scores.snip, "grasp": scores.g
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
+
+
+def two_layers() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+
+
+SILENT: dict[str, Callable[[nn.Module, Tensor], object]] = {
+    **{name: lambda m, x, score=score: score(m, cross_entropy, (x, Y)) for name, score in METHODS.items()},
+    "wanda": scores.wanda,
+    **{
+        f"calibrated {name}": lambda m, x, name=name: prune.calibrated(m, [x], method=name, density=0.5)
+        for name in ("wanda", "sparsegpt", "sipp")
+    },
+}
+
+
+@pytest.mark.parametrize("method", SILENT)
+def test_a_layer_whose_weights_all_score_zero_is_named(method: str) -> None:
+    """Inputs of zeros tell the weights that read them apart by index alone; the layer after reads biases."""
+    where = method.split()[0]
+    with pytest.warns(UserWarning, match=rf"^{where}: every weight of 0\.weight scores zero") as caught:
+        SILENT[method](two_layers(), torch.zeros(12, 4))
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("method", [name for name in SILENT if name not in METHODS])
+def test_scores_of_zero_are_no_fault_of_weights_that_are_zero(method: str) -> None:
+    model = two_layers()
+    with torch.no_grad():
+        model.get_parameter("2.weight").zero_()
+        model.get_parameter("0.weight")[:, 0] = 0
+    SILENT[method](model, X)
 
 
 class Boxed(nn.Module):
@@ -275,3 +308,24 @@ def test_a_state_dict_is_no_model_and_a_seed_no_generator() -> None:
     ):
         with pytest.raises(PruneproofError, match=r"got 0. Pass torch.Generator\(\).manual_seed"):
             call()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda m: scores.synflow(m, (1, 3)), lambda m: prune.connectivity(m, prune.magnitude(m, density=0.5), (1, 3))],
+)
+@pytest.mark.parametrize("first", [nn.Embedding(9, 4), nn.EmbeddingBag(9, 12)])
+def test_a_shape_of_whole_numbers_is_asked_for_by_an_embedding(
+    ask: Callable[[nn.Module], object], first: nn.Module
+) -> None:
+    model = nn.Sequential(first, nn.Flatten(), nn.Linear(12, 2))
+    with pytest.raises(UnsupportedError, match=r"looks up whole numbers in an embedding.*Pass the inputs themselves"):
+        ask(model)
+    if isinstance(first, nn.Embedding):
+        assert scores.synflow(model, torch.zeros(1, 3, dtype=torch.long))["2.weight"].all()
+
+
+def test_inspect_says_what_a_shape_does_not_tell_an_embedding() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        prune.inspect_model(nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 2)), input_shape=(1, 3))
+    assert "where an embedding looks up whole ones, pass the inputs themselves" in raised.value.__notes__[0]

@@ -96,7 +96,7 @@ def _report(package: str, results: list[tuple[Trial, str]], known: dict[str, str
     interval = binomtest(killed, max(1, len(results))).proportion_ci()
     endless = sum(shown == TIMED_OUT for _, shown in results)
     print(f"{package}: {killed} of {len(results)} mutants killed ({share:.1%}, 95 % interval {interval.low:.1%} to "
-          f"{interval.high:.1%}), {endless} of them by the clock; drawn from {population}", flush=True)  # fmt: skip
+          f"{interval.high:.1%}), {endless} of them by time; drawn from {population}", flush=True)  # fmt: skip
     for trial in unexplained:
         place = trial.mutant.place
         print(f"  {trial.file}:{place.line}: {trial.mutant.before}\n      became {trial.mutant.after}")

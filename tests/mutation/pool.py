@@ -11,7 +11,9 @@ from pathlib import Path
 from mutants import Mutant
 from trial import KILLED, LOST, SURVIVED, outcome, start
 
-PATIENCE = 5  # a stage may take this many times as long as it takes on the unchanged module, and `GRACE` seconds more
+PATIENCE = (
+    5  # a stage may compute this many times as long as it takes on the unchanged module, and `GRACE` seconds more
+)
 GRACE = 20
 
 
@@ -34,6 +36,11 @@ class Trial:
     def name(self) -> str:
         """What identifies the mutant in the baseline while other lines of the file come and go."""
         return f"{self.file}: {self.mutant.before} => {self.mutant.after}"
+
+    @property
+    def limit(self) -> float:
+        """Seconds of processor time for the stage that comes next."""
+        return PATIENCE * self.stages[0][1] + GRACE
 
     def key(self, source: str) -> str:
         """What identifies the trial as long as the file does not change."""
@@ -76,13 +83,13 @@ def _lines(memory: Path) -> list[str]:
 
 def _begin(trial: Trial) -> None:
     trial.began = time.monotonic()
-    trial.child = start(trial.module, trial.mutant.source, trial.stages[0][0])
+    trial.child = start(trial.module, trial.mutant.source, trial.stages[0][0], trial.limit)
 
 
 def _look(trial: Trial) -> str | None:
     """What the trial showed, or `None` while it goes on, be it with its next stage."""
     tests, seconds = trial.stages[0]
-    shown = outcome(trial.child, trial.began, PATIENCE * seconds + GRACE)
+    shown = outcome(trial.child, trial.began, trial.limit)
     if shown == LOST:  # the tests have other names now: try all that their files hold
         files = sorted({test.partition("::")[0] for test in tests})
         trial.stages[0:1] = [(files, 10 * seconds)] if files != tests else []

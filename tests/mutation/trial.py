@@ -5,8 +5,10 @@ this library is imported saves the start-up, which would be most of a trial.
 """
 
 import importlib
+import math
 import os
 import pkgutil
+import resource
 import signal
 import sys
 import time
@@ -20,6 +22,7 @@ import torch
 from hypothesis import Phase, settings
 
 KILLED, SURVIVED, TIMED_OUT, LOST = "killed", "survived", "timed out", "lost"
+WAITING = 10  # for deadlocks: even a machine with ten times the work of its cores gets as far in this time
 _TICK = 0.02
 _NO_TESTS = (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED)
 _OWN = ("pruneproof", "tests", "test_", "conftest")
@@ -74,8 +77,12 @@ def prepare() -> None:
     settings.load_profile("no shrinking")  # the profile of tests/conftest.py takes from it what it does not set itself
 
 
-def start(module: str, source: str, tests: list[str]) -> int:
-    """Fork a process that runs the tests with the module's source replaced; returns its process id."""
+def start(module: str, source: str, tests: list[str], limit: float) -> int:
+    """Fork a process that runs the tests with the module's source replaced; returns its process id.
+
+    It, and each process that it starts, may take so many seconds of processor time, which other work on the machine
+    does not use up; then the system ends it.
+    """
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -83,6 +90,7 @@ def start(module: str, source: str, tests: list[str]) -> int:
     code = 3
     try:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit) + 5))  # SIGXCPU, then SIGKILL
         silence = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(silence, descriptor)
@@ -95,13 +103,18 @@ def start(module: str, source: str, tests: list[str]) -> int:
 def outcome(child: int, began: float, limit: float) -> str | None:
     """What the tests showed, or `None` while they run: `LOST` if they cannot be found.
 
-    Over the limit, the process is ended and whatever it started.
+    Over the limit of processor time, or waiting for `WAITING` times as long by the clock, the process is ended and
+    whatever it started.
     """
     finished, status = os.waitpid(child, os.WNOHANG)
     if finished:
         code = os.waitstatus_to_exitcode(status)
+        if code == -signal.SIGXCPU:
+            with suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+            return TIMED_OUT
         return SURVIVED if code == 0 else LOST if code in _NO_TESTS else KILLED
-    if time.monotonic() - began > limit:
+    if time.monotonic() - began > WAITING * limit:
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
         return TIMED_OUT

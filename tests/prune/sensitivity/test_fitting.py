@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pruneproof.kernels import sensitivities
 from pruneproof.prune import SippResult, sipp
 from pruneproof.prune.sensitivity import errors
-from pruneproof.prune.sensitivity.choices import FITTED, KEPT
+from pruneproof.prune.sensitivity.choices import DROPPED, FITTED
 from pruneproof.prune.sensitivity.half_rows import Block, blocks, floored, rounding
 
 
@@ -65,9 +65,29 @@ def test_the_factor_is_that_of_least_squares_unless_it_is_too_large() -> None:
     assert torch.equal(factors > 0, varying >= varying.topk(3).values[:, -1:])
 
 
-@pytest.mark.parametrize("points", [torch.ones(1, 4), 1e25 * torch.eye(4)])
+def one_kept(weight: Tensor, points: Tensor, stretch: float) -> tuple[float, float]:
+    """ε of a half-row of which one weight is kept, and its factor."""
+    block = Block(0, slice(0, 1), weight, sensitivities(weight, points), points)
+    epsilon, factors = errors.fitted(block, errors.ranking(block), torch.ones(1, dtype=torch.float64), stretch)
+    return float(epsilon), float(factors.max())
+
+
+def test_a_factor_is_at_most_two_over_the_largest_share_that_is_kept() -> None:
+    """Least squares asks for 50: what is kept has 1 of a sum of 51 at one point, and all of .1 at the other.
+
+    One of four equal weights gets 4. If the stretch allows points at which it is all, that would be wrong by 3 there.
+    """
+    weight = torch.ones(1, 101, dtype=torch.float64)
+    points = torch.cat([torch.tensor([[1.0], [0.1]]), torch.tensor([[0.5], [0.0]]).expand(2, 100)], 1).double()
+    assert one_kept(weight, points, 1.0) == (pytest.approx(1.0), 2.0)
+    alike = torch.ones(1, 4, dtype=torch.float64)
+    assert one_kept(alike, alike, 1.0) == (pytest.approx(0.0, abs=1e-12), 4.0)
+    assert one_kept(alike, alike, 4.0) == (pytest.approx(1.0), 2.0)
+
+
+@pytest.mark.parametrize("points", [torch.ones(1, 4), 1e200 * torch.eye(4, dtype=torch.float64)])
 def test_weights_that_do_not_vary_or_overflow_are_taken_by_sensitivity(points: Tensor) -> None:
-    weight = torch.tensor([[0.0, 1.0, 3.0, 2.0]])
+    weight = torch.tensor([[0.0, 1.0, 3.0, 2.0]], dtype=points.dtype)
     block = Block(0, slice(0, 1), weight, weight / 6, points)
     _, factors = errors.fitted(block, errors.ranking(block), torch.tensor([2.0]), 1.0)
     assert (factors > 0).tolist() == [[False, False, True, True]]
@@ -88,11 +108,16 @@ def test_the_error_elsewhere_holds_where_shares_are_below_the_stretch() -> None:
 
 
 def perceptron() -> nn.Sequential:
+    """Its first row reads zeros alone on the sample, the second has few weights."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(64, 60), nn.ReLU(), nn.Linear(60, 40), nn.ReLU(), nn.Linear(40, 10))
+    network = nn.Sequential(nn.Linear(64, 60), nn.ReLU(), nn.Linear(60, 40), nn.ReLU(), nn.Linear(40, 10))
+    with torch.no_grad():
+        network[0].weight[0, :60] = 0
+        network[0].weight[1, :58] = 0
+    return network
 
 
-INPUTS = torch.rand(40, 64, generator=torch.Generator().manual_seed(0))
+INPUTS = torch.rand(40, 64, generator=torch.Generator().manual_seed(0)) * (torch.arange(64) < 60)
 
 
 def pruned(density: float) -> SippResult[nn.Sequential]:
@@ -121,12 +146,13 @@ def test_rows_are_fitted_where_bounds_allow_an_error_as_large_as_the_row(density
     weight, bound = perceptron()[0].weight.detach(), pruned(density).bounds["0.weight"]
     scores = floored(weight, sensitivities(weight, INPUTS))
     log = float(torch.tensor(2 / bound.delta, dtype=torch.float64).log())
-    allowed = torch.zeros(len(weight), len(INPUTS), dtype=torch.float64)
+    own, allowed = torch.zeros(2, 60, dtype=torch.float64), torch.zeros(60, 40, dtype=torch.float64)
     for block in blocks(weight, scores, [INPUTS]):
-        epsilon = errors.ERRORS["hybrid"](block, errors.ranking(block), bound.budget[block.sign], log, 1.0)
-        allowed += epsilon[:, None] * (block.weight.double() @ INPUTS.double().T)
+        z = block.weight.double() @ INPUTS.double().T
+        order, budget = errors.ranking(block), bound.budget[block.sign]
+        own[block.sign] = errors.ERRORS["hybrid"](block, order, budget, log, 1.0) * z.any(1)
+        allowed += own[block.sign, :, None] * z
     vague = allowed.sum(1) >= (weight.double() @ INPUTS.double().T).abs().sum(1)
-    alive = (bound.variant < KEPT) | (bound.variant == FITTED)
-    expected = vague & (bound.epsilon > 0) & alive
-    assert torch.equal(bound.variant == FITTED, expected)
-    assert bool(expected.any()) and bool((~vague & (bound.epsilon > 0) & alive).any())
+    free = (own > 0) & (bound.variant != DROPPED)
+    assert torch.equal(bound.variant == FITTED, vague & free)
+    assert bool((vague & free).any()) and bool((~vague & free).any()) and bool((vague & (own == 0)).any())

@@ -62,7 +62,7 @@ def method_cells(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.data_free:measure", revision=2)
+@stable_id("pruneproof.claims.sensitivity.data_free:measure", revision=3)
 def measure_methods(cell: Cell) -> list[MethodRow]:
     """Output error and accuracy on the test images, and the share of balls on which agreement is certified."""
     model, split = trained(cell["network"], cell["data"], cell["seed"]), images(cell["data"])

@@ -123,7 +123,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     return pairs + constants
 
 
-@stable_id("pruneproof.claims.sensitivity.guarantee:measure", revision=3)
+@stable_id("pruneproof.claims.sensitivity.guarantee:measure", revision=4)
 def measure(cell: Cell) -> list[PairRow] | list[ConstantsRow]:
     """One pruned pair, or the constants of one network."""
     return _constants(cell) if cell["kind"] == "constants" else [_pair(cell)]

@@ -26,8 +26,9 @@ CRITERION = (
 SAYS_NOT = "That a smaller bound means a smaller error: the second half of the criterion is an observation."
 SYMBOLS = (
     "rand draws weights with probabilities in proportion to their sensitivities, poisson keeps each with a "
-    "probability of its own, det keeps the largest, hybrid keeps the largest and draws from the rest; best is the "
-    "plan of the least bound among these and those that choose half-row by half-row. ε is the relative error of a "
+    "probability of its own, det keeps the largest, hybrid keeps the largest and draws from the rest, and is fitted "
+    "to the sample in rows of which its bound says nothing; best is the plan of the least bound among these and those "
+    "that choose half-row by half-row. ε is the relative error of a "
     "half-row (SP1), its cost the mean sum that ε is relative to, times the row's effect on the outputs."
 )
 
@@ -78,7 +79,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.mixture:measure", revision=3)
+@stable_id("pruneproof.claims.sensitivity.mixture:measure", revision=4)
 def measure(cell: Cell) -> list[VariantRow]:
     """Every variant at one budget: its bound, its median ε, and the output error on test images."""
     model, split = trained(cell["network"], cell["data"], cell["seed"]), images(cell["data"])

@@ -77,7 +77,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("sensitivity/isolation", revision=2)
+@stable_id("sensitivity/isolation", revision=3)
 def measure(cell: Cell) -> list[TrainedRow]:
     """Take the mask, go back to the initial weights, train what is kept."""
     split = images(cell["data"])

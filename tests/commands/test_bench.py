@@ -154,3 +154,9 @@ def test_the_best_peer_is_the_one_held_against() -> None:
     )
     row = measure(Comparison("made up", "N", "both", {"seconds": 1.0}, ((1,),), lambda n: sides), (1,), 0)[0]
     assert (row.peer, row.ratio.value, row.goal) == ("fast", 0.5, 1.0)
+
+
+def test_a_folder_is_refused_before_anything_is_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--out", str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert told.err == f"bench: {tmp_path} is a folder, and a file is to be written. Name the file.\n" and not told.out

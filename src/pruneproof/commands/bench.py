@@ -13,7 +13,7 @@ from rich.status import Status
 
 from pruneproof.environment import EXTRAS, environment
 from pruneproof.errors import FileAccessError, InvalidValueError, PruneproofError
-from pruneproof.files import whole_file
+from pruneproof.files import require_file_name, whole_file
 
 if TYPE_CHECKING:
     from pruneproof.comparisons import Comparison, Row
@@ -57,6 +57,8 @@ def main(
         out: write the figures to this JSON file, after every line.
         compare: a file that --out wrote: its ratios are shown beside the new ones.
     """
+    if out is not None:
+        require_file_name(out, "bench")
     before = {} if compare is None else _read(compare)
     from pruneproof.comparisons import COMPARISONS, ceilings, wanted_shape
 

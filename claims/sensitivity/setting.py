@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from pruneproof.claims.data.digits import Split
 from pruneproof.claims.data.images import brought_label, digits_label, read_images
 from pruneproof.claims.training.single import train
 from pruneproof.claims.training.trainer import Recipe
-from pruneproof.prune import prunable, select, sipp
+from pruneproof.prune import prunable, reinitialize, select, sipp
 from pruneproof.prune.scores import magnitude
 from pruneproof.prune.sensitivity.method import HalfRowBounds
 
@@ -69,23 +70,27 @@ def images(data: str) -> Split:
 
 
 def untrained(network: str, seed: int) -> nn.Sequential:
-    """A network as it starts."""
+    """A network as it starts, drawn from a generator of its own."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if network == "cnn":
-            return nn.Sequential(
-                nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
-                nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(),
-                nn.Linear(256, 10),
-            )  # fmt: skip
-        if network == "image cnn":
-            return nn.Sequential(
-                nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
-                nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-                nn.Flatten(), nn.Linear(288, 10),
-            )  # fmt: skip
-        layers = [m for fan_in, fan_out in pairwise(WIDTHS[network]) for m in (nn.Linear(fan_in, fan_out), nn.ReLU())]
-        return nn.Sequential(*layers[:-1])
+        built = _built(network)
+    return cast(nn.Sequential, reinitialize(built, generator=torch.Generator().manual_seed(seed)))
+
+
+def _built(network: str) -> nn.Sequential:
+    if network == "cnn":
+        return nn.Sequential(
+            nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(),
+            nn.Linear(256, 10),
+        )  # fmt: skip
+    if network == "image cnn":
+        return nn.Sequential(
+            nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(288, 10),
+        )  # fmt: skip
+    layers = [m for fan_in, fan_out in pairwise(WIDTHS[network]) for m in (nn.Linear(fan_in, fan_out), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
 
 
 @cache

@@ -92,7 +92,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.rows:measure", revision=2)
+@stable_id("pruneproof.claims.sensitivity.rows:measure", revision=3)
 def measure(cell: Cell) -> list[VariantRow]:
     """Draw the half-row again and again; count how often ẑ misses ε, and ε/4 (the negative control)."""
     block = _block(cell)

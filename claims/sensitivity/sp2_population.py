@@ -71,7 +71,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.population:measure", revision=2)
+@stable_id("pruneproof.claims.sensitivity.population:measure", revision=3)
 def measure(cell: Cell) -> list[CoverageRow]:
     """Resample, apply the rule, look whether the truth is covered."""
     return [_conformal(cell) if cell["kind"] == "conformal" else _clopper_pearson(cell)]

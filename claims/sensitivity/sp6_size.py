@@ -70,7 +70,7 @@ def grid(scale: Scale, seeds: int | None) -> list[Cell]:
     ]
 
 
-@stable_id("pruneproof.claims.sensitivity.size:measure", revision=1)
+@stable_id("pruneproof.claims.sensitivity.size:measure", revision=2)
 def measure(cell: Cell) -> list[LayerRow]:
     """Prune to ε by Rand; compare each half-row's non-zeros with min(n, S1-size at its Σ)."""
     model, points = trained(cell["network"], cell["data"], cell["seed"]), sample(cell["data"], cell["seed"])

@@ -1,12 +1,15 @@
 """The trainer is deterministic, resumes where it stopped, and keeps pruned weights out of the momentum."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from pruneproof.claims.initialization import setting as initialization
+from pruneproof.claims.sensitivity import setting as sensitivity
 from pruneproof.claims.training.single import GlobalAverage, accuracy, steps_per_epoch, train
 from pruneproof.claims.training.trainer import Recipe
 from pruneproof.errors import PruneproofError
@@ -103,3 +106,22 @@ def test_the_global_average_is_torch_s_to_the_last_bit(shape: tuple[int, ...], l
     (gradient,) = torch.autograd.grad((ours * weight).sum(), x)
     assert torch.equal(gradient, torch.autograd.grad((theirs * weight).sum(), x)[0])
     assert gradient.is_contiguous(memory_format=torch.channels_last)  # why it is there: torch's is not
+
+
+BUILDERS: dict[str, Callable[[], nn.Module]] = {
+    "initialization, convolutional": lambda: initialization.digits_cnn(3),
+    "initialization, perceptron": lambda: initialization.digits_mlp(3),
+    "sensitivity, perceptron": lambda: sensitivity.untrained("lenet", 3),
+    "sensitivity, convolutional": lambda: sensitivity.untrained("cnn", 3),
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_networks_of_claims_draw_from_generators_of_their_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever other threads make of the global generator, even if they seed it in between; it stays as it was."""
+    first = BUILDERS[name]()
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: None)
+    assert same(first, BUILDERS[name]())
+    assert torch.equal(torch.get_rng_state(), before)

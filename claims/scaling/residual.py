@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pruneproof.claims.engine.cell import Cell
 from pruneproof.claims.training.single import GlobalAverage, accuracy, train
 from pruneproof.claims.training.trainer import Recipe
-from pruneproof.prune import imp
+from pruneproof.prune import imp, reinitialize
 
 
 class Block(nn.Module):
@@ -35,9 +35,9 @@ def residual_network(width: int, depth: int, seed: int) -> nn.Module:
         torch.Size([1, 10])
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
         layers = [*_normalized(1, width), nn.ReLU(), *(Block(width) for _ in range(depth))]
         net = nn.Sequential(*layers, GlobalAverage(), nn.Flatten(), nn.Linear(width, 10))
+    net = reinitialize(net, generator=torch.Generator().manual_seed(seed))
     return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 

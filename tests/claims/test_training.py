@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from pruneproof.claims.initialization import setting as initialization
+from pruneproof.claims.scaling.residual import residual_network
 from pruneproof.claims.sensitivity import setting as sensitivity
 from pruneproof.claims.training.single import GlobalAverage, accuracy, steps_per_epoch, train
 from pruneproof.claims.training.trainer import Recipe
@@ -113,6 +114,7 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "initialization, perceptron": lambda: initialization.digits_mlp(3),
     "sensitivity, perceptron": lambda: sensitivity.untrained("lenet", 3),
     "sensitivity, convolutional": lambda: sensitivity.untrained("cnn", 3),
+    "scaling, residual": lambda: residual_network(4, 1, 3),
 }
 
 

@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError
+from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError, speaking_for
 from pruneproof.kernels import BitMask
 from pruneproof.prune.masks.masks import Masks
 from pruneproof.prune.models.evaluation import (
@@ -293,7 +293,8 @@ def measure_speed(
     if masks is None:
         masks = Masks({name: weight.detach() != 0 for name, weight in prunable(plain).items()})
     dense = masks.apply_(copied("measure_speed", plain))
-    settings = [(format, sparsify(plain, masks, format=format), batch) for format in formats for batch in batches]
+    with speaking_for("measure_speed"):
+        settings = [(format, sparsify(plain, masks, format=format), batch) for format in formats for batch in batches]
     found: list[Speed] = []
     for format, sparse, batch in settings:
         _require_swapped(format, sparse, dense)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pruneproof.errors import InvalidValueError, StateError, UnsupportedError
+from pruneproof.errors import InvalidValueError, StateError, UnsupportedError, speaking_for
 from pruneproof.kernels import BitMask, SparseWeight, masked_linear, sparse_linear
 from pruneproof.prune.masks.enforcement import release
 from pruneproof.prune.masks.interop import remove_torch_prune
@@ -264,7 +264,8 @@ def _on_cuda(weight: Tensor) -> bool:
 def _swapped(layer: nn.Linear, mask: Tensor, format: str, batch: int | None) -> nn.Module:
     if format == "masked":
         return MaskedLinear(layer, mask)
-    weight = SparseWeight.from_dense(layer.weight, mask, format=format, batch=batch)
+    with speaking_for("sparsify"):
+        weight = SparseWeight.from_dense(layer.weight, mask, format=format, batch=batch)
     if weight.format == "dense":
         return layer
     sparse = SparseLinear(weight, layer.bias).train(layer.training)

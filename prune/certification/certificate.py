@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from pruneproof.errors import FileFormatError, InvalidValueError, UnknownNameError
+from pruneproof.errors import FileFormatError, InvalidValueError, UnknownNameError, speaking_for
 from pruneproof.files import read_json, whole_file
 from pruneproof.prune.models.checkpoint import data_hash, load_inputs, load_network, network_hash
 
@@ -74,11 +74,12 @@ def build_certificate(
     parts: list[RegionCertificate] = []
     balls = inputs[:first]
     try:
-        for part in certify_batches(
-            original, pruned, balls, radius=radius, norm=norm, method=method, lipschitz=declared
-        ):
-            parts.append(part)
-            progress(sum(len(part.certified) for part in parts), len(balls))
+        with speaking_for("certify"):
+            for part in certify_batches(
+                original, pruned, balls, radius=radius, norm=norm, method=method, lipschitz=declared
+            ):
+                parts.append(part)
+                progress(sum(len(part.certified) for part in parts), len(balls))
     except KeyboardInterrupt:
         if not parts or first is not None:
             raise

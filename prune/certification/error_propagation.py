@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruneproof.errors import InvalidValueError, UnknownNameError
+from pruneproof.errors import InvalidValueError, UnknownNameError, speaking_for
 
 from .graph import (
     Add,
@@ -30,6 +30,7 @@ from .interval_bounds import check_trace, enclose_points
 from .linear_maps import PairMap, as_float64
 
 
+@speaking_for("predicted_error")
 def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Tensor]) -> Tensor:
     """Predict the error at the output from the relative errors ε of half-rows.
 
@@ -67,6 +68,7 @@ def predicted_error(model: nn.Module, inputs: Tensor, epsilons: Mapping[str, Ten
         return _walk(steps, as_float64(inputs), everywhere, bare=is_layer(model))
 
 
+@speaking_for("propagated_error")
 def propagated_error(original: nn.Module, pruned: nn.Module, inputs: Tensor) -> Tensor:
     """Bound |f̂−f| at known points by N2 with r = |(Ŵ−W)a|, up to float64 rounding.
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneproof.checks import require_choice, require_integer
-from pruneproof.errors import InvalidValueError, UnsupportedError, described
+from pruneproof.errors import InvalidValueError, UnsupportedError, described, speaking_for
 
 from .back_substitution import (
     DIFFERENCE,
@@ -191,8 +191,8 @@ def certify(
         >>> [round(bound, 6) for bound in record.error_bound[0].tolist()], record.certified.tolist()
         ([0.0, 0.625], [True])
     """
-    parts = list(
-        certify_batches(
+    with speaking_for("certify"):
+        parts = certify_batches(
             original,
             pruned,
             inputs,
@@ -203,8 +203,7 @@ def certify(
             lipschitz=lipschitz,
             batch=batch,
         )
-    )
-    return joined(parts)
+        return joined(list(parts))
 
 
 def certify_batches(
@@ -237,20 +236,21 @@ def certify_batches(
         [2, 2, 1]
     """
     constants = lipschitz or {}
-    check_arguments(inputs, radius, norm, method, max_units, batch, constants)
-    with torch.inference_mode(False), torch.no_grad():  # transposes are found by differentiation
-        for model in (original, pruned):
-            check_dtypes(model)
-        networks = float64_copy(original), float64_copy(pruned)
-        for model in networks:
-            check_weights(model)
-        steps, points = trace_pair(*networks, constants, inputs.shape[1:]), as_float64(inputs).clone()
-        _check_items(steps, points)
-    assumed = _assumptions(steps)
-    for part in points.split(batch):
-        with torch.inference_mode(False), torch.no_grad():
-            columns = _certify(steps, networks, Ball(part, float(radius), norm), method, max_units)
-        yield RegionCertificate(*columns, float(radius), norm, method, assumed)
+    with speaking_for("certify_batches"):
+        check_arguments(inputs, radius, norm, method, max_units, batch, constants)
+        with torch.inference_mode(False), torch.no_grad():  # transposes are found by differentiation
+            for model in (original, pruned):
+                check_dtypes(model)
+            networks = float64_copy(original), float64_copy(pruned)
+            for model in networks:
+                check_weights(model)
+            steps, points = trace_pair(*networks, constants, inputs.shape[1:]), as_float64(inputs).clone()
+            _check_items(steps, points)
+        assumed = _assumptions(steps)
+        for part in points.split(batch):
+            with torch.inference_mode(False), torch.no_grad():
+                columns = _certify(steps, networks, Ball(part, float(radius), norm), method, max_units)
+            yield RegionCertificate(*columns, float(radius), norm, method, assumed)
 
 
 def joined(parts: Sequence[RegionCertificate]) -> RegionCertificate:

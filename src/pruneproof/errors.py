@@ -5,7 +5,8 @@ mistake, so that both `except PruneproofError` and `except FileNotFoundError` wo
 sentence that names the function the user called: what is wrong, what was given, what to do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 
 
 class PruneproofError(Exception):
@@ -63,6 +64,26 @@ class FileFormatError(PruneproofError, ValueError):
 
 class MissingPackageError(PruneproofError, ImportError):
     """An optional package is not installed; the message says which extra brings it."""
+
+
+@contextmanager
+def speaking_for(where: str) -> Generator[None]:
+    """Let refusals of a function that is called here begin with the one that the user called.
+
+    Args:
+        where: The public function that was called.
+
+    Example:
+        >>> with speaking_for("sparsify"):
+        ...     raise InvalidValueError("SparseWeight.from_dense: the format must be one of ….")
+        Traceback (most recent call last):
+        pruneproof.errors.InvalidValueError: sparsify: the format must be one of ….
+    """
+    try:
+        yield
+    except PruneproofError as error:
+        error.args = (f"{where}: {str(error).partition(': ')[2]}",)
+        raise
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pruneproof.prune import Masks, magnitude, prunable, random, select, snip, synflow, wanda
+from pruneproof.prune import (
+    Masks,
+    calibrated,
+    grasp,
+    grasp_abs,
+    imp,
+    magnitude,
+    prunable,
+    random,
+    select,
+    sipp,
+    snip,
+    synflow,
+    wanda,
+)
 
 
 def kept_of_row(row: list[float], count: int) -> list[bool]:
@@ -81,6 +95,11 @@ METHODS = {
     "snip": lambda model, **options: snip(model, loss, BATCH, density=0.5, **options),
     "synflow": lambda model, **options: synflow(model, (1, 8), density=0.5, iterations=3, **options),
     "wanda": lambda model, **options: wanda(model, BATCH[0], density=0.5, **options),
+    "grasp": lambda model, **options: grasp(model, loss, BATCH, density=0.5, **options),
+    "grasp_abs": lambda model, **options: grasp_abs(model, loss, BATCH, density=0.5, **options),
+    "sipp": lambda model, **options: sipp(model, BATCH[0].abs(), density=0.5, variant="det", **options).masks,
+    "calibrated": lambda model, **options: calibrated(model, [BATCH[0]], density=0.5, **options).masks,
+    "imp": lambda model, **options: [*imp(model, lambda *run: None, [0.5], iterations=1, **options)][-1].masks,
 }
 
 

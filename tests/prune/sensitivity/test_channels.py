@@ -117,5 +117,7 @@ def test_an_excluded_layer_keeps_its_channels() -> None:
     whole, result = pfp(model, inputs, density=0.5), pfp(model, inputs, density=0.5, exclude="0")
     assert list(result.channels) == ["2.weight"] and result.model[0].out_features == 8
     assert torch.equal(result.channels["2.weight"], whole.channels["2.weight"])
+    included = pfp(model, inputs, density=0.5, include="2")
+    assert torch.equal(included.model(inputs), result.model(inputs))
     with pytest.raises(PruneproofError):
         pfp(model, inputs, density=0.5, exclude="head")

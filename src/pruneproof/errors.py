@@ -5,6 +5,7 @@ mistake, so that both `except PruneproofError` and `except FileNotFoundError` wo
 sentence that names the function the user called: what is wrong, what was given, what to do.
 """
 
+import re
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
@@ -82,7 +83,7 @@ def speaking_for(where: str) -> Generator[None]:
     try:
         yield
     except PruneproofError as error:
-        error.args = (f"{where}: {str(error).partition(': ')[2]}",)
+        error.args = (re.sub(r"^[\w.]+(?=:| needs )", where, str(error)),)
         raise
 
 

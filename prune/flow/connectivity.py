@@ -8,16 +8,17 @@ kept weight is *live* if its input and its output are: this is exact for network
 normalisers, activations, pooling and sums.
 
 Functions called inside `forward` count like the modules of the same operation
-(`PositiveFunctions`): activations are the identity, maxima are averages, since a maximum passes its
-derivative to one of several equal inputs, an average to all that are live; a sigmoid of zero is not
-zero, and a saturated one passes no derivative; normalisers scale and shift. Paths through an
-attention softmax are not followed, and other functions (`clamp`, products) are taken as they are.
-Models that choose by their data what runs (`topk`, …), and recurrent layers, are refused.
+(`PositiveFunctions`): activations are the identity; maxima and minima are averages (of two tensors,
+sums), since a maximum passes its derivative to one input, an average to all that are live; a
+sigmoid of zero is not zero, and a saturated one passes no derivative; normalisers scale and shift.
+Paths through an attention softmax are not followed, and other functions (`clamp`, products) are
+taken as they are. Models that choose by their data what runs (`topk`, comparisons, …), and
+recurrent layers, are refused.
 
 Cost: one forward and one backward pass of the copy on one example.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +81,9 @@ _ADAPTIVE_MAXIMA: Mapping[str, Callable[..., Tensor]] = {
 }
 
 
+_EXTREMA = ("amax", "amin", "max", "maximum", "min", "minimum")
+
+
 def _trailing(
     input: Tensor, shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, *_: Any, **__: Any
 ) -> Tensor:
@@ -99,7 +103,7 @@ _NORMALISERS: Mapping[str, Callable[..., Tensor]] = {
 
 
 class PositiveFunctions(Unrouted):
-    """While the block runs, pointwise functions are the identity and max pooling is average pooling.
+    """While the block runs, pointwise functions are the identity, and maxima and max pooling averages.
 
     Args:
         where: The public function that asks, for the error message.
@@ -115,12 +119,8 @@ class PositiveFunctions(Unrouted):
         tensor([0.]) tensor([[0.5000]])
     """
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Call what stands for the function."""
-        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
-        self.refuse_choices(name, args)
+    def called(self, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """What stands for the function."""
         if name in _POINTWISE:
             return args[0] if args else kwargs["input"]
         if name in _MAXIMA:
@@ -129,9 +129,21 @@ class PositiveFunctions(Unrouted):
             return _adaptive(name, *args, **kwargs)
         if name in _NORMALISERS:
             return _NORMALISERS[name](*args, **kwargs)
+        if name in _EXTREMA and args and args[0].requires_grad:
+            return _mixed(func, *args, **kwargs)
         if "max_pool" in name:
             _refuse(name.replace("_with", " with"))
         return func(*args, **kwargs)
+
+
+def _mixed(func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """The mean in place of the largest, with the positions where they come with it; of two tensors, the sum."""
+    given = dict(zip(("dim", "keepdim"), args, strict=False)) | kwargs
+    other = given.get("other", given.get("dim"))
+    if isinstance(other, Tensor):
+        return input + other
+    found, mean = func(input, *args, **kwargs), input.mean(**given) if given else input.mean()
+    return mean if isinstance(found, Tensor) else type(found)((mean, found.indices))
 
 
 def _window(

@@ -11,8 +11,8 @@ input, and R = Σ f(1) is a polynomial with non-negative coefficients in the wei
 Modules stay the objects that they were, with all their attributes, since `forward` methods read
 them; only what they compute changes. Functions called inside `forward` (softmax, `F.gelu`) are left
 as they are; `F.relu` is the identity on what they see. The gates of recurrent layers have no such
-copy, and a model that chooses by its data which parts run (`topk`, `argmax`, …) has none either:
-both are refused.
+copy, and a model that chooses by its data which parts run (by `topk`, comparisons, …) has none
+either: both are refused (`Unrouted`).
 
 `reduce_outputs` makes signals zero or one, forwards and backwards: what reaches a unit, without
 overflow or underflow.
@@ -20,6 +20,7 @@ overflow or underflow.
 Cost: one copy of the model in double precision.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from torch.nn.modules.dropout import _DropoutNd  # pyright: ignore[reportPrivateUsage]
 from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[reportPrivateUsage]
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from pruneproof.errors import InvalidTypeError, UnsupportedError, described
 from pruneproof.prune.masks.enforcement import release
@@ -42,6 +44,8 @@ _CHANNELWISE = (_BatchNorm, _InstanceNorm, nn.GroupNorm)
 _TRAILING = (nn.LayerNorm, nn.RMSNorm)
 _NORMALISERS = (*_CHANNELWISE, *_TRAILING, nn.LocalResponseNorm)
 _ROUTERS = frozenset("topk argmax argmin sort argsort msort kthvalue multinomial bernoulli gumbel_softmax".split())
+_NUMBERS = frozenset("__bool__ __float__ __index__ __int__ item tolist".split())
+_CHOOSES_NOTHING = re.compile("is(finite|inf|nan)|.*_like|new_.*")  # whatever the values of a finite tensor are
 
 
 def linearised(model: nn.Module) -> nn.Module:
@@ -145,45 +149,75 @@ def require_followable(where: str, model: nn.Module) -> None:
 
 
 class Unrouted(TorchFunctionMode):
-    """While the block runs, functions by which data choose what runs (`topk`, `argmax`, …) are refused.
+    """While the block runs, a model whose data choose what runs is refused.
 
-    A path through what one example did not choose would seem dead. Functions of whole numbers
-    (positions of tokens, say) choose nothing that depends on weights, and pass. So is an embedding
-    of real numbers, which a shape stands for.
+    A path through what one example did not choose would seem dead. Choosing is: a function that
+    ranks or draws (`topk`, `argmax`, `multinomial`, …) on a tensor that depends on weights, and any
+    use of truth values, whole numbers or numbers of Python made from one: by comparisons, `nonzero`,
+    `item`, `int`, also where they were made without derivatives. Whole numbers of the input
+    (positions of tokens, say) choose nothing that depends on weights, and pass; so do `isnan` and
+    its like, and the positions that come with `max` if nothing uses them. Refused is also an
+    embedding of real numbers, which a shape stands for. Not seen are choices inside compiled or
+    scripted code and inside operations that define their own derivative.
 
     Args:
         where: The public function that asks, for the error message.
 
     Raises:
-        UnsupportedError: When such a function is called on a tensor that depends on weights, or an
-            embedding on one of real numbers.
+        UnsupportedError: The model chooses so, or looks up real numbers in an embedding.
+
+    Example:
+        >>> weight = torch.ones(2, requires_grad=True)
+        >>> with Unrouted("synflow"):
+        ...     weight[weight.detach() > 0]
+        Traceback (most recent call last):
+            ...
+        pruneproof.errors.UnsupportedError: synflow: the model calls gt on what it computed, ...
     """
 
     def __init__(self, where: str) -> None:
         super().__init__()
         self.where = where
+        self._made = dict[int, tuple[Tensor, str]]()  # from weights but without derivative, by what; held for its id
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Call the function, unless it routes."""
-        self.refuse_choices(getattr(func, "__name__", ""), args)
-        return func(*args, **(kwargs or {}))
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        given = given[:1] if name.endswith("_as") else given  # the other tensor gives its shape or dtype
+        dependent = any(tensor.requires_grad or id(tensor) in self._made for tensor in given)
+        if name != "__get__":  # an attribute, such as the shape
+            self._refuse_choices(name, given, dependent)
+        result = self.called(name, func, args, kwargs)
+        if dependent and not _CHOOSES_NOTHING.fullmatch(name):
+            made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor) and not leaf.requires_grad]
+            self._made |= {id(tensor): (tensor, name.strip("_")) for tensor in made}
+        return result
 
-    def refuse_choices(self, name: str, args: tuple[Any, ...]) -> None:
+    def called(self, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """What the function gives, or what stands for it."""
+        return func(*args, **kwargs)
+
+    def _refuse_choices(self, name: str, given: list[Tensor], dependent: bool) -> None:
         """Refuse a function that chooses by a tensor which depends on weights, or by made-up real numbers."""
-        first = args[0] if args else None
-        if name in ("embedding", "embedding_bag") and isinstance(first, Tensor) and first.is_floating_point():
+        if name in ("embedding", "embedding_bag") and given and given[0].is_floating_point():
             raise UnsupportedError(
                 f"{self.where}: the model looks up whole numbers in an embedding, and a shape stands for real ones. "
                 "Pass the inputs themselves, such as torch.zeros(1, 8, dtype=torch.long), from Python, or choose a "
                 "method that does not run the model, such as magnitude."
             )
-        if name in _ROUTERS and isinstance(first, Tensor) and first.requires_grad:
+        choices = [name] if name in _ROUTERS and dependent else []
+        if torch.is_grad_enabled():  # not inside an operation that defines its own derivative
+            choices += [self._made[id(t)][1] for t in given if id(t) in self._made and not t.is_floating_point()]
+            choices += [name.strip("_")] if name in _NUMBERS and dependent else []
+        if choices:
             raise UnsupportedError(
-                f"{self.where}: the model calls {name} on what it computed, so the data decide which parts run "
+                f"{self.where}: the model calls {choices[0]} on what it computed, so the data decide which parts run "
                 "(routing, as in a mixture of experts), and made-up inputs do not tell which weights matter. "
-                "Score by SNIP, GraSP or Wanda on data, or examine the parts one by one."
+                "Score by SNIP, GraSP or Wanda on data, or examine the parts one by one; write an activation of your "
+                "own by the functions of torch.nn.functional."
             )
 
 

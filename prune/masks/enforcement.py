@@ -131,7 +131,7 @@ class _Anchor:
     """
 
     def __init__(self, module: nn.Module, name: str, parameter: nn.Parameter, pruned: Tensor) -> None:
-        self._module, self._name, self._parameter, self._pruned = weakref.ref(module), name, parameter, pruned
+        self._module, self.name, self._parameter, self._pruned = weakref.ref(module), name, parameter, pruned
         self._lost = self._elsewhere = False
         _watch_optimizers()  # a copy may be unpickled in another process
         _ANCHORS.add(self)
@@ -142,14 +142,14 @@ class _Anchor:
         self._arm()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _Anchor, (self._module(), self._name, self._parameter, self._pruned)
+        return _Anchor, (self._module(), self.name, self._parameter, self._pruned)
 
     def follow(self) -> None:
         """Hold the parameter that now has the name, if it is another one; warn once if there is none."""
         module = self._module()
         if module is None or self._lost:
             return
-        now = module._parameters.get(self._name)  # pyright: ignore[reportPrivateUsage]
+        now = module._parameters.get(self.name)  # pyright: ignore[reportPrivateUsage]
         if now is self._parameter or (now is None and self._elsewhere):
             return
         if now is not None and now.shape == self._pruned.shape:
@@ -157,12 +157,12 @@ class _Anchor:
             self._parameter = now
             self._arm()
             return
-        if now is None and _still_means_zero(module, self._name, self._parameter, self._pruned):
+        if now is None and _still_means_zero(module, self.name, self._parameter, self._pruned):
             self._elsewhere = True
         else:
             self._lost = True
             warnings.warn(
-                f"Masks.enforce: {self._name} of {type(module).__name__} is no longer a parameter of its shape, so its "
+                f"Masks.enforce: {self.name} of {type(module).__name__} is no longer a parameter of its shape, so its "
                 "pruned weights are not held at zero any more. Enforce on the model as it is now, or undo the change.",
                 stacklevel=2,
             )
@@ -201,7 +201,10 @@ class _Places:
 
     def __reduce__(self) -> tuple[object, ...]:
         self.look()  # a copy does not know what was replaced before it was made
-        return _Places, (self._model(), {name: [known() for known in way] for name, way in self._layers.items()})
+        model = cast(nn.Module, self._model())
+        inside = _modules(model)  # a layer that moved has left some of its way behind
+        ways = {name: [m for known in way if (m := known()) in inside] for name, way in self._layers.items()}
+        return _Places, (model, ways)
 
     def look(self) -> None:
         """Warn, once, of layers that left the model while others with parameters took their places."""
@@ -217,8 +220,7 @@ class _Places:
             more = f" and {len(replaced) - 5} more" if len(replaced) > 5 else ""
             warnings.warn(
                 f"Masks.enforce: in {type(model).__name__} another layer stands where {', '.join(replaced[:5])}{more} "
-                "was pruned, so the weights there now are not held at zero. Enforce on the model as it is now, or undo "
-                "the change.",
+                "was pruned, and that layer is not enforced. Enforce on the model as it is now, or undo the change.",
                 stacklevel=2,
             )
 
@@ -247,18 +249,15 @@ def _modules(model: nn.Module) -> set[nn.Module | None]:
 
 
 def _unheld(model: nn.Module, name: str, way: Sequence[weakref.ref[nn.Module]]) -> bool:
-    """Whether there are parameters in the place of a layer that left, and none of this name that is held at zero."""
-    held = dict(model.named_parameters(remove_duplicate=False)).get(name)
-    if held is not None and _GUARDS.get(held) is not None:
-        return False
+    """Whether there are parameters in the place of a layer that left, and no layer that is enforced under its name."""
     now: nn.Module | None = model
-    for key, known in zip(name.split("."), way[1:], strict=False):
+    keys, replaced = name.split("."), False
+    for place, key in enumerate(keys[:-1], start=1):
         now = now._modules.get(key)  # pyright: ignore[reportPrivateUsage]
         if now is None:
-            return False
-        if now is not known():
-            break
-    return any(True for _ in now.parameters())
+            return replaced
+        replaced |= place >= len(way) or (now is not way[place]() and any(True for _ in now.parameters()))
+    return replaced and not any(isinstance(hold, _Anchor) and hold.name == keys[-1] for hold in _holds(now).values())
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pruneproof.errors import InvalidValueError, PruneproofError, UnsupportedError
 from pruneproof.prune import MaskedLinear, Masks, SparseLinear, make_permanent, random, sparse_layers, sparsify
 from pruneproof.prune import magnitude as magnitude_masks
+from tests.prune.hugging_face import transformers
 
 X = torch.randn(6, 32, generator=torch.Generator().manual_seed(0))
 
@@ -93,6 +94,30 @@ def test_convolutions_and_tied_weights_stay_dense_zeros() -> None:
     assert [type(layer) for layer in sparse.children()] == [nn.Conv2d, nn.Flatten, nn.Linear, nn.Linear]
     assert torch.equal(sparse.get_parameter("0.weight") != 0, kept["0.weight"])
     assert sparse.get_parameter("2.weight") is sparse.get_parameter("3.weight")
+
+
+INPUTS_FIRST = {
+    "Conv1D": (lambda: transformers.pytorch_utils.Conv1D(8, 8), (3, 8)),  # square, so that no shape tells
+    "ConvTranspose1d": (lambda: nn.ConvTranspose1d(8, 8, 2), (3, 8, 5)),
+    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(8, 8, 2, groups=2), (3, 8, 4, 4)),
+    "ConvTranspose3d": (lambda: nn.ConvTranspose3d(8, 8, 2), (3, 8, 2, 2, 2)),
+}
+
+
+@pytest.mark.parametrize("format", ["masked", "csr16", "auto"])
+@pytest.mark.parametrize("kind", INPUTS_FIRST)
+def test_layers_that_store_inputs_first_stay_what_they_are(kind: str, format: str) -> None:
+    """Their weight, read as (outputs, inputs), would be another layer's."""
+    torch.manual_seed(0)
+    make, shape = INPUTS_FIRST[kind]
+    layer = make()
+    nn.init.normal_(layer.weight)
+    net, x = nn.Sequential(layer), torch.randn(shape)
+    kept = random(net, density=0.5, generator=torch.Generator().manual_seed(0))
+    sparse = sparsify(net, kept, format=format)
+    assert type(sparse.get_submodule("0")) is type(layer)
+    assert torch.equal(sparse.get_parameter("0.weight"), layer.weight * kept["0.weight"])
+    assert torch.equal(sparse(x), kept.apply_(copy.deepcopy(net))(x)) and not torch.equal(sparse(x), net(x))
 
 
 def test_a_single_layer() -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 import torch
 from torch import nn
+from torch.ao.pruning.sparsifier.weight_norm_sparsifier import WeightNormSparsifier
 from torch.nn.utils import prune as torch_prune
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm, weight_norm
 from torch.nn.utils.parametrize import register_parametrization
@@ -108,6 +109,15 @@ def test_gates_of_recurrent_layers_are_not_followed(action: str) -> None:
             connectivity(model, magnitude(model, density=0.5), (tokens,))
 
 
+def half_sparse(layer: nn.Module) -> nn.Module:
+    """As torch.ao.pruning leaves it in training: the weight times a mask."""
+    sparsifier = WeightNormSparsifier(sparsity_level=0.5, sparse_block_shape=(1, 1), zeros_per_block=1)
+    sparsifier.prepare(nn.Sequential(layer), [{"tensor_fqn": "0.weight"}])
+    sparsifier.step()
+    assert int(layer.weight.count_nonzero()) == 32
+    return layer
+
+
 COMPUTED: dict[str, Callable[[nn.Module], nn.Module]] = {
     "weight_norm": weight_norm,
     "spectral_norm": spectral_norm,
@@ -115,6 +125,7 @@ COMPUTED: dict[str, Callable[[nn.Module], nn.Module]] = {
     "the older weight_norm": torch.nn.utils.weight_norm,
     "the older spectral_norm": torch.nn.utils.spectral_norm,
     "torch prune": lambda layer: torch_prune.l1_unstructured(layer, "weight", amount=0.5),
+    "torch.ao.pruning": half_sparse,
     "a parametrization of one's own": lambda layer: register_parametrization(layer, "weight", nn.Tanh()),
 }
 

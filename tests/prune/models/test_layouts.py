@@ -25,6 +25,7 @@ class Conv1D(nn.Module):
 LAYERS = {
     "linear": (lambda: Conv1D(16, 8), (1, 8)),
     "convolution": (lambda: nn.ConvTranspose2d(8, 16, 1), (1, 8, 3, 3)),
+    "volume": (lambda: nn.ConvTranspose3d(8, 16, 1), (1, 8, 3, 3, 3)),
 }
 
 
@@ -97,6 +98,13 @@ def test_live_positions_of_a_grouped_transposed_convolution() -> None:
     expected = torch.zeros(4, 3, 1, dtype=torch.bool)
     expected[0, 0] = expected[0, 2] = expected[1, 0] = expected[1, 2] = expected[3, 1] = True
     assert torch.equal(path.live_positions()["weight"], expected)
+
+
+def test_two_of_every_four_of_a_volume_in_groups() -> None:
+    """An output's four: two inputs of its group times two positions of the kernel."""
+    torch.manual_seed(0)
+    kept = magnitude(nn.Sequential(nn.ConvTranspose3d(4, 8, (1, 1, 2), groups=2)), scope="2:4")["0.weight"]
+    assert all(kept[start : start + 2, output].sum() == 2 for start in (0, 2) for output in range(4))
 
 
 def test_no_speed_is_promised_for_a_pattern_along_outputs() -> None:

@@ -51,17 +51,30 @@ def test_gradients_under_autocast_reach_the_float32_parameter() -> None:
     assert not weight.grad[~MASK].any()
 
 
-def test_a_compiler_is_told_the_dtype_that_is_returned() -> None:
+OPERATIONS = ("masked", "csr16", "bsr64", "bsr128", "dense")  # the last four of sparse_linear
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("kind", OPERATIONS)
+def test_a_compiler_is_told_what_is_returned(kind: str, with_bias: bool) -> None:
+    """Dtype, shape and strides, in and out of autocast, from float32 and from bfloat16 activations."""
+    sparse = SPARSE if kind == "masked" else SparseWeight.from_dense(WEIGHT, MASK, format=kind)
+    bias = torch.zeros(64) if with_bias else None
+
     def layer(inputs: torch.Tensor) -> torch.Tensor:
-        return masked_linear(inputs, WEIGHT, PACKED)
+        if kind == "masked":
+            return masked_linear(inputs, WEIGHT, PACKED, bias)
+        return sparse_linear(inputs, sparse, bias)
 
     torch.compiler.reset()
-    with autocast():
-        called, traced = layer(X), torch.compile(layer, backend="aot_eager", fullgraph=True)(X)
-        with torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True) as mode:  # pyright: ignore
-            words = BitMask(mode.from_tensor(PACKED.words), PACKED.shape)
-            fake = masked_linear(mode.from_tensor(X), mode.from_tensor(WEIGHT), words)
-    assert called.dtype == traced.dtype == fake.dtype == torch.bfloat16
+    for inputs in (X, X.bfloat16()):
+        with autocast():
+            called, traced = layer(inputs), torch.compile(layer, backend="aot_eager", fullgraph=True)(inputs)
+            with torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True) as mode:  # pyright: ignore
+                fake = layer(mode.from_tensor(inputs))
+        assert called.dtype == traced.dtype == fake.dtype == torch.bfloat16
+        assert called.shape == traced.shape == fake.shape == (5, 64)
+        assert called.stride() == traced.stride() == fake.stride()
 
 
 def test_exact_operations_do_not_see_autocast() -> None:

@@ -37,6 +37,69 @@ class Block(nn.Module):
         return self.head(self.attention(x, x, x, need_weights=False)[0])
 
 
+class Listed(nn.Module):
+    """Two matrices in a list, 8 × 6 and 4 × 8, and a scale by name; then a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrices = nn.ParameterList([torch.randn(8, 6), torch.randn(4, 8)])
+        self.scales = nn.ParameterDict({"all": torch.ones(4)})
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for matrix in self.matrices:
+            x = torch.relu(x @ matrix.T)
+        return self.head(x * self.scales["all"])
+
+
+class VisionTransformer(nn.Module):
+    """Four patches of an image of 3 × 8 × 8 and a class token, attention of width 8, three classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.token = nn.Conv2d(3, 8, 4, stride=4), nn.Parameter(torch.zeros(1, 1, 8))
+        self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = torch.cat([self.token, self.patches(x).flatten(2).transpose(1, 2)], 1)
+        return self.head(self.attention(tokens, tokens, tokens, need_weights=False)[0][:, 0])
+
+
+PATCHES, PROJECTIONS, PRODUCTS = 4 * 8 * 48, 5 * (24 + 8) * 8, 2 * 5 * 5 * 8
+TOTALS = {  # model, inputs, numbers that it holds, products
+    "a list of parameters": (Listed, (1, 6), 8 * 6 + 4 * 8 + 4 + 12 + 3, 48 + 32 + 12),
+    "a recurrent network": (
+        Tagger,
+        (torch.zeros(1, 5, dtype=torch.long),),
+        20 * 8 + 2 * 4 * 8 * 8 + 2 * 4 * 8 + 24 + 3,
+        5 * 4 * 8 * (8 + 8) + 24,
+    ),
+    "attention": (Block, (1, 5, 8), 24 * 8 + 24 + 8 * 8 + 8 + 24 + 3, PROJECTIONS + PRODUCTS + 5 * 24),
+    "a vision transformer": (
+        VisionTransformer,
+        (1, 3, 8, 8),
+        8 * 48 + 8 + 8 + 24 * 8 + 24 + 8 * 8 + 8 + 24 + 3,
+        PATCHES + PROJECTIONS + PRODUCTS + 24,
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", TOTALS)
+def test_bytes_and_products_counted_by_hand(kind: str, dtype: torch.dtype) -> None:
+    model, inputs, numbers, products = TOTALS[kind]
+    report = inspect_model(model().to(dtype), input_shape=inputs)
+    assert report.dense_bytes == numbers * dtype.itemsize
+    assert report.macs == (products, products) and report.uncounted == ()
+
+
+def test_kept_products_of_a_matrix_in_a_list() -> None:
+    """It is no layer's weight, so masks name it; half of the first matrix is kept."""
+    masks = Masks({"matrices.0": torch.arange(48).reshape(8, 6) % 2 == 0})
+    report = inspect_model(Listed(), masks, input_shape=(1, 6))
+    assert report.macs == (24 + 32 + 12, 48 + 32 + 12) and report.dense_bytes == 4 * 99
+
+
 class Autoencoder(nn.Module):
     """Decodes by the transposed weight of its encoder: 32 products each way."""
 

@@ -15,13 +15,13 @@ DENSE, GAMMA, UPPER = 0.065, 0.276, 1.0
 FAR = 2.4e-6  # p: the power law goes on far below the smallest density measured
 
 
-def points(seed: int, p: float = FAR) -> Points:
+def points(seed: int, p: float = FAR, gamma: float = GAMMA, upper: float = UPPER, noise: float = 0.025) -> Points:
     """Errors of the law itself with 2.5 % noise: three seeds, thirteen densities from 1 to 0.001."""
     generator = np.random.default_rng(seed)
     density = np.tile(10 ** -np.linspace(0, 3, 13), 3)
-    ratio = (UPPER / DENSE) ** (1 / GAMMA)
-    curve = DENSE * ((density**2 + (p * ratio) ** 2) / (density**2 + p**2)) ** (GAMMA / 2)
-    noisy = curve * np.exp(0.025 * generator.normal(size=len(density)))
+    ratio = (upper / DENSE) ** (1 / gamma)
+    curve = DENSE * ((density**2 + (p * ratio) ** 2) / (density**2 + p**2)) ** (gamma / 2)
+    noisy = curve * np.exp(noise * generator.normal(size=len(density)))
     named = {"network": "n", "width": 1, "depth": 1, "dense_error": DENSE}
     pairs = enumerate(zip(density, noisy, strict=True))
     return points_from_rows([named | {"density": d, "error": e, "seed": i // 13} for i, (d, e) in pairs])
@@ -37,6 +37,16 @@ def test_the_upper_plateau_is_not_identified_by_points_far_from_it() -> None:
         interval = profile_intervals(ScalingLaw.fit(points(seed)))["upper_error"]
         missed += interval.identified and not interval.low <= UPPER <= interval.high
     assert missed <= 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_identified_wrongly_where_the_exponent_sits_at_its_limit(seed: int) -> None:
+    """An error that rises with γ = 0.02 over three decades, below the least γ of the search, which fits it badly."""
+    truth = {"p": 1e-3, "gamma": 0.02, "upper_error": 0.075}
+    law = ScalingLaw.fit(points(seed, p=1e-3, gamma=0.02, upper=0.075, noise=0.001))
+    assert "gamma" in law.at_bound
+    for name, interval in profile_intervals(law).items():
+        assert not interval.identified or interval.low <= truth[name] <= interval.high
 
 
 def test_an_interval_does_not_change_with_the_reach_of_the_search(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 """A budget is spent where it reaches the output, by every variant, and the result says what became of each layer."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -155,11 +156,19 @@ def test_where_paths_cannot_be_followed_nothing_is_dropped() -> None:
     assert not any(bool((bound.variant == DROPPED).any()) for bound in result.bounds.values())
 
 
+def convolutional() -> nn.Sequential:
+    torch.manual_seed(0)
+    features = nn.Conv2d(1, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 2), nn.ReLU()
+    return nn.Sequential(nn.Unflatten(1, (1, 8, 8)), *features, nn.Flatten(), nn.Linear(32, 10))
+
+
 @pytest.mark.parametrize("density", [0.3, 0.6])
-def test_the_default_variant_is_not_far_worse_than_another(density: float) -> None:
-    network = perceptron()
-    default = sipp(network, INPUTS, density=density, generator=generator()).merit
-    each = [sipp(network, INPUTS, density=density, variant=v, generator=generator()).merit for v in VARIANTS]
+@pytest.mark.parametrize("network", [perceptron, convolutional])
+def test_the_default_variant_is_not_far_worse_than_another(
+    network: Callable[[], nn.Sequential], density: float
+) -> None:
+    default = sipp(network(), INPUTS, density=density, generator=generator()).merit
+    each = [sipp(network(), INPUTS, density=density, variant=v, generator=generator()).merit for v in VARIANTS]
     assert default == min(each)
 
 

@@ -94,6 +94,54 @@ def test_rows_are_read_where_nothing_can_be_written(results: Path) -> None:
     assert status == 0 and len(rows.splitlines()) == 301
 
 
+def test_a_report_is_made_where_nothing_can_be_written(results: Path, tmp_path: Path) -> None:
+    """The same medium: the page is written where the user says, and the rows stay as they are."""
+    (results.parent / "results.sqlite-shm").symlink_to("missing/file")
+    content, page = results.read_bytes(), tmp_path / "elsewhere" / "page.html"
+    page.parent.mkdir()
+    assert main(["report", "--out", str(results), "--page", str(page)]) == 0
+    assert "<html" in page.read_text("utf-8") and not (results.parent / "index.html").exists()
+    assert results.read_bytes() == content
+
+
+ORPHANS = {
+    "a key without its claim's place": "DELETE FROM asked WHERE position = 7",
+    "a claim without any key": "DELETE FROM asked",
+    "a key of no cell": "INSERT INTO asked VALUES ('X1', 300, 'ffff')",
+    "a key of another cell": "UPDATE asked SET key = 'ffff' WHERE position = 7",
+}
+CLAIM = Claim("X1", "s", "n", RECORD["criterion"], nothing, paper="p", grid=lambda *_: [], judge=lambda rows: Outcome(
+    Verdict.HOLDS, {}, (), f"{len(rows)} rows"))  # fmt: skip
+
+
+def orphaned(results: Path, statement: str) -> Store:
+    connection = sqlite3.connect(results, isolation_level=None)
+    assert connection.execute(statement).rowcount > 0
+    connection.close()
+    return Store(results, reading=True)
+
+
+@pytest.mark.parametrize("kind", ORPHANS)
+def test_a_claim_whose_keys_are_others_is_refused(results: Path, kind: str) -> None:
+    with orphaned(results, ORPHANS[kind]) as store, pytest.raises(FileFormatError, match="claim X1"):
+        judge(CLAIM, store)
+
+
+def test_keys_without_their_claim_are_no_claim(results: Path) -> None:
+    with orphaned(results, "DELETE FROM claims") as store, pytest.raises(StateError, match="claim X1 was not run"):
+        judge(CLAIM, store)
+
+
+def test_a_lost_cell_is_counted(results: Path) -> None:
+    """A claim whose cells are not all there holds of nothing; with all of them it does."""
+    with Store(results, reading=True) as store:
+        assert judge(CLAIM, store).outcome.verdict is Verdict.HOLDS
+    with orphaned(results, f"DELETE FROM cells WHERE key = '{KEY(7)}'") as store:
+        outcome = judge(CLAIM, store).outcome
+    assert outcome.verdict is Verdict.INCONCLUSIVE
+    assert outcome.scope.startswith("1 of 300 cells have no rows") and outcome.scope.endswith("299 rows")
+
+
 def test_rows_that_only_the_log_holds_are_not_passed_over(results: Path) -> None:
     """A killed run's log on such a medium: refused with the remedy, not exported without its last rows."""
     writer = sqlite3.connect(results, isolation_level=None)

@@ -1,3 +1,4 @@
+# pyright: reportPrivateUsage=false
 """A sweep on a real Dask scheduler: a worker is killed in mid-run, the rows are those of an undisturbed local run."""
 
 import os
@@ -10,13 +11,16 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import pruneproof
 from pruneproof.claims.engine import executors as cluster
+from pruneproof.claims.engine import sources
 from pruneproof.cli import main
-from pruneproof.errors import PruneproofError
+from pruneproof.errors import PruneproofError, StateError
 
 pytest.importorskip("distributed", reason="needs pruneproof[cluster]")
 
@@ -38,6 +42,9 @@ seed = {seeds}
 log = "{log}"
 """
 CELLS = 60
+
+
+REMEDY = "Install the same versions and sources on every worker and restart it."
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -159,6 +166,75 @@ def test_workers_with_other_code_are_refused_before_any_work(folder: Path, sched
         err = refused.communicate(timeout=60)[1]
     assert refused.returncode == 2
     assert "another source of cluster_study" in err
+    assert REMEDY in err
     assert "Traceback" not in err
     assert not (folder / "elsewhere" / "out").exists()
     assert (folder / "log").read_text() == ""
+
+
+class Client:
+    """What a client of a cluster says, without one."""
+
+    def __init__(self, answers: dict[str, dict[str, str]] | Exception, status: str = "running") -> None:
+        self.answers, self.status, self.plugins = answers, status, list[Any]()
+
+    def wait_for_workers(self, *_: object, **__: object) -> None:
+        if not self.answers:
+            raise TimeoutError
+
+    def nthreads(self) -> dict[str, int]:
+        return {} if isinstance(self.answers, Exception) else dict.fromkeys(self.answers, 1)
+
+    def run(self, *_: object) -> dict[str, dict[str, str]]:
+        if isinstance(self.answers, Exception):
+            raise self.answers
+        return self.answers
+
+    def get_executor(self, **_: object) -> None:
+        pass
+
+    def register_plugin(self, plugin: object, **_: object) -> None:
+        self.plugins.append(plugin)
+
+
+HERE = cluster.about([])
+UNSUITABLE: dict[str, dict[str, dict[str, str]] | Exception] = {
+    **{f"another {name}": {"tcp://w": HERE | {name: "other"}} for name in HERE},
+    "no answer to one question": {"tcp://w": {}},
+    "a second worker": {"tcp://v": HERE, "tcp://w": HERE | {"torch": "other"}},
+    "a worker without this package": ModuleNotFoundError("No module named 'pruneproof'"),
+}
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_an_unsuitable_worker_is_refused_with_the_remedy(kind: str) -> None:
+    client: Any = Client(UNSUITABLE[kind])
+    with pytest.raises(StateError, match=f"has another .* {REMEDY}$"):
+        cluster._check_workers(client, "tcp://s", [])
+    cluster._check_workers(cast("Any", Client({"tcp://v": HERE})), "tcp://s", [])  # a suitable one passes
+
+
+@pytest.mark.parametrize("suitable", [True, False])
+def test_a_worker_that_joins_late_is_sent_away_with_the_remedy(
+    suitable: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client: Any = Client({"tcp://v": HERE})
+    cluster._watch_joins(client, [])
+    if not suitable:
+        monkeypatch.setattr(sources, "about", lambda modules: HERE | {"torch": "other"})  # what the worker has
+    left = list[object]()
+    worker = SimpleNamespace(close=None, loop=SimpleNamespace(add_callback=lambda *_, **__: left.append(1)))
+    client.plugins[0].setup(worker)
+    assert bool(left) != suitable and (REMEDY in capsys.readouterr().err) != suitable
+
+
+def test_without_workers_the_message_says_how_to_start_some() -> None:
+    with pytest.raises(StateError, match=r"has no workers\. Start some with `dask worker tcp://s`"):
+        cluster._check_workers(cast("Any", Client({})), "tcp://s", [])
+    for client, trouble in (
+        (Client({}), "has no worker; start some with `dask worker tcp://s`"),
+        (Client({}, "connecting"), "does not answer; start it again"),
+        (Client({"tcp://v": HERE}), ""),
+    ):
+        said = cluster.Cluster(cast("Any", client), "tcp://s").trouble()
+        assert said.endswith(trouble) and bool(said) == bool(trouble)

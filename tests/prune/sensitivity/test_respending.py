@@ -162,6 +162,34 @@ def convolutional() -> nn.Sequential:
     return nn.Sequential(nn.Unflatten(1, (1, 8, 8)), *features, nn.Flatten(), nn.Linear(32, 10))
 
 
+class Alternatives(nn.Module):
+    """Two layers of which every hidden unit takes one, by its own function."""
+
+    def __init__(self, choose: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(64, 32), nn.Linear(64, 32), nn.Linear(32, 10)
+        self.choose = choose
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.choose(self.first(x), self.second(x)))
+
+
+CHOICES = {
+    "by comparison": lambda a, b: torch.where(a > 0.5, a, b),
+    "by boolean index": lambda a, b: torch.cat([a, b], 1)[:, torch.cat([a.mean(0) > -9, b.mean(0) < -9])],
+    "the largest": lambda a, b: torch.stack([a, b]).max(0).values,
+    "the larger": lambda a, b: torch.maximum(a + a, b),
+}
+
+
+@pytest.mark.parametrize("kind", CHOICES)
+def test_alternatives_are_read_whatever_one_example_chooses(kind: str) -> None:
+    """All weights are kept but one in ten, so whole rows go only if they are taken for unread."""
+    torch.manual_seed(0)
+    result = sipp(Alternatives(CHOICES[kind]), INPUTS, density=0.9, variant="det")
+    assert not any(bool((bound.variant == DROPPED).any()) for bound in result.bounds.values())
+
+
 @pytest.mark.parametrize("density", [0.3, 0.6])
 @pytest.mark.parametrize("network", [perceptron, convolutional])
 def test_the_default_variant_is_not_far_worse_than_another(

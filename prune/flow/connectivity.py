@@ -8,12 +8,13 @@ kept weight is *live* if its input and its output are: this is exact for network
 normalisers, activations, pooling and sums.
 
 Functions called inside `forward` count like the modules of the same operation
-(`PositiveFunctions`): activations are the identity; maxima and minima are averages (of two tensors,
-sums), since a maximum passes its derivative to one input, an average to all that are live; a
-sigmoid of zero is not zero, and a saturated one passes no derivative; normalisers scale and shift.
-Paths through an attention softmax are not followed, and other functions (`clamp`, products) are
-taken as they are. Models that choose by their data what runs (`topk`, comparisons, …), and
-recurrent layers, are refused.
+(`PositiveFunctions`): activations and rounding are the identity; maxima and minima are averages (of
+two tensors, sums), since a maximum passes its derivative to one input, an average to all that are
+live; differences are sums, since equal signals cancel; a sigmoid of zero is not zero, and a
+saturated one or a `clamp` passes no derivative; normalisers scale and shift. Paths through an
+attention softmax are not followed, and other functions (products, `cumsum`) are taken as they are.
+Models that choose by their data what runs (`topk`, comparisons, …), and recurrent layers, are
+refused.
 
 Cost: one forward and one backward pass of the copy on one example.
 """
@@ -54,15 +55,16 @@ from .linearised import (
     is_normaliser,
     linearised,
     pass_back,
+    reaches,
     reduce_outputs,
     require_followable,
 )
 
 _POINTWISE = frozenset(
     f"{name}{suffix}"
-    for name in """alpha_dropout celu dropout dropout1d dropout2d dropout3d elu feature_alpha_dropout gelu hardsigmoid
-        hardswish hardtanh leaky_relu log_sigmoid logsigmoid mish relu relu6 selu sigmoid silu softplus softsign tanh
-        """.split()
+    for name in """alpha_dropout celu dropout dropout1d dropout2d dropout3d elu feature_alpha_dropout gelu hardshrink
+        hardsigmoid hardswish hardtanh leaky_relu log_sigmoid logsigmoid mish relu relu6 rrelu selu sigmoid silu
+        softplus softshrink softsign tanh tanhshrink _threshold""".split()
     for suffix in ("", "_")
 )
 
@@ -82,6 +84,9 @@ _ADAPTIVE_MAXIMA: Mapping[str, Callable[..., Tensor]] = {
 
 
 _EXTREMA = ("amax", "amin", "max", "maximum", "min", "minimum")
+_LIMITS = ("clamp", "clamp_max", "clamp_min", "clip")
+_DIFFERENCES = ("__rsub__", "rsub", "sub", "sub_", "subtract")
+_STEPS = ("ceil", "floor", "neg", "round", "sgn", "sign", "trunc")
 
 
 def _trailing(
@@ -129,11 +134,24 @@ class PositiveFunctions(Unrouted):
             return _adaptive(name, *args, **kwargs)
         if name in _NORMALISERS:
             return _NORMALISERS[name](*args, **kwargs)
-        if name in _EXTREMA and args and args[0].requires_grad:
-            return _mixed(func, *args, **kwargs)
         if "max_pool" in name:
             _refuse(name.replace("_with", " with"))
+        if any(isinstance(each, Tensor) and each.requires_grad for each in args):
+            return _passing(name, func, *args, **kwargs)
         return func(*args, **kwargs)
+
+
+def _passing(name: str, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What stands for a function of signals (not of whole numbers or constants) whose derivative may lose some."""
+    if name in _EXTREMA:
+        return _mixed(func, *args, **kwargs)
+    if name in _STEPS:
+        return args[0]
+    if name in _LIMITS:
+        return args[0] + (func(*args, **kwargs) - args[0]).detach()  # whose derivative ends nowhere
+    if name in _DIFFERENCES:
+        return args[0].add_(args[1]) if name == "sub_" else args[0] + args[1]  # equal signals do not cancel
+    return func(*args, **kwargs)
 
 
 def _mixed(func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -284,9 +302,9 @@ def connectivity(
         require_logits("connectivity", output)
         weights = parameters_named(network, shapes, where="connectivity")
         flow = torch.autograd.grad(output.sum(), list(weights.values()), materialize_grads=True)
-    live = {name: masks[name].to(device) & (g > 0) for name, g in zip(weights, flow, strict=True)}
+    live = {name: masks[name].to(device) & reaches(g) for name, g in zip(weights, flow, strict=True)}
     kept_layouts = {name: layout for name, layout in layouts(model).items() if name in masks}
-    return Connectivity(bool((output > 0).any()), masks, Masks(live), kept_layouts)
+    return Connectivity(bool(reaches(output).any()), masks, Masks(live), kept_layouts)
 
 
 class OutputReach:
@@ -330,7 +348,7 @@ class OutputReach:
             with explained(self._where, "the model", "Pass inputs of the shape that it takes."):
                 output = call_model(self._network, self._inputs)
             flow = torch.autograd.grad(output.sum(), list(self._weights.values()), materialize_grads=True)
-        return {name: masks[name].to(g.device) & (g > 0) for name, g in zip(self._weights, flow, strict=True)}
+        return {name: masks[name].to(g.device) & reaches(g) for name, g in zip(self._weights, flow, strict=True)}
 
 
 def _refuse_originals(model: nn.Module, masked: Mapping[str, nn.Parameter]) -> None:

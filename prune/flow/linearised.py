@@ -262,7 +262,7 @@ def _with_ones(value: Any) -> Any:
 
 
 def reduce_outputs(modules: Iterable[nn.Module]) -> None:
-    """From now on every tensor that these modules give becomes x > 0 as a number, and so does its derivative.
+    """From now on every tensor that these modules give becomes x ≠ 0 as a number, and so does its derivative.
 
     Args:
         modules: Changed in place, by a forward hook on each.
@@ -279,7 +279,7 @@ def reduce_outputs(modules: Iterable[nn.Module]) -> None:
 
 
 def pass_back(modules: Iterable[nn.Module]) -> None:
-    """From now on every tensor that these modules give becomes ones, and its derivative x > 0 as a number.
+    """From now on every tensor that these modules give becomes ones, and its derivative x ≠ 0 as a number.
 
     A derivative then tells what reaches the output, whatever the input reaches.
 
@@ -298,20 +298,25 @@ def _reduced(output: Any) -> Any:
     return _Indicator.apply(output) if isinstance(output, Tensor) else output
 
 
+def reaches(x: Tensor) -> Tensor:
+    """Where a signal or a derivative arrives, of whatever sign; NaN does not."""
+    return x.abs() > 0
+
+
 class _Indicator(torch.autograd.Function):
-    """x > 0 as a number, both forwards and backwards."""
+    """x ≠ 0 as a number, both forwards and backwards."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return (x > 0).to(x.dtype)
+        return reaches(x).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return (gradients[0] > 0).to(gradients[0].dtype)
+        return reaches(gradients[0]).to(gradients[0].dtype)
 
 
 class _Passing(torch.autograd.Function):
-    """Ones forwards; x > 0 as a number backwards."""
+    """Ones forwards; x ≠ 0 as a number backwards."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -319,4 +324,4 @@ class _Passing(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return (gradients[0] > 0).to(gradients[0].dtype)
+        return reaches(gradients[0]).to(gradients[0].dtype)

@@ -182,6 +182,7 @@ BY_TOKENS: dict[str, Callable[[Tensor], Tensor]] = {
     "nonzero": lambda tokens: tokens.nonzero()[-1:, 1],
     "item": lambda tokens: tokens.new_tensor([tokens.sum().item() % 3]),
     "max": lambda tokens: tokens.max(1).indices,
+    "neg": lambda tokens: functional.one_hot(-torch.minimum(-tokens[:, 2], tokens[:, 0] * 0), 3).argmax(1),
 }
 
 
@@ -230,12 +231,22 @@ NO_CHOICES: dict[str, Callable[[Parts, Tensor], Tensor]] = {
     "the largest of three": lambda m, x: torch.stack([m.gate(x), m.first(x), m.second(x)]).max(0)[0],
     "the least of three": lambda m, x: torch.stack([m.gate(x), m.first(x) + m.second(x), m.second(x)]).amin(0),
     "the larger of two": lambda m, x: torch.maximum(m.gate(x), torch.max(m.first(x) + m.gate(x), m.second(x))),
+    "a difference": lambda m, x: 1 - (m.first(x) - m.second(x)).sub_(m.gate(x)),
+    "negative factors": lambda m, x: (
+        -2.0 * m.first(x) + m.second(-m.gate(functional.pad(x, (0, 0)) / -3)[:, [0, 1] * 4])
+    ),
+    "a limit": lambda m, x: (m.first(x) + m.second(x) + m.gate(x)).clamp(-1, 1),
+    "rounding": lambda m, x: m.first(x).round() + torch.sign(m.second(x)) + m.gate(x).floor(),
+    "a threshold": lambda m, x: functional.threshold(m.first(x) + m.second(x) + m.gate(x), 20, 0),
 }
 
 
 @pytest.mark.parametrize("kind", NO_CHOICES)
 def test_paths_through_what_chooses_nothing_are_followed(kind: str) -> None:
-    """A largest value passes its derivative to one of its inputs; each of them is on a path all the same."""
-    model = Parts(NO_CHOICES[kind])
-    assert connectivity(model, dense(model), (1, 8)).live.count == 96
+    """The functions' own derivatives may be zero, negative or of one input; every part is on a path all the same."""
+    model, masks = Parts(NO_CHOICES[kind]), dense(Parts(checked))
+    live = 80 if kind == "negative factors" else 96  # two of the gate's four outputs are not read
+    assert connectivity(model, masks, (1, 8)).live.count == live
+    without = Masks({name: mask & (name != "first.weight") for name, mask in masks.items()})
+    assert connectivity(model, without, (1, 8)).cut == ("first.weight",)
     scores.synflow(model, (1, 8))

@@ -163,7 +163,7 @@ def convolutional() -> nn.Sequential:
 
 
 class Alternatives(nn.Module):
-    """Two layers of which every hidden unit takes one, by its own function."""
+    """Two layers that are put together by a function of one's own."""
 
     def __init__(self, choose: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -179,11 +179,13 @@ CHOICES = {
     "by boolean index": lambda a, b: torch.cat([a, b], 1)[:, torch.cat([a.mean(0) > -9, b.mean(0) < -9])],
     "the largest": lambda a, b: torch.stack([a, b]).max(0).values,
     "the larger": lambda a, b: torch.maximum(a + a, b),
+    "the difference": lambda a, b: a - b,
+    "within limits": lambda a, b: (a + b).clamp(-1, 1),
 }
 
 
 @pytest.mark.parametrize("kind", CHOICES)
-def test_alternatives_are_read_whatever_one_example_chooses(kind: str) -> None:
+def test_what_is_read_is_not_dropped(kind: str) -> None:
     """All weights are kept but one in ten, so whole rows go only if they are taken for unread."""
     torch.manual_seed(0)
     result = sipp(Alternatives(CHOICES[kind]), INPUTS, density=0.9, variant="det")

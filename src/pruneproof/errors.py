@@ -74,6 +74,9 @@ def speaking_for(where: str) -> Generator[None]:
     Args:
         where: The public function that was called.
 
+    Returns:
+        A context, which is a decorator as well.
+
     Example:
         >>> with speaking_for("sparsify"):
         ...     raise InvalidValueError("SparseWeight.from_dense: the format must be one of ….")

@@ -1,5 +1,3 @@
-# torch types what a module holds as Tensor | Module:
-# pyright: reportCallIssue=false
 """SiPP and its certificates against their bars: tightness, memory, peers alongside.
 
 The peers are written here: subtraction of two separate interval enclosures, and CROWN on the explicit difference
@@ -10,6 +8,7 @@ import copy
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -19,11 +18,11 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
+from pruneproof.claims.data.images import digits_label
 from pruneproof.claims.sensitivity.setting import images, trained
 from pruneproof.prune import certify, magnitude, sipp
 from pruneproof.prune.certification import back_substitution as substitution
-from pruneproof.prune.certification.interval_bounds import Enclosure
-from pruneproof.prune.certification.relaxations import rectifier_lines
+from pruneproof.prune.certification.relaxations import Lines
 
 RADIUS = 1 / 16
 
@@ -41,10 +40,10 @@ def _intervals(model: nn.Module, points: Tensor, radius: float) -> tuple[Tensor,
     return low, high
 
 
-def _apart(value: Tensor, change: Tensor, box: Enclosure) -> tuple[Tensor, Tensor, Tensor]:
+def _apart(value: Tensor, change: Tensor, numbers: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Both rectifiers relaxed by themselves, as CROWN does on the difference network."""
-    own, constant = substitution._one(value - change, rectifier_lines(box.original))  # pyright: ignore[reportPrivateUsage]
-    other, extra = substitution._one(change, rectifier_lines(box.pruned))  # pyright: ignore[reportPrivateUsage]
+    own, constant = substitution._one(value - change, Lines(*numbers[:3]))  # pyright: ignore[reportPrivateUsage]
+    other, extra = substitution._one(change, Lines(*numbers[3:6]))  # pyright: ignore[reportPrivateUsage]
     return own + other, other, constant + extra
 
 
@@ -57,8 +56,9 @@ def _pruned(model: nn.Module, density: float) -> nn.Module:
 def test_difference_bounds_are_tight(
     benchmark: BenchmarkFixture, network: str, density: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = copy.deepcopy(trained(network, 0)).double()
-    pruned, inputs = _pruned(original, density), images().test_x[:100].double()
+    data = digits_label()
+    original = copy.deepcopy(trained(network, data, 0)).double()
+    pruned, inputs = _pruned(original, density), images(data).test_x[:100].double()
     record = benchmark.pedantic(certify, (original, pruned, inputs), {"radius": RADIUS}, rounds=3)
     with torch.no_grad():
         (low, high), (other_low, other_high) = (_intervals(m, inputs, RADIUS) for m in (original, pruned))

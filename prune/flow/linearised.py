@@ -300,7 +300,7 @@ def _reduced(output: Any) -> Any:
 
 def reaches(x: Tensor) -> Tensor:
     """Where a signal or a derivative arrives, of whatever sign; NaN does not."""
-    return x.abs() > 0
+    return (x > 0) | (x < 0)
 
 
 class _Indicator(torch.autograd.Function):

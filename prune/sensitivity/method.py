@@ -19,8 +19,9 @@ reads it is scaled back. Biases are kept. Cost: a forward and eight backward pas
 examples, two forward passes per layer, one (max, ×) product for the sensitivities, about two matrix products
 (outputs, inputs) × (inputs, points) per candidate for the bound, and a forward and a backward pass on
 one example for each of about ten allocations; for hybrid and best each of these takes a forward pass
-per layer and its bounds. Memory: a copy of the model, another one in double
-precision to follow paths, its sensitivities, and blocks of 128 rows.
+per layer and its bounds. Memory: a copy of the model, another one in double precision with its
+gradient, to follow paths, the sensitivities, and blocks of 128 rows: eight to ten times a single
+large float32 layer at the peak.
 """
 
 import math

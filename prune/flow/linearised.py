@@ -299,7 +299,12 @@ def _reduced(output: Any) -> Any:
 
 
 def reaches(x: Tensor) -> Tensor:
-    """Where a signal or a derivative arrives, of whatever sign; NaN does not."""
+    """Where a signal or a derivative arrives, of whatever sign; NaN does not.
+
+    Example:
+        >>> reaches(torch.tensor([2.0, -1.0, 0.0, torch.inf, torch.nan])).tolist()
+        [True, True, False, True, False]
+    """
     return (x > 0) | (x < 0)
 
 

@@ -190,6 +190,16 @@ def test_fine_tuning_after_pruning_lowers_the_error_and_leaves_the_curves_alone(
     assert [row.dense_error for row in tuned] == [row.dense_error for row in plain]
     assert not any(row.tuned_error for row in (*plain, *tuned[:-1]))
     assert len(tuned[-1].tuned_error) == len(tuned[-1].t) and sum(tuned[-1].tuned_error) < sum(tuned[-1].pruned_error)
+    still = pt5_digits.measure(cell | {"rate": 0.0, "tuning": 1})[-1]
+    assert still.tuned_error == still.pruned_error  # it begins from the pruned network
+
+
+def test_what_is_judged_has_more_seeds_than_what_is_printed() -> None:
+    seeds = {
+        kind: {cell["seed"] for cell in pt5_digits.grid(Scale.STANDARD, None) if cell["kind"] == kind}
+        for kind in pt5_digits.TARGETS
+    }
+    assert seeds == {"binarised": set(range(220, 226)), "ten classes": set(range(220, 223))}
 
 
 def test_thresholds_in_k_are_times_from_which_on_the_loss_stays_below_its_target() -> None:

@@ -169,6 +169,7 @@ def _retrained(lost: float) -> Rows:
 
 
 def test_sp8_judges_the_loss_against_half_a_point() -> None:
+    assert {cell["method"] for cell in SP8.grid(Scale.STANDARD, None)} >= {"sipp hybrid", "sipp det", "sipp best"}
     assert SP8.judge(_retrained(0.1)).verdict is Verdict.HOLDS
     assert SP8.judge(_retrained(2.0)).verdict is Verdict.NOT_REPRODUCED
     assert SP8.judge(_retrained(0.55)).verdict is Verdict.INCONCLUSIVE
